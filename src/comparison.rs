@@ -1,0 +1,250 @@
+//! From two embeddings to a decision: score, similarity, threshold.
+//!
+//! The score is the log-odds that two photos show the same person, at even odds beforehand;
+//! everything that ranks or decides uses it. The similarity is its sigmoid and is for people:
+//! near 1 a sigmoid has no digits left.
+
+use crate::embedding::Embedding;
+
+/// The log-odds that two photos show the same person, at even odds beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Score(f64);
+
+impl Score {
+    /// The score of this value.
+    pub fn new(log_odds: f64) -> Self {
+        Self(log_odds)
+    }
+
+    /// The log-odds, any finite number.
+    pub fn value(self) -> f64 {
+        self.0
+    }
+
+    /// The sigmoid of the score: 0 for no similarity, 1 for full. Strictly monotone in the score
+    /// as long as a double can tell (up to about 36).
+    pub fn similarity(self) -> f64 {
+        1.0 / (1.0 + (-self.0).exp())
+    }
+}
+
+/// How a model's embeddings are compared.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Calibration {
+    scale: f64,
+    offset: f64,
+}
+
+impl Calibration {
+    /// score = `scale` * cosine - `offset`; `None` unless both are finite and `scale` is above 0.
+    pub fn cosine(scale: f64, offset: f64) -> Option<Self> {
+        (scale.is_finite() && scale > 0.0 && offset.is_finite()).then_some(Self { scale, offset })
+    }
+
+    /// Compares two embeddings of the same model; symmetric.
+    pub fn compare(&self, a: &Embedding, b: &Embedding) -> Score {
+        self.score(dot(a.values(), b.values()))
+    }
+
+    /// The score of two embeddings with this cosine.
+    pub(crate) fn score(&self, cosine: f32) -> Score {
+        Score(self.scale * f64::from(cosine) - self.offset)
+    }
+}
+
+/// The inner product of two vectors of one length, summed in lanes so that the compiler can use
+/// the processor's widest registers.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 32;
+    let mut sums = [0.0_f32; LANES];
+    let (a_lanes, b_lanes) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest: f32 = a_lanes.remainder().iter().zip(b_lanes.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in a_lanes.zip(b_lanes) {
+        for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
+            *sum += x * y;
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+/// One row of a model's measured error rates: at this score, strangers match this often.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ErrorRate {
+    /// False match rate: the share of impostor comparisons that reach `score`.
+    pub fmr: f64,
+    /// The score.
+    pub score: f64,
+}
+
+/// A model's measured error rates, from lenient to strict; never empty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorRates(Vec<ErrorRate>);
+
+/// A table that cannot be right, or a target stricter than it supports.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ErrorRatesError {
+    /// Rates must fall and scores must rise from row to row, all within their ranges.
+    #[error("error rates must lie in 0..1 and fall from row to row while the scores rise")]
+    Disordered,
+    /// No row is as strict as that.
+    #[error(
+        "a false match rate of {target} is stricter than this model's data support; the strictest is {strictest}"
+    )]
+    TooStrict {
+        /// The rate that was asked for.
+        target: f64,
+        /// The strictest rate of the table.
+        strictest: f64,
+    },
+}
+
+impl ErrorRates {
+    /// A table from its rows.
+    ///
+    /// # Errors
+    /// [`ErrorRatesError::Disordered`] where it is empty or not from lenient to strict.
+    pub fn new(rows: Vec<ErrorRate>) -> Result<Self, ErrorRatesError> {
+        let ranged = rows.iter().all(|r| r.fmr > 0.0 && r.fmr < 1.0 && r.score.is_finite());
+        let ordered = rows.is_sorted_by(|a, b| a.fmr > b.fmr && a.score < b.score);
+        if rows.is_empty() || !ranged || !ordered {
+            return Err(ErrorRatesError::Disordered);
+        }
+        Ok(Self(rows))
+    }
+
+    /// The threshold for verification at a false match rate of at most `fmr`.
+    ///
+    /// # Errors
+    /// [`ErrorRatesError::TooStrict`] where no row is as strict.
+    pub fn for_verification(&self, fmr: f64) -> Result<Threshold, ErrorRatesError> {
+        let row = self.0.iter().find(|row| row.fmr <= fmr);
+        let row =
+            row.ok_or(ErrorRatesError::TooStrict { target: fmr, strictest: self.strictest().fmr })?;
+        Ok(Threshold { score: Score(row.score), target: row.fmr })
+    }
+
+    /// The threshold for identification at a false positive identification rate of `fpir` among
+    /// `gallery_size` people.
+    ///
+    /// A stranger is compared with everyone, so FPIR is at most `gallery_size` times FMR. Where
+    /// no row is strict enough for that, the strictest is used, and the threshold's `target` is
+    /// the bound that then holds.
+    pub fn for_identification(&self, fpir: f64, gallery_size: usize) -> Threshold {
+        let people = gallery_size.max(1) as f64;
+        let row = self.0.iter().find(|row| row.fmr * people <= fpir);
+        let strictest = self.strictest();
+        match row {
+            Some(row) => Threshold { score: Score(row.score), target: fpir },
+            None => Threshold {
+                score: Score(strictest.score),
+                target: (strictest.fmr * people).min(1.0),
+            },
+        }
+    }
+
+    fn strictest(&self) -> ErrorRate {
+        *self.0.last().expect("a table has at least one row, since new refuses an empty one")
+    }
+}
+
+/// A score to decide at, and the error rate that it stands for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Threshold {
+    /// The least score of a match.
+    pub score: Score,
+    /// FMR for verification, FPIR for identification.
+    pub target: f64,
+}
+
+impl Threshold {
+    /// Decides on one comparison.
+    pub fn decide(self, score: Score) -> Decision {
+        if score >= self.score { Decision::Match } else { Decision::NonMatch }
+    }
+}
+
+/// Whether two photos are taken to show the same person.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Decision {
+    /// The score reaches the threshold.
+    Match,
+    /// It does not.
+    NonMatch,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rates() -> ErrorRates {
+        let row = |fmr, score| ErrorRate { fmr, score };
+        ErrorRates::new(vec![row(1e-2, 1.0), row(1e-3, 3.0), row(1e-4, 5.0)]).unwrap()
+    }
+
+    #[test]
+    fn verification_takes_the_row_at_or_below_its_target() {
+        let score = |fmr| rates().for_verification(fmr).map(|t| (t.score.value(), t.target));
+        assert_eq!(score(1e-4), Ok((5.0, 1e-4)));
+        assert_eq!(score(5e-4), Ok((5.0, 1e-4)));
+        assert_eq!(score(0.5), Ok((1.0, 1e-2)));
+        assert_eq!(score(1e-5), Err(ErrorRatesError::TooStrict { target: 1e-5, strictest: 1e-4 }));
+    }
+
+    #[test]
+    fn identification_grows_stricter_with_the_gallery_until_the_data_end() {
+        let threshold = |people| {
+            let t = rates().for_identification(1e-2, people);
+            (t.score.value(), t.target)
+        };
+        assert_eq!(threshold(0), (1.0, 1e-2));
+        assert_eq!(threshold(1), (1.0, 1e-2));
+        assert_eq!(threshold(10), (3.0, 1e-2));
+        assert_eq!(threshold(100), (5.0, 1e-2));
+        assert_eq!(threshold(1000), (5.0, 0.1));
+        assert_eq!(threshold(1_000_000), (5.0, 1.0));
+    }
+
+    #[test]
+    fn a_table_that_does_not_get_stricter_is_refused() {
+        let row = |fmr, score| ErrorRate { fmr, score };
+        for rows in [
+            vec![],
+            vec![row(1e-3, 1.0), row(1e-2, 2.0)],
+            vec![row(1e-2, 2.0), row(1e-3, 2.0)],
+            vec![row(1e-2, f64::NAN)],
+            vec![row(0.0, 1.0)],
+        ] {
+            assert_eq!(ErrorRates::new(rows), Err(ErrorRatesError::Disordered));
+        }
+    }
+
+    #[test]
+    fn a_score_at_the_threshold_is_a_match() {
+        let threshold = rates().for_verification(1e-2).unwrap();
+        assert_eq!(threshold.decide(Score(1.0)), Decision::Match);
+        assert_eq!(threshold.decide(Score(1.0 - 1e-9)), Decision::NonMatch);
+    }
+
+    proptest! {
+        #[test]
+        fn similarity_is_strictly_monotone_in_the_score(a in -30.0_f64..30.0, gap in 1e-2_f64..5.0) {
+            prop_assert!(Score(a).similarity() < Score(a + gap).similarity());
+            prop_assert!((0.0..=1.0).contains(&Score(a).similarity()));
+        }
+
+        #[test]
+        fn comparison_is_symmetric(
+            a in prop::collection::vec(-1.0_f32..1.0, 70), b in prop::collection::vec(-1.0_f32..1.0, 70),
+        ) {
+            let (Ok(a), Ok(b)) = (Embedding::normalize(a), Embedding::normalize(b)) else {
+                return Ok(());
+            };
+            let calibration = Calibration::cosine(8.0, 2.0).unwrap();
+            prop_assert_eq!(calibration.compare(&a, &b), calibration.compare(&b, &a));
+            let own = calibration.compare(&a, &a).value();
+            prop_assert!((own - 6.0).abs() < 1e-4);
+        }
+    }
+}

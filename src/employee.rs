@@ -1,0 +1,79 @@
+//! The people: who they are to us, and what is said of their enrolment. No biometric data here.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::embedding::ModelId;
+
+/// The identifier of an employee: 1 to 64 characters of `[A-Za-z0-9._@-]`, case kept.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct EmployeeId(Arc<str>);
+
+/// An identifier that is empty, too long or holds another character.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("an employee_id is 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '@' and '-'")]
+pub struct InvalidEmployeeId;
+
+impl EmployeeId {
+    /// Reads an identifier.
+    ///
+    /// # Errors
+    /// [`InvalidEmployeeId`] where it breaks the rule.
+    pub fn parse(text: &str) -> Result<Self, InvalidEmployeeId> {
+        let allowed = |c: u8| c.is_ascii_alphanumeric() || b"._@-".contains(&c);
+        let valid = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
+        if valid { Ok(Self(text.into())) } else { Err(InvalidEmployeeId) }
+    }
+
+    /// The identifier as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The encoder that a reference was made with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ModelName {
+    /// The name in the model's manifest, for people.
+    pub name: Arc<str>,
+    /// The digest, which decides.
+    pub id: ModelId,
+}
+
+/// What is told of an enrolled employee; never the embedding.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Reference {
+    /// Whose it is.
+    pub employee: EmployeeId,
+    /// When the photo was enrolled.
+    pub enrolled_at: Timestamp,
+    /// When it ends by itself, if ever.
+    pub expires_at: Option<Timestamp>,
+    /// The encoder that it was made with.
+    pub model: ModelName,
+}
+
+/// The proof that an employee was erased.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Receipt {
+    /// Who was erased.
+    pub employee: EmployeeId,
+    /// When.
+    pub erased_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_keep_their_case_and_their_rule() {
+        for good in ["e-17", "Ada.Lovelace@example.org", "_", "0", &"x".repeat(64)] {
+            assert_eq!(EmployeeId::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", " ", "a b", "é", "a/b", "a\n", "a\0", &"x".repeat(65)] {
+            assert_eq!(EmployeeId::parse(bad), Err(InvalidEmployeeId), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! From a found face to the square that an encoder sees.
+//!
+//! A [`Face`] is what the detector found, in pixels of the upright photo as it was sent; one rule
+//! ([`prominent`]) says which of several is meant; [`align`] turns, scales and samples it. Only
+//! `align` makes an [`AlignedFace`], so whatever reaches the encoder has been aligned.
+
+use std::array;
+
+use image::RgbImage;
+
+use crate::photo::Photo;
+
+/// A second face counts from this share of the first one's prominence on.
+const COMPARABLE: f64 = 0.6;
+
+/// How near to the centre counts at the photo's corners; at the centre it is 1.
+const NEARNESS_AT_CORNER: f64 = 0.25;
+
+/// Where the five landmarks come to lie in a 112 x 112 face: right eye, left eye, nose, right and
+/// left corner of the mouth. The template of `ArcFace` (Deng et al. 2019), which SFace shares.
+const TEMPLATE: [Point; 5] = [
+    Point { x: 38.2946, y: 51.6963 },
+    Point { x: 73.5318, y: 51.5014 },
+    Point { x: 56.0252, y: 71.7366 },
+    Point { x: 41.5493, y: 92.3655 },
+    Point { x: 70.7299, y: 92.2041 },
+];
+
+/// The side, in pixels, of the square that the template is given for.
+const TEMPLATE_SIDE: f64 = 112.0;
+
+/// Samples lie at most this many photo pixels apart; bilinear sampling then skips none.
+const SAMPLE_SPACING: f64 = 1.5;
+
+/// A place in the upright photo, in pixels from its top left corner.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// To the right.
+    pub x: f64,
+    /// Downwards.
+    pub y: f64,
+}
+
+/// A rectangle in the upright photo, in pixels; it may reach beyond the photo's edge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// Left edge.
+    pub x: f64,
+    /// Top edge.
+    pub y: f64,
+    /// Width, above 0.
+    pub width: f64,
+    /// Height, above 0.
+    pub height: f64,
+}
+
+impl Bounds {
+    fn area(&self) -> f64 {
+        self.width * self.height
+    }
+
+    /// Intersection over union with another rectangle, 0..=1.
+    pub(crate) fn overlap(&self, other: &Self) -> f64 {
+        let shared = |a: f64, a_length: f64, b: f64, b_length: f64| {
+            ((a + a_length).min(b + b_length) - a.max(b)).max(0.0)
+        };
+        let intersection = shared(self.x, self.width, other.x, other.width)
+            * shared(self.y, self.height, other.y, other.height);
+        intersection / (self.area() + other.area() - intersection)
+    }
+}
+
+/// A face that the detector found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Face {
+    bounds: Bounds,
+    landmarks: [Point; 5],
+    confidence: f64,
+}
+
+impl Face {
+    /// A face, unless its numbers are not finite, its box has no area or its landmarks coincide:
+    /// then there is nothing that could be aligned.
+    pub(crate) fn new(bounds: Bounds, landmarks: [Point; 5], confidence: f64) -> Option<Self> {
+        let finite = [bounds.x, bounds.y, bounds.width, bounds.height, confidence]
+            .into_iter()
+            .chain(landmarks.iter().flat_map(|p| [p.x, p.y]))
+            .all(f64::is_finite);
+        let scale = Similarity::fit(&landmarks, &TEMPLATE).scale();
+        let alignable = finite && bounds.area() > 0.0 && scale.is_finite() && scale > 1e-4;
+        alignable.then_some(Self { bounds, landmarks, confidence })
+    }
+
+    /// The box around the face.
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// Right eye, left eye, nose, right and left corner of the mouth, as the person has them.
+    pub fn landmarks(&self) -> &[Point; 5] {
+        &self.landmarks
+    }
+
+    /// How sure the detector is, 0..=1; not calibrated.
+    pub fn confidence(&self) -> f64 {
+        self.confidence
+    }
+
+    /// Area times nearness to the centre of a photo of the given size.
+    fn prominence(&self, width: f64, height: f64) -> f64 {
+        let from_centre = f64::hypot(
+            self.bounds.x + (self.bounds.width - width) / 2.0,
+            self.bounds.y + (self.bounds.height - height) / 2.0,
+        );
+        let distance = (from_centre / (f64::hypot(width, height) / 2.0)).min(1.0);
+        self.bounds.area() * (1.0 - (1.0 - NEARNESS_AT_CORNER) * distance)
+    }
+}
+
+/// Why a photo does not say whose face is meant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NoProminentFace {
+    /// No face was found.
+    #[error("no face was found in the photo; it should show one face, upright and in good light")]
+    None,
+    /// Two faces or more are about equally prominent.
+    #[error("several faces are about equally prominent; send a photo of one person")]
+    Several,
+}
+
+/// The face that is meant: the one of greatest area times nearness to the centre, provided that
+/// no other comes near it.
+///
+/// # Errors
+/// [`NoProminentFace`] where there is no face, or a second one of at least 0.6 of its prominence.
+pub fn prominent(mut faces: Vec<Face>, photo: &Photo) -> Result<Face, NoProminentFace> {
+    let (width, height) = (f64::from(photo.width()), f64::from(photo.height()));
+    let prominence = |face: &Face| face.prominence(width, height);
+    faces.sort_by(|a, b| prominence(b).total_cmp(&prominence(a)));
+    let mut faces = faces.into_iter();
+    let first = faces.next().ok_or(NoProminentFace::None)?;
+    match faces.next() {
+        Some(second) if prominence(&second) >= COMPARABLE * prominence(&first) => {
+            Err(NoProminentFace::Several)
+        }
+        _ => Ok(first),
+    }
+}
+
+/// A face turned upright and scaled so that its landmarks lie where the encoder expects them.
+pub struct AlignedFace {
+    pixels: RgbImage,
+}
+
+impl AlignedFace {
+    /// The RGB pixels, of the size that was asked for.
+    pub(crate) fn pixels(&self) -> &RgbImage {
+        &self.pixels
+    }
+}
+
+impl std::fmt::Debug for AlignedFace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AlignedFace({} x {})", self.pixels.width(), self.pixels.height())
+    }
+}
+
+/// Samples the face from the photo's working pixels at `width` x `height`, without aliasing.
+///
+/// What lies outside the photo is black.
+pub fn align(photo: &Photo, face: &Face, width: u32, height: u32) -> AlignedFace {
+    let to_working = photo.scale();
+    let landmarks = face.landmarks.map(|p| Point { x: p.x * to_working, y: p.y * to_working });
+    let target = TEMPLATE.map(|p| Point {
+        x: p.x * f64::from(width) / TEMPLATE_SIDE,
+        y: p.y * f64::from(height) / TEMPLATE_SIDE,
+    });
+    let onto_photo = Similarity::fit(&landmarks, &target).inverse();
+    // A large face is averaged over a small grid of samples for each pixel.
+    let per_side = (onto_photo.scale() / SAMPLE_SPACING).ceil().clamp(1.0, 12.0) as u32;
+    let pixels = RgbImage::from_fn(width, height, |x, y| {
+        let mut sum = [0.0_f32; 3];
+        for i in 0..per_side * per_side {
+            let offset = |k: u32| (f64::from(k) + 0.5) / f64::from(per_side) - 0.5;
+            let at = onto_photo.apply(Point {
+                x: f64::from(x) + offset(i % per_side),
+                y: f64::from(y) + offset(i / per_side),
+            });
+            let sample = bilinear(photo.working(), at);
+            sum = array::from_fn(|c| sum[c] + sample[c]);
+        }
+        image::Rgb(sum.map(|c| (c / (per_side * per_side) as f32).round() as u8))
+    });
+    AlignedFace { pixels }
+}
+
+/// The colour at a place between pixels, 0..=255 a channel; black outside the image.
+fn bilinear(image: &RgbImage, at: Point) -> [f32; 3] {
+    let (left, top) = (at.x.floor(), at.y.floor());
+    let (right_share, bottom_share) = ((at.x - left) as f32, (at.y - top) as f32);
+    let (left, top) = (left as i64, top as i64);
+    let pixel = |x: i64, y: i64| {
+        let inside = (0..i64::from(image.width())).contains(&x)
+            && (0..i64::from(image.height())).contains(&y);
+        if inside { image.get_pixel(x as u32, y as u32).0.map(f32::from) } else { [0.0; 3] }
+    };
+    let mix = |a: [f32; 3], b: [f32; 3], share: f32| -> [f32; 3] {
+        array::from_fn(|c| a[c] + (b[c] - a[c]) * share)
+    };
+    let above = mix(pixel(left, top), pixel(left + 1, top), right_share);
+    let below = mix(pixel(left, top + 1), pixel(left + 1, top + 1), right_share);
+    mix(above, below, bottom_share)
+}
+
+/// A turn, a scaling and a shift of the plane: z -> a z + b in complex numbers.
+#[derive(Clone, Copy, Debug)]
+struct Similarity {
+    a: Point,
+    b: Point,
+}
+
+impl Similarity {
+    /// The least-squares similarity that takes `from` to `to`: Umeyama 1991 without reflection,
+    /// which in the plane is the quotient of two complex inner products.
+    fn fit(from: &[Point; 5], to: &[Point; 5]) -> Self {
+        let mean = |points: &[Point; 5]| Point {
+            x: points.iter().map(|p| p.x).sum::<f64>() / 5.0,
+            y: points.iter().map(|p| p.y).sum::<f64>() / 5.0,
+        };
+        let (from_mean, to_mean) = (mean(from), mean(to));
+        let (mut real, mut imaginary, mut spread) = (0.0, 0.0, 0.0);
+        for (p, q) in from.iter().zip(to) {
+            let (px, py) = (p.x - from_mean.x, p.y - from_mean.y);
+            let (qx, qy) = (q.x - to_mean.x, q.y - to_mean.y);
+            real += px * qx + py * qy;
+            imaginary += px * qy - py * qx;
+            spread += px * px + py * py;
+        }
+        let a = Point { x: real / spread, y: imaginary / spread };
+        let turned = Self { a, b: Point { x: 0.0, y: 0.0 } }.apply(from_mean);
+        Self { a, b: Point { x: to_mean.x - turned.x, y: to_mean.y - turned.y } }
+    }
+
+    fn scale(&self) -> f64 {
+        f64::hypot(self.a.x, self.a.y)
+    }
+
+    fn apply(&self, p: Point) -> Point {
+        Point {
+            x: self.a.x * p.x - self.a.y * p.y + self.b.x,
+            y: self.a.y * p.x + self.a.x * p.y + self.b.y,
+        }
+    }
+
+    fn inverse(&self) -> Self {
+        let square = self.a.x * self.a.x + self.a.y * self.a.y;
+        let a = Point { x: self.a.x / square, y: -self.a.y / square };
+        let shifted = Self { a, b: Point { x: 0.0, y: 0.0 } }.apply(self.b);
+        Self { a, b: Point { x: -shifted.x, y: -shifted.y } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn photo(width: u32, height: u32) -> Photo {
+        Photo::from_working(RgbImage::from_fn(width, height, |x, y| {
+            image::Rgb([(x / 2) as u8, (y / 2) as u8, 90])
+        }))
+    }
+
+    fn face_at(x: f64, y: f64, side: f64) -> Face {
+        let landmarks = TEMPLATE.map(|p| Point {
+            x: x + p.x * side / TEMPLATE_SIDE,
+            y: y + p.y * side / TEMPLATE_SIDE,
+        });
+        Face::new(Bounds { x, y, width: side, height: side }, landmarks, 0.9).unwrap()
+    }
+
+    #[test]
+    fn the_central_face_is_meant_and_a_bystander_does_not_count() {
+        let (meant, bystander) = (face_at(150.0, 150.0, 100.0), face_at(0.0, 0.0, 60.0));
+        let chosen = prominent(vec![bystander, meant.clone()], &photo(400, 400)).unwrap();
+        assert_eq!(chosen, meant);
+    }
+
+    #[test]
+    fn two_comparable_faces_are_refused() {
+        let faces = vec![face_at(60.0, 150.0, 100.0), face_at(240.0, 150.0, 100.0)];
+        assert_eq!(prominent(faces, &photo(400, 400)), Err(NoProminentFace::Several));
+        assert_eq!(prominent(Vec::new(), &photo(400, 400)), Err(NoProminentFace::None));
+    }
+
+    #[test]
+    fn coinciding_or_infinite_landmarks_are_no_face() {
+        let bounds = Bounds { x: 0.0, y: 0.0, width: 9.0, height: 9.0 };
+        assert!(Face::new(bounds, [Point { x: 4.0, y: 4.0 }; 5], 0.9).is_none());
+        let mut landmarks = TEMPLATE;
+        landmarks[2].x = f64::NAN;
+        assert!(Face::new(bounds, landmarks, 0.9).is_none());
+    }
+
+    #[test]
+    fn a_face_already_in_place_is_copied_pixel_by_pixel() {
+        let photo = photo(112, 112);
+        let aligned = align(&photo, &face_at(0.0, 0.0, 112.0), 112, 112);
+        assert_eq!(aligned.pixels(), photo.working());
+    }
+
+    #[test]
+    fn a_large_face_is_averaged_not_skipped_through() {
+        // Stripes one pixel wide become an even grey at a sixth of the size.
+        let stripes = RgbImage::from_fn(672, 672, |x, _| image::Rgb([(x % 2 * 255) as u8; 3]));
+        let aligned = align(&Photo::from_working(stripes), &face_at(0.0, 0.0, 672.0), 112, 112);
+        let inner = aligned
+            .pixels()
+            .enumerate_pixels()
+            .filter(|(x, y, _)| (4..108).contains(x) && (4..108).contains(y));
+        for (x, y, pixel) in inner {
+            assert!(pixel.0[0].abs_diff(127) < 20, "{pixel:?} at {x}, {y}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn alignment_undoes_any_similarity_of_the_landmarks(
+            angle in -3.1_f64..3.1, scale in 0.1_f64..20.0, dx in -500.0_f64..500.0, dy in -500.0_f64..500.0,
+        ) {
+            let moved = Similarity {
+                a: Point { x: scale * angle.cos(), y: scale * angle.sin() },
+                b: Point { x: dx, y: dy },
+            };
+            let back = Similarity::fit(&TEMPLATE.map(|p| moved.apply(p)), &TEMPLATE);
+            for p in TEMPLATE {
+                let q = back.apply(moved.apply(p));
+                prop_assert!((p.x - q.x).abs() < 1e-6 && (p.y - q.y).abs() < 1e-6);
+                let r = moved.inverse().apply(moved.apply(p));
+                prop_assert!((p.x - r.x).abs() < 1e-6 && (p.y - r.y).abs() < 1e-6);
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The reference embeddings of everyone enrolled with the running model, in memory, for search.
+//!
+//! The store is the truth and this is its copy: loaded at the start, changed after each commit.
+//! All vectors lie in one contiguous matrix, so that a search is one pass over memory.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use zeroize::Zeroize;
+
+use crate::comparison::{Calibration, Score, dot};
+use crate::embedding::Embedding;
+use crate::employee::EmployeeId;
+
+/// Somebody whom a probe may show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// Who.
+    pub employee: EmployeeId,
+    /// How well the probe compares with their reference.
+    pub score: Score,
+}
+
+/// Everyone's reference, searchable.
+pub struct Gallery {
+    rows: RwLock<Rows>,
+}
+
+struct Rows {
+    /// Values of one embedding.
+    width: usize,
+    /// `employees.len()` rows of `width` values.
+    values: Vec<f32>,
+    employees: Vec<EmployeeId>,
+    row_of: HashMap<EmployeeId, usize>,
+}
+
+impl Gallery {
+    /// An empty gallery for embeddings of `width` values.
+    pub fn new(width: usize) -> Self {
+        let rows =
+            Rows { width, values: Vec::new(), employees: Vec::new(), row_of: HashMap::new() };
+        Self { rows: RwLock::new(rows) }
+    }
+
+    /// How many people are in it.
+    pub fn len(&self) -> usize {
+        self.read().employees.len()
+    }
+
+    /// Whether nobody is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether this employee is in it.
+    pub fn contains(&self, employee: &EmployeeId) -> bool {
+        self.read().row_of.contains_key(employee)
+    }
+
+    /// Puts a reference in place of the employee's former one, if any.
+    ///
+    /// # Panics
+    /// Where the embedding is not of the gallery's width: it is of another model, and no such
+    /// template is opened.
+    pub fn insert(&self, employee: EmployeeId, reference: &Embedding) {
+        let mut rows = self.write();
+        assert_eq!(reference.values().len(), rows.width, "an embedding of another model");
+        if let Some(&row) = rows.row_of.get(&employee) {
+            let span = rows.span(row);
+            rows.values[span].copy_from_slice(reference.values());
+        } else {
+            let row = rows.employees.len();
+            rows.make_room();
+            rows.values.extend_from_slice(reference.values());
+            rows.employees.push(employee.clone());
+            rows.row_of.insert(employee, row);
+        }
+    }
+
+    /// Takes an employee out and overwrites their reference.
+    pub fn remove(&self, employee: &EmployeeId) {
+        let mut rows = self.write();
+        let Some(row) = rows.row_of.remove(employee) else { return };
+        let last = rows.employees.len() - 1;
+        let (span, last_span) = (rows.span(row), rows.span(last));
+        rows.values.copy_within(last_span.clone(), span.start);
+        rows.values[last_span.clone()].zeroize();
+        rows.values.truncate(last_span.start);
+        rows.employees.swap_remove(row);
+        if row != last {
+            let moved = rows.employees[row].clone();
+            rows.row_of.insert(moved, row);
+        }
+    }
+
+    /// Compares a probe with one employee's reference; `None` where they are not in the gallery.
+    pub fn compare(
+        &self,
+        employee: &EmployeeId,
+        probe: &Embedding,
+        calibration: &Calibration,
+    ) -> Option<Score> {
+        let rows = self.read();
+        let span = rows.span(*rows.row_of.get(employee)?);
+        Some(calibration.score(dot(&rows.values[span], probe.values())))
+    }
+
+    /// The `top` best candidates, best first, and the number of people they were chosen from.
+    pub fn search(
+        &self,
+        probe: &Embedding,
+        top: usize,
+        calibration: &Calibration,
+    ) -> (Vec<Candidate>, usize) {
+        let rows = self.read();
+        let mut best: Vec<(f32, usize)> = Vec::with_capacity(top + 1);
+        for (row, values) in rows.values.chunks_exact(rows.width).enumerate() {
+            let cosine = dot(values, probe.values());
+            if best.len() == top && best.last().is_some_and(|&(worst, _)| cosine <= worst) {
+                continue;
+            }
+            let place = best.partition_point(|&(better, _)| better >= cosine);
+            best.insert(place, (cosine, row));
+            best.truncate(top);
+        }
+        let candidates = best.into_iter().map(|(cosine, row)| Candidate {
+            employee: rows.employees[row].clone(),
+            score: calibration.score(cosine),
+        });
+        (candidates.collect(), rows.employees.len())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Rows> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Rows> {
+        self.rows.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rows {
+    fn span(&self, row: usize) -> std::ops::Range<usize> {
+        row * self.width..(row + 1) * self.width
+    }
+
+    /// Grows by hand, so that the matrix that is left behind is overwritten.
+    fn make_room(&mut self) {
+        if self.values.capacity() - self.values.len() >= self.width {
+            return;
+        }
+        let mut larger = Vec::with_capacity((2 * self.values.len()).max(64 * self.width));
+        larger.extend_from_slice(&self.values);
+        std::mem::replace(&mut self.values, larger).zeroize();
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        self.values.zeroize();
+    }
+}
+
+impl std::fmt::Debug for Gallery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gallery({})", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WIDTH: usize = 5;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u8, Embedding),
+        Remove(u8),
+        Search(Embedding),
+    }
+
+    fn embedding() -> impl Strategy<Value = Embedding> {
+        prop::collection::vec(-1.0_f32..1.0, WIDTH)
+            .prop_filter_map("no direction", |values| Embedding::normalize(values).ok())
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0_u8..12, embedding()).prop_map(|(who, e)| Step::Insert(who, e)),
+            (0_u8..12).prop_map(Step::Remove),
+            embedding().prop_map(Step::Search),
+        ]
+    }
+
+    fn id(who: u8) -> EmployeeId {
+        EmployeeId::parse(&format!("e-{who}")).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_gallery_equals_a_map_searched_by_brute_force(steps in prop::collection::vec(step(), 1..60)) {
+            let calibration = Calibration::cosine(10.0, 3.0).unwrap();
+            let gallery = Gallery::new(WIDTH);
+            let mut model: HashMap<EmployeeId, Embedding> = HashMap::new();
+            for step in steps {
+                match step {
+                    Step::Insert(who, reference) => {
+                        gallery.insert(id(who), &reference);
+                        model.insert(id(who), reference);
+                    }
+                    Step::Remove(who) => {
+                        gallery.remove(&id(who));
+                        model.remove(&id(who));
+                    }
+                    Step::Search(probe) => {
+                        let (found, size) = gallery.search(&probe, 4, &calibration);
+                        prop_assert_eq!(size, model.len());
+                        let mut expected: Vec<_> =
+                            model.values().map(|r| calibration.compare(&probe, r).value()).collect();
+                        expected.sort_by(|a, b| b.total_cmp(a));
+                        expected.truncate(4);
+                        let scores: Vec<_> = found.iter().map(|c| c.score.value()).collect();
+                        prop_assert_eq!(scores, expected);
+                        for candidate in found {
+                            let own = gallery.compare(&candidate.employee, &probe, &calibration);
+                            prop_assert_eq!(own, Some(candidate.score));
+                            let reference = &model[&candidate.employee];
+                            prop_assert_eq!(calibration.compare(&probe, reference), candidate.score);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_takes_the_place_of_the_removed_keeps_their_own_reference() {
+        let gallery = Gallery::new(2);
+        let (first, last) = (id(1), id(2));
+        gallery.insert(first.clone(), &Embedding::normalize(vec![3.0, 4.0]).unwrap());
+        gallery.insert(last.clone(), &Embedding::normalize(vec![4.0, 3.0]).unwrap());
+        gallery.remove(&first);
+        assert_eq!(gallery.read().values, [0.8, 0.6]);
+        assert!(!gallery.contains(&first) && gallery.contains(&last));
+    }
+}

@@ -1,0 +1,36 @@
+//! likeness knows a colleague by their face.
+//!
+//! One question is answered: do two photos show the same person? The way from a photo to a
+//! decision runs in one direction, each arrow is one function, and what it takes can be made in no
+//! other way:
+//!
+//! `bytes -> Photo -> Face -> AlignedFace -> Embedding -> (Template | Gallery) -> Score -> Decision`
+//!
+//! - [`photo`] sniffs, limits, decodes and turns upright; [`face`] says whose face is meant and
+//!   aligns it; [`engine`] runs the two networks between them and bounds how much happens at once.
+//! - [`embedding`] is what a network makes of a face. It leaves memory only as a sealed template
+//!   ([`seal`]) on its way to the [`store`], and is compared ([`comparison`]) with those in the
+//!   [`gallery`].
+//! - [`recognizer`] strings this together into use cases, [`http`] and [`cli`] offer them.
+//!
+//! What is deliberately absent: photos are never stored; embeddings are never returned, logged or
+//! compared across models; nothing is fetched from anywhere; whether a real person stood before the
+//! camera (presentation-attack detection) is not judged.
+
+pub mod photo;
+
+pub mod face;
+
+pub mod embedding;
+
+pub mod comparison;
+
+pub mod employee;
+
+pub mod gallery;
+
+pub mod seal;
+
+pub mod store;
+
+pub mod access;

@@ -1,0 +1,3 @@
+//! Parse the configuration, start the logs, run the subcommand.
+
+fn main() {}
