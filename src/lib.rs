@@ -29,8 +29,20 @@ pub mod employee;
 
 pub mod gallery;
 
+pub mod engine;
+
 pub mod seal;
 
 pub mod store;
 
+pub mod recognizer;
+
 pub mod access;
+
+pub mod http;
+
+pub mod config;
+
+pub mod telemetry;
+
+pub mod cli;

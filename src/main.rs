@@ -1,3 +1,27 @@
 //! Parse the configuration, start the logs, run the subcommand.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use likeness::cli::{score, serve};
+use likeness::config::{Cli, Command};
+use likeness::telemetry;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("likeness: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    telemetry::start(cli.config.log_format, &cli.config.log)?;
+    match cli.command {
+        Some(Command::Score(args)) => score::run(&cli.config, &args).await,
+        Some(Command::Serve) | None => serve::run(cli.config).await,
+    }
+}

@@ -94,7 +94,7 @@ impl EncodedPhoto {
             ImageFormat::Jpeg => Some(jpeg::outline(&bytes).ok_or_else(cut_off)?),
             _ => None,
         };
-        let decoder = decoder(&bytes, format, limits)?;
+        let decoder = open(&bytes, format)?;
         let (width, height) = decoder.dimensions();
         let pixels = u64::from(width) * u64::from(height);
         let decoded_bytes = decoder.total_bytes()
@@ -131,8 +131,7 @@ impl EncodedPhoto {
     /// # Errors
     /// [`PhotoError::Unreadable`] for a damaged file.
     pub fn decode(self) -> Result<Photo, PhotoError> {
-        // The limits were applied to this very header; none stands in the way a second time.
-        let mut decoder = open(&self.bytes, self.format, image::Limits::no_limits())?;
+        let mut decoder = open(&self.bytes, self.format)?;
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let image = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
         drop(self.bytes);
@@ -244,25 +243,9 @@ fn sniff(bytes: &[u8]) -> Result<ImageFormat, PhotoError> {
     }
 }
 
-fn decoder<'a>(
-    bytes: &'a [u8],
-    format: ImageFormat,
-    limits: &PhotoLimits,
-) -> Result<impl ImageDecoder + 'a, PhotoError> {
-    let mut guard = image::Limits::no_limits();
-    // Metadata is inflated while the header is read, and counts against this.
-    guard.max_alloc = Some(limits.max_decoded_bytes);
-    open(bytes, format, guard)
-}
-
-fn open(
-    bytes: &[u8],
-    format: ImageFormat,
-    limits: image::Limits,
-) -> Result<impl ImageDecoder + '_, PhotoError> {
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(limits);
-    reader.into_decoder().map_err(unreadable)
+/// Opens a decoder with the crate's own bound on what metadata may inflate to.
+fn open(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_, PhotoError> {
+    ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(unreadable)
 }
 
 fn turns_on_its_side(orientation: Orientation) -> bool {

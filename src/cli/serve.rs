@@ -1,0 +1,97 @@
+//! `likeness serve`: open everything, answer until told to stop, then let what is under way end.
+
+use std::future::Future;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::http::{self, AppState};
+use crate::recognizer::Recognizer;
+use crate::seal::Sealer;
+use crate::store::Store;
+
+/// Runs the service until SIGINT or SIGTERM.
+///
+/// # Errors
+/// Whatever keeps it from starting, with what to do about it.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    // First of all, so that no signal finds the process unprepared.
+    let told_to_stop = until_told_to_stop()?;
+    let http = config.http_options()?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("listening on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    let state = AppState::starting(wall_clock);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    // A dropped sender stops the service too.
+    let stopped = async { drop(stopped.await) };
+    let serving = tokio::spawn(http::serve(listener, state.clone(), http, stopped));
+    let store = open(config, &state).await?;
+    tracing::info!(%address, "likeness answers on http://{address}");
+    greet(&format!("http://{address}"));
+    told_to_stop.await;
+    tracing::info!("stopping: what is under way is answered first");
+    drop(stop);
+    serving.await??;
+    store.close().await;
+    Ok(())
+}
+
+/// Loads models and gallery, after which the service is ready.
+async fn open(config: Config, state: &AppState) -> anyhow::Result<Store> {
+    let files = config.files()?;
+    let sealer = Sealer::open_or_create(&files.master_key)?;
+    if files.key_beside_data {
+        tracing::warn!(
+            "the master key lies beside the data it seals ({}); in earnest use keep it elsewhere (--master-key-file)",
+            files.master_key.display()
+        );
+    }
+    let store = Store::open(&files.database).await?;
+    let policy = config.policy();
+    #[expect(clippy::disallowed_methods, reason = "loading, before any photo comes")]
+    let engine =
+        tokio::task::spawn_blocking(move || anyhow::Ok(Engine::load(&config.engine_options()?)?));
+    let recognizer = Recognizer::start(engine.await??, store.clone(), sealer, policy).await?;
+    let model = recognizer.model();
+    tracing::info!(
+        enrolled = recognizer.gallery_size(),
+        "{} enrolled, encoder {} ({})",
+        recognizer.gallery_size(),
+        model.name,
+        model.id
+    );
+    state.set_ready(recognizer);
+    Ok(store)
+}
+
+#[expect(clippy::print_stdout, reason = "what a person at a terminal waits for")]
+fn greet(url: &str) {
+    println!("likeness is ready at {url}. Try it with two photos of somebody who doesn't exist:");
+    println!();
+    println!("  curl -F employee_id=e-17 -F photo=@tests/data/people/p01-a.jpg {url}/enroll");
+    println!("  curl -F employee_id=e-17 -F photo=@tests/data/people/p01-b.jpg {url}/verify");
+}
+
+fn until_told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// The time in whole milliseconds, which is what the store keeps.
+#[expect(clippy::disallowed_methods, reason = "the one clock; everything else is told the time")]
+fn wall_clock() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}

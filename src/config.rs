@@ -1,0 +1,211 @@
+//! What the person who starts the service may say, as flags or environment; `--help` is the reference.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::access::ApiKey;
+use crate::engine::{EngineOptions, ModelSource};
+use crate::http::HttpOptions;
+use crate::photo::PhotoLimits;
+use crate::recognizer::Policy;
+
+/// Knows a colleague by their face: enrol from one photo, verify and identify by another.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do; without it: serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings of the service.
+    #[command(flatten)]
+    pub config: Config,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compare every photo of a list with every other, to calibrate or judge a model.
+    Score(ScoreArgs),
+    /// Run the HTTP service (the default).
+    Serve,
+}
+
+/// What `score` takes.
+#[derive(Args, Debug)]
+pub struct ScoreArgs {
+    /// A file with the path of a photo on each line.
+    #[arg(long)]
+    pub photos: PathBuf,
+    /// Where to write the matrix: N x N little-endian 32-bit floats, row by row; NaN in the rows
+    /// and columns of photos that are refused.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Settings of the service.
+#[derive(Args, Debug)]
+pub struct Config {
+    /// Address and port to listen on. Any address but loopback needs --api-key-file.
+    #[arg(long, env = "LIKENESS_LISTEN", default_value = "127.0.0.1:8080", global = true)]
+    pub listen: SocketAddr,
+
+    /// Folder of the database; made where it is missing.
+    #[arg(long, env = "LIKENESS_DATA_DIR", default_value = "likeness-data", global = true)]
+    pub data_dir: PathBuf,
+
+    /// File of the 32-byte key that seals every template; made at the first start. Keep a copy
+    /// apart: without it nothing that is stored can be read. [default: master.key in the data folder]
+    #[arg(long, env = "LIKENESS_MASTER_KEY_FILE", global = true)]
+    master_key_file: Option<PathBuf>,
+
+    /// File whose first line is the API key that every call must present.
+    #[arg(long, env = "LIKENESS_API_KEY_FILE", global = true)]
+    api_key_file: Option<PathBuf>,
+
+    /// Encoder to use in place of the embedded one: an ONNX file with its manifest beside it.
+    #[arg(long, env = "LIKENESS_ENCODER", global = true)]
+    encoder: Option<PathBuf>,
+
+    /// Detector to use in place of the embedded one: an ONNX file with its manifest beside it.
+    #[arg(long, env = "LIKENESS_DETECTOR", global = true)]
+    detector: Option<PathBuf>,
+
+    /// False match rate that verification is decided at.
+    #[arg(long, env = "LIKENESS_VERIFY_FMR", default_value = "1e-4", value_parser = rate, global = true)]
+    verify_fmr: f64,
+
+    /// False positive identification rate that identification is decided at.
+    #[arg(long, env = "LIKENESS_IDENTIFY_FPIR", default_value = "1e-2", value_parser = rate, global = true)]
+    identify_fpir: f64,
+
+    /// Photos worked on at once. [default: the number of cores]
+    #[arg(long, env = "LIKENESS_WORKERS", value_parser = 1..=1024_i64, global = true)]
+    workers: Option<i64>,
+
+    /// Photos that may wait for a worker; more are answered 503 at once.
+    #[arg(long, env = "LIKENESS_QUEUE", default_value = "64", value_parser = 0..=65_536_i64, global = true)]
+    queue: i64,
+
+    /// Seconds from the start of a request to its answer.
+    #[arg(long, env = "LIKENESS_REQUEST_TIMEOUT", default_value = "30", value_parser = 1..=3600_i64, global = true)]
+    request_timeout: i64,
+
+    /// How logs are written, to standard error.
+    #[arg(long, env = "LIKENESS_LOG_FORMAT", default_value = "text", global = true)]
+    pub log_format: LogFormat,
+
+    /// What is logged, in tracing's filter syntax.
+    #[arg(long, env = "LIKENESS_LOG", default_value = "info,tract=warn,sqlx=warn", global = true)]
+    pub log: String,
+}
+
+impl Config {
+    /// The engine to load; reads the model files that are named.
+    ///
+    /// # Errors
+    /// Where a named file cannot be read.
+    pub fn engine_options(&self) -> anyhow::Result<EngineOptions> {
+        let model = |named: &Option<PathBuf>, embedded: fn() -> ModelSource| match named {
+            Some(path) => ModelSource::read(path),
+            None => Ok(embedded()),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(EngineOptions {
+            encoder: model(&self.encoder, ModelSource::embedded_encoder)?,
+            detector: model(&self.detector, ModelSource::embedded_detector)?,
+            workers: self.workers.map_or(cores, |workers| workers as usize),
+            queue: self.queue as usize,
+            limits: PhotoLimits::default(),
+        })
+    }
+
+    /// The HTTP side; reads the API key.
+    ///
+    /// # Errors
+    /// Where the key cannot be used, or is missing while others could reach the service.
+    pub fn http_options(&self) -> anyhow::Result<HttpOptions> {
+        let api_key = self.api_key_file.as_deref().map(ApiKey::read).transpose()?;
+        if api_key.is_none() && !self.listen.ip().is_loopback() {
+            bail!(
+                "{} can be reached from other machines: give --api-key-file, or listen on 127.0.0.1",
+                self.listen
+            );
+        }
+        let request_timeout = Duration::from_secs(self.request_timeout.unsigned_abs());
+        Ok(HttpOptions { api_key, request_timeout })
+    }
+
+    /// The error rates to decide at.
+    pub fn policy(&self) -> Policy {
+        Policy { verify_fmr: self.verify_fmr, identify_fpir: self.identify_fpir }
+    }
+
+    /// Makes the data folder and says where database and master key lie.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made.
+    pub fn files(&self) -> anyhow::Result<Files> {
+        std::fs::create_dir_all(&self.data_dir)
+            .with_context(|| format!("the data folder {}", self.data_dir.display()))?;
+        let default_key = || self.data_dir.join("master.key");
+        let named = self.master_key_file.clone();
+        Ok(Files {
+            database: self.data_dir.join("likeness.db"),
+            key_beside_data: named.is_none(),
+            master_key: named.unwrap_or_else(default_key),
+        })
+    }
+}
+
+/// Where the service keeps what it keeps.
+#[derive(Debug)]
+pub struct Files {
+    /// The SQLite file.
+    pub database: PathBuf,
+    /// The master key file.
+    pub master_key: PathBuf,
+    /// Whether whoever takes the folder takes the key along.
+    pub key_beside_data: bool,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|e| format!("{e}"))?;
+    if rate > 0.0 && rate < 1.0 { Ok(rate) } else { Err("a rate lies between 0 and 1".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(arguments: &[&str]) -> Config {
+        Cli::parse_from([&["likeness"], arguments].concat()).config
+    }
+
+    #[test]
+    fn an_address_that_others_reach_needs_a_key() {
+        assert!(config(&[]).http_options().is_ok());
+        assert!(config(&["--listen", "[::1]:80"]).http_options().is_ok());
+        let error = config(&["--listen", "0.0.0.0:8080"]).http_options().unwrap_err();
+        assert!(error.to_string().contains("--api-key-file"), "{error}");
+    }
+
+    #[test]
+    fn serve_is_the_default_and_takes_the_same_flags() {
+        let cli = Cli::parse_from(["likeness", "serve", "--listen", "127.0.0.1:1"]);
+        assert!(matches!(cli.command, Some(Command::Serve)));
+        assert_eq!(cli.config.listen.port(), 1);
+    }
+}

@@ -1,0 +1,256 @@
+//! The detector: an upright photo becomes the faces in it.
+//!
+//! Networks of the YuNet family (Wu, Peng and Yu 2023) answer on grids of stride 8, 16 and 32; each
+//! cell says whether a face is centred near it, where exactly, and where its landmarks are.
+
+use std::array;
+use std::borrow::Cow;
+
+use anyhow::bail;
+use image::{GenericImage, RgbImage};
+use serde::Deserialize;
+use tract_onnx::prelude::*;
+
+use super::EngineError;
+use super::model::{
+    About, Colour, Golden, Layout, ModelError, ModelSource, PixelFormat, Plan, test_pattern,
+};
+use crate::face::{Bounds, Face, Point};
+use crate::photo::{Photo, shrink_to_fit};
+
+const STRIDES: [u32; 3] = [8, 16, 32];
+
+/// The twelve outputs, kind by kind, and how many values a cell has in each kind.
+const KINDS: [(&str, usize); 4] = [("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)];
+
+/// At most this many faces are told apart in a photo.
+const MOST_FACES: usize = 64;
+
+/// A detector that has shown that it gives what its manifest says.
+#[derive(Debug)]
+pub(super) struct Detector {
+    /// What a photo is looked at on, first in small, then in large.
+    passes: [Pass; 2],
+    pixels: PixelFormat,
+    /// For `KINDS` by `STRIDES`, which of the network's outputs it is.
+    outputs: [[usize; 3]; 4],
+    score: f32,
+    nms_iou: f64,
+}
+
+/// One size of looking.
+#[derive(Debug)]
+struct Pass {
+    /// The longer side of the photo's copy, in pixels.
+    side: u32,
+    /// For lying, standing and square photos: a plan runs at one input size only, and a square one
+    /// would spend a fifth of its time on the empty part of most photos.
+    canvases: [Canvas; 3],
+}
+
+#[derive(Debug)]
+struct Canvas {
+    width: u32,
+    height: u32,
+    plan: Plan,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    model: About,
+    input: Input,
+    output: Output,
+    golden: Golden,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Input {
+    size: u32,
+    retry_size: u32,
+    channels: usize,
+    layout: Layout,
+    colour: Colour,
+    mean: Vec<f32>,
+    scale: f32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Output {
+    #[expect(dead_code, reason = "the only family; another one would be an enum variant")]
+    family: Family,
+    score: f32,
+    nms_iou: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Family {
+    Yunet,
+}
+
+impl Detector {
+    /// Loads the network and lets it look at the test pattern in each size, which also warms it up.
+    pub(super) fn load(source: &ModelSource) -> Result<Self, ModelError> {
+        let manifest: Manifest = source.manifest()?;
+        let (network, _) = source.network(&manifest.model)?;
+        let Input { size, retry_size, channels, layout, colour, mean, scale } = manifest.input;
+        let pixels = PixelFormat::new(channels, colour, layout, mean, scale);
+        let pixels = pixels.map_err(|reason| source.error(reason))?;
+        if ![size, retry_size].iter().all(|side| side % 32 == 0 && (64..=1280).contains(side)) {
+            return Err(source.error("size and retry_size must be multiples of 32 up to 1280"));
+        }
+        let names = network.outputs();
+        let find = |kind: &str, stride: u32| {
+            let wanted = format!("{kind}_{stride}");
+            let found = names.iter().position(|name| *name == wanted);
+            found.ok_or_else(|| source.error(format!("it has no output named {wanted}")))
+        };
+        let mut outputs = [[0; 3]; 4];
+        for (of_kind, (kind, _)) in outputs.iter_mut().zip(KINDS) {
+            for (output, stride) in of_kind.iter_mut().zip(STRIDES) {
+                *output = find(kind, stride)?;
+            }
+        }
+        let canvas = |width, height| {
+            let plan = network.plan(&pixels.shape(width, height));
+            Ok(Canvas { width, height, plan: plan.map_err(|e| source.error(format!("{e:#}")))? })
+        };
+        let pass = |side: u32| {
+            let shorter = (side * 4 / 5).next_multiple_of(32);
+            let canvases = [canvas(side, shorter)?, canvas(shorter, side)?, canvas(side, side)?];
+            Ok(Pass { side, canvases })
+        };
+        let passes = [pass(size)?, pass(retry_size)?];
+        let Output { score, nms_iou, .. } = manifest.output;
+        let detector = Self { passes, pixels, outputs, score, nms_iou };
+        detector.self_test(&manifest.golden).map_err(|e| source.error(format!("{e:#}")))?;
+        Ok(detector)
+    }
+
+    /// Runs every plan, and compares the first pass's square one with the golden output.
+    fn self_test(&self, golden: &Golden) -> TractResult<()> {
+        for canvas in self.passes.iter().flat_map(|pass| &pass.canvases) {
+            let maps = self.run(canvas, &test_pattern(canvas.width, canvas.height))?;
+            let means = maps.iter().flatten().map(|map| map.iter().sum::<f32>() / map.len() as f32);
+            let is_golden = canvas.width == canvas.height && canvas.width == self.passes[0].side;
+            if is_golden && !golden.agrees_with(&means.collect::<Vec<_>>()) {
+                bail!(
+                    "its output for the test pattern is not the manifest's golden one; check the \
+                     input's size, layout, colour order, mean and scale"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the faces of a photo: in a small copy, and where there are none in a larger one.
+    pub(super) fn detect(&self, photo: &Photo) -> Result<Vec<Face>, EngineError> {
+        for pass in &self.passes {
+            let small = shrink_to_fit(photo.working(), pass.side);
+            let to_photo = f64::from(photo.width().max(photo.height()))
+                / f64::from(small.width().max(small.height()));
+            let canvas = pass.canvas_for(small.width(), small.height());
+            let mut image = RgbImage::new(canvas.width, canvas.height);
+            image.copy_from(small.as_ref(), 0, 0).map_err(EngineError::run)?;
+            let maps = self.run(canvas, &image).map_err(EngineError::run)?;
+            let faces = suppress(self.read(&maps, canvas.width, to_photo), self.nms_iou);
+            let was_shrunk = matches!(small, Cow::Owned(_));
+            if !faces.is_empty() || !was_shrunk {
+                return Ok(faces);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The twelve outputs for an image of the canvas's size, by kind and stride.
+    fn run(&self, canvas: &Canvas, image: &RgbImage) -> TractResult<[[Vec<f32>; 3]; 4]> {
+        let outputs = canvas.plan.run(tvec!(self.pixels.tensor(image)?.into_tvalue()))?;
+        let mut maps: [[Vec<f32>; 3]; 4] = array::from_fn(|_| array::from_fn(|_| Vec::new()));
+        for (kind, (name, values)) in KINDS.into_iter().enumerate() {
+            for (level, stride) in STRIDES.into_iter().enumerate() {
+                let view = outputs[self.outputs[kind][level]].to_plain_array_view::<f32>()?;
+                let cells = (canvas.width / stride * (canvas.height / stride)) as usize;
+                if view.len() != cells * values {
+                    bail!("{name}_{stride} has {} values, not {values} a cell", view.len());
+                }
+                maps[kind][level] = view.iter().copied().collect();
+            }
+        }
+        Ok(maps)
+    }
+
+    /// Every cell above the score, as a face in pixels of the photo.
+    fn read(&self, maps: &[[Vec<f32>; 3]; 4], width: u32, to_photo: f64) -> Vec<Face> {
+        let [cls, obj, bbox, kps] = maps;
+        let mut faces = Vec::new();
+        for (level, stride) in STRIDES.into_iter().enumerate() {
+            let columns = (width / stride) as usize;
+            let step = f64::from(stride) * to_photo;
+            for (cell, (cls, obj)) in cls[level].iter().zip(&obj[level]).enumerate() {
+                let score = (cls.clamp(0.0, 1.0) * obj.clamp(0.0, 1.0)).sqrt();
+                if score.is_nan() || score < self.score {
+                    continue;
+                }
+                let (column, row) = ((cell % columns) as f64, (cell / columns) as f64);
+                let edge = |i: usize| f64::from(bbox[level][cell * 4 + i]);
+                let (width, height) = (edge(2).exp() * step, edge(3).exp() * step);
+                let bounds = Bounds {
+                    x: (column + edge(0)) * step - width / 2.0,
+                    y: (row + edge(1)) * step - height / 2.0,
+                    width,
+                    height,
+                };
+                let place = |i: usize| f64::from(kps[level][cell * 10 + i]);
+                let landmarks = array::from_fn(|k| Point {
+                    x: (column + place(2 * k)) * step,
+                    y: (row + place(2 * k + 1)) * step,
+                });
+                faces.extend(Face::new(bounds, landmarks, f64::from(score)));
+            }
+        }
+        faces
+    }
+}
+
+impl Pass {
+    /// The smallest canvas that holds a copy of this size.
+    fn canvas_for(&self, width: u32, height: u32) -> &Canvas {
+        let [lying, standing, square] = &self.canvases;
+        let holds = |canvas: &&Canvas| canvas.width >= width && canvas.height >= height;
+        [lying, standing].into_iter().find(holds).unwrap_or(square)
+    }
+}
+
+/// Non-maximum suppression: of overlapping faces the most confident stays.
+fn suppress(mut faces: Vec<Face>, most_overlap: f64) -> Vec<Face> {
+    faces.sort_by(|a, b| b.confidence().total_cmp(&a.confidence()));
+    let mut kept: Vec<Face> = Vec::new();
+    for face in faces {
+        let covered = kept.iter().any(|k| k.bounds().overlap(face.bounds()) > most_overlap);
+        if !covered && kept.len() < MOST_FACES {
+            kept.push(face);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn face(x: f64, confidence: f64) -> Face {
+        let bounds = Bounds { x, y: 0.0, width: 10.0, height: 10.0 };
+        let at = |dx: f64, y: f64| Point { x: x + dx, y };
+        let landmarks = [at(3.0, 4.0), at(7.0, 4.0), at(5.0, 6.0), at(3.5, 8.0), at(6.5, 8.0)];
+        Face::new(bounds, landmarks, confidence).unwrap()
+    }
+
+    #[test]
+    fn of_overlapping_faces_the_most_confident_stays() {
+        let kept = suppress(vec![face(0.0, 0.7), face(2.0, 0.9), face(30.0, 0.6)], 0.3);
+        assert_eq!(kept, vec![face(2.0, 0.9), face(30.0, 0.6)]);
+    }
+}

@@ -1,0 +1,121 @@
+//! The encoder: an aligned face becomes an embedding.
+
+use anyhow::bail;
+use serde::Deserialize;
+use tract_onnx::prelude::*;
+
+use super::EngineError;
+use super::model::{
+    About, Colour, Golden, Layout, ModelError, ModelSource, PixelFormat, Plan, test_pattern,
+};
+use crate::comparison::{Calibration, ErrorRate, ErrorRates};
+use crate::embedding::Embedding;
+use crate::employee::ModelName;
+use crate::face::AlignedFace;
+
+/// An encoder that has shown that it gives what its manifest says.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    plan: Plan,
+    pixels: PixelFormat,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) length: usize,
+    pub(super) model: ModelName,
+    pub(super) calibration: Calibration,
+    pub(super) error_rates: ErrorRates,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    model: About,
+    input: Input,
+    output: Output,
+    comparison: Comparison,
+    error_rate: Vec<Row>,
+    golden: Golden,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Input {
+    width: u32,
+    height: u32,
+    channels: usize,
+    layout: Layout,
+    colour: Colour,
+    mean: Vec<f32>,
+    scale: f32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Output {
+    length: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum Comparison {
+    Cosine { scale: f64, offset: f64 },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    fmr: f64,
+    score: f64,
+}
+
+impl Encoder {
+    /// Loads the network and lets it encode the test pattern, which also warms it up.
+    pub(super) fn load(source: &ModelSource) -> Result<Self, ModelError> {
+        let manifest: Manifest = source.manifest()?;
+        let (network, model) = source.network(&manifest.model)?;
+        let Input { width, height, channels, layout, colour, mean, scale } = manifest.input;
+        if !(16..=1024).contains(&width) || !(16..=1024).contains(&height) {
+            return Err(source.error("the input's sides must be 16 to 1024 pixels"));
+        }
+        let pixels = PixelFormat::new(channels, colour, layout, mean, scale);
+        let pixels = pixels.map_err(|reason| source.error(reason))?;
+        let Comparison::Cosine { scale, offset } = manifest.comparison;
+        let calibration = Calibration::cosine(scale, offset)
+            .ok_or_else(|| source.error("the comparison's scale must be above 0"))?;
+        let rows = manifest.error_rate.iter().map(|r| ErrorRate { fmr: r.fmr, score: r.score });
+        let error_rates = ErrorRates::new(rows.collect()).map_err(|e| source.error(e))?;
+        let shape = pixels.shape(width, height);
+        let plan = network.plan(&shape).map_err(|e| source.error(format!("{e:#}")))?;
+        let length = manifest.output.length;
+        let encoder = Self { plan, pixels, width, height, length, model, calibration, error_rates };
+        let input = encoder.pixels.tensor(&test_pattern(width, height));
+        let output = input.and_then(|input| encoder.run(input));
+        let output = output.map_err(|e| source.error(format!("{e:#}")))?;
+        if !manifest.golden.agrees_with(&output) {
+            return Err(source.error(
+                "its output for the test pattern is not the manifest's golden one; check the \
+                 input's size, layout, colour order, mean and scale",
+            ));
+        }
+        Ok(encoder)
+    }
+
+    /// Encodes a face.
+    pub(super) fn encode(&self, face: &AlignedFace) -> Result<Embedding, EngineError> {
+        let input = self.pixels.tensor(face.pixels()).map_err(EngineError::run)?;
+        let values = self.run(input).map_err(EngineError::run)?;
+        Embedding::normalize(values).map_err(EngineError::run)
+    }
+
+    fn run(&self, input: Tensor) -> TractResult<Vec<f32>> {
+        let outputs = self.plan.run(tvec!(input.into_tvalue()))?;
+        let [output] = outputs.as_slice() else {
+            bail!("the network gives {} outputs, not one vector", outputs.len());
+        };
+        let values: Vec<f32> = output.to_plain_array_view::<f32>()?.iter().copied().collect();
+        if values.len() != self.length {
+            bail!("the network gives {} values, the manifest says {}", values.len(), self.length);
+        }
+        Ok(values)
+    }
+}

@@ -1,0 +1,212 @@
+//! The engine turns photos into embeddings: it owns the models, the order of the steps and the
+//! bounds on how much of it happens at once.
+//!
+//! All work on pixels is synchronous and runs here and nowhere else, on at most as many threads as
+//! there are workers. Everything else waits in a bounded queue or is refused at once. It knows
+//! nothing of employees, stores or HTTP.
+
+mod detector;
+mod encoder;
+mod model;
+mod prelu;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use self::detector::Detector;
+use self::encoder::Encoder;
+pub use self::model::{ModelError, ModelSource};
+use crate::comparison::{Calibration, ErrorRates};
+use crate::embedding::Embedding;
+use crate::employee::ModelName;
+use crate::face::{self, Face, NoProminentFace};
+use crate::photo::{EncodedPhoto, PhotoError, PhotoLimits};
+
+/// The unit in which decoded bytes are counted; a semaphore counts in 32 bits.
+const KILOBYTE: u64 = 1000;
+
+/// What an engine is made of, and its bounds.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// The encoder to load.
+    pub encoder: ModelSource,
+    /// The detector to load.
+    pub detector: ModelSource,
+    /// Photos worked on at once.
+    pub workers: usize,
+    /// Photos that may wait for a worker.
+    pub queue: usize,
+    /// What a photo may be; its `max_decoded_bytes` also bounds all photos together.
+    pub limits: PhotoLimits,
+}
+
+/// Why no embedding came of a photo.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtractError {
+    /// Too much is under way; later it will work.
+    #[error("the service is busy; try again shortly")]
+    Busy,
+    /// The models failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The photo does not say whose face is meant.
+    #[error(transparent)]
+    Face(#[from] NoProminentFace),
+    /// The bytes are no usable photo.
+    #[error(transparent)]
+    Photo(#[from] PhotoError),
+}
+
+/// A fault of a model while it ran.
+#[derive(Debug, thiserror::Error)]
+#[error("inference failed: {0}")]
+pub struct EngineError(String);
+
+impl EngineError {
+    fn run(error: impl std::fmt::Display) -> Self {
+        Self(format!("{error:#}"))
+    }
+}
+
+/// What was found in a photo.
+#[derive(Debug)]
+pub struct Extraction {
+    /// The prominent face.
+    pub face: Face,
+    /// Its embedding.
+    pub embedding: Embedding,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// The time that each stage took, in the order of the flow.
+#[derive(Clone, Debug, Default)]
+pub struct Timings(Vec<(&'static str, Duration)>);
+
+impl Timings {
+    /// The stages' names and times.
+    pub fn stages(&self) -> &[(&'static str, Duration)] {
+        &self.0
+    }
+
+    fn time<T>(&mut self, stage: &'static str, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let result = work();
+        self.0.push((stage, started.elapsed()));
+        result
+    }
+}
+
+/// The loaded models and their bounds; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    models: Arc<Models>,
+    limits: PhotoLimits,
+    admitted: Arc<Semaphore>,
+    workers: Arc<Semaphore>,
+    decoded_kilobytes: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Models {
+    detector: Detector,
+    encoder: Encoder,
+}
+
+/// What a photo holds while it is worked on. It goes into the work itself: a client that leaves
+/// frees nothing before the work has ended.
+struct Admission {
+    _place: OwnedSemaphorePermit,
+    _worker: OwnedSemaphorePermit,
+    _memory: OwnedSemaphorePermit,
+}
+
+impl Engine {
+    /// Loads both models, checks each by its golden output, and thereby warms them up.
+    ///
+    /// # Errors
+    /// [`ModelError`] saying which model and what is wrong with it.
+    pub fn load(options: &EngineOptions) -> Result<Self, ModelError> {
+        let models = Models {
+            detector: Detector::load(&options.detector)?,
+            encoder: Encoder::load(&options.encoder)?,
+        };
+        let kilobytes = options.limits.max_decoded_bytes.div_ceil(KILOBYTE) as usize;
+        Ok(Self {
+            models: Arc::new(models),
+            limits: options.limits,
+            admitted: Arc::new(Semaphore::new(options.workers + options.queue)),
+            workers: Arc::new(Semaphore::new(options.workers)),
+            decoded_kilobytes: Arc::new(Semaphore::new(kilobytes)),
+        })
+    }
+
+    /// The encoder's name and identity.
+    pub fn model(&self) -> &ModelName {
+        &self.models.encoder.model
+    }
+
+    /// Values of one embedding.
+    pub fn embedding_length(&self) -> usize {
+        self.models.encoder.length
+    }
+
+    /// How the encoder's embeddings are compared.
+    pub fn calibration(&self) -> &Calibration {
+        &self.models.encoder.calibration
+    }
+
+    /// The encoder's measured error rates.
+    pub fn error_rates(&self) -> &ErrorRates {
+        &self.models.encoder.error_rates
+    }
+
+    /// Finds the prominent face of a photo and encodes it.
+    ///
+    /// # Errors
+    /// [`ExtractError::Busy`] at once where the queue is full; the others say what the photo lacks.
+    pub async fn extract(&self, bytes: Bytes) -> Result<Extraction, ExtractError> {
+        let mut timings = Timings::default();
+        let place = self.admitted.clone().try_acquire_owned().map_err(|_| ExtractError::Busy)?;
+        let photo = EncodedPhoto::inspect(bytes, &self.limits)?;
+        let arrived = Instant::now();
+        let admission = self.admit(place, photo.decoded_bytes()).await;
+        timings.0.push(("queue", arrived.elapsed()));
+        let models = self.models.clone();
+        let span = tracing::Span::current();
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that bounds the work")]
+        let work = tokio::task::spawn_blocking(move || {
+            let _admission = admission;
+            span.in_scope(|| models.extract(photo, timings))
+        });
+        work.await.map_err(|e| EngineError(format!("the work panicked: {e}")))?
+    }
+
+    async fn admit(&self, place: OwnedSemaphorePermit, decoded_bytes: u64) -> Admission {
+        const OPEN: &str = "the engine's semaphores are never closed";
+        let kilobytes = decoded_bytes.div_ceil(KILOBYTE) as u32;
+        let memory = self.decoded_kilobytes.clone().acquire_many_owned(kilobytes).await;
+        let worker = self.workers.clone().acquire_owned().await;
+        Admission { _place: place, _worker: worker.expect(OPEN), _memory: memory.expect(OPEN) }
+    }
+}
+
+impl Models {
+    fn extract(
+        &self,
+        photo: EncodedPhoto,
+        mut timings: Timings,
+    ) -> Result<Extraction, ExtractError> {
+        let Self { detector, encoder } = self;
+        let photo = timings.time("decode", || photo.decode())?;
+        let faces = timings.time("detect", || detector.detect(&photo))?;
+        let face = face::prominent(faces, &photo)?;
+        let aligned =
+            timings.time("align", || face::align(&photo, &face, encoder.width, encoder.height));
+        let embedding = timings.time("encode", || encoder.encode(&aligned))?;
+        Ok(Extraction { face, embedding, timings })
+    }
+}

@@ -1,0 +1,43 @@
+//! `POST /compare`: do two photos show the same person? Nothing is stored.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::AppState;
+use super::answer::{Face, Model, Threshold, timed};
+use super::form::Form;
+use super::problem::Problem;
+use crate::comparison::Decision;
+
+#[derive(Serialize)]
+struct Answer {
+    r#match: bool,
+    similarity: f64,
+    score: f64,
+    threshold: Threshold,
+    model: Model,
+    face_a: Face,
+    face_b: Face,
+}
+
+pub(super) async fn compare(
+    State(app): State<AppState>,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let (photo_a, photo_b) = (form.photo("photo_a")?, form.photo("photo_b")?);
+    form.finish()?;
+    let recognizer = app.recognizer()?;
+    let comparison = recognizer.compare(photo_a, photo_b).await?;
+    let [face_a, face_b] = &comparison.faces;
+    let answer = Answer {
+        r#match: comparison.decision == Decision::Match,
+        similarity: comparison.score.similarity(),
+        score: comparison.score.value(),
+        threshold: comparison.threshold.into(),
+        model: Model::from(recognizer.model()),
+        face_a: Face::from(face_a),
+        face_b: Face::from(face_b),
+    };
+    Ok(timed(&comparison.timings, answer))
+}

@@ -1,0 +1,41 @@
+//! `POST /enroll`: an employee and the photo to know them by.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::AppState;
+use super::answer::{Employee, Face, Reasons, timed};
+use super::form::Form;
+use super::problem::Problem;
+
+#[derive(Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    employee: Employee,
+    face: Face,
+    reasons: Reasons,
+}
+
+pub(super) async fn enroll(
+    State(app): State<AppState>,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let (employee, photo) = (form.employee_id()?, form.photo("photo")?);
+    let replace = form.flag("replace")?;
+    form.finish()?;
+    let enrollment = app.recognizer()?.enroll(employee, photo, replace, app.now()).await?;
+    let answer = Answer {
+        employee: Employee::from(&enrollment.reference),
+        face: Face::from(&enrollment.face),
+        reasons: [],
+    };
+    let response = timed([&enrollment.timings], answer);
+    if enrollment.replaced {
+        return Ok(response);
+    }
+    let location = format!("/employees/{}", enrollment.reference.employee.as_str());
+    Ok((StatusCode::CREATED, [(LOCATION, location)], response).into_response())
+}

@@ -1,0 +1,42 @@
+//! `POST /identify`: who is in the photo? Nobody, unless the best candidate reaches the threshold.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::AppState;
+use super::answer::{Candidate, Face, Model, Reasons, Threshold, timed};
+use super::form::Form;
+use super::problem::Problem;
+
+#[derive(Serialize)]
+struct Answer {
+    r#match: Option<Candidate>,
+    candidates: Vec<Candidate>,
+    threshold: Threshold,
+    gallery_size: usize,
+    model: Model,
+    face: Face,
+    reasons: Reasons,
+}
+
+pub(super) async fn identify(
+    State(app): State<AppState>,
+    mut form: Form,
+) -> Result<Response, Problem> {
+    let photo = form.photo("photo")?;
+    let top = form.number("top", 1..=20, 5)?;
+    form.finish()?;
+    let recognizer = app.recognizer()?;
+    let identification = recognizer.identify(photo, top as usize).await?;
+    let answer = Answer {
+        r#match: identification.matched().map(Candidate::from),
+        candidates: identification.candidates.iter().map(Candidate::from).collect(),
+        threshold: identification.threshold.into(),
+        gallery_size: identification.gallery_size,
+        model: Model::from(recognizer.model()),
+        face: Face::from(&identification.face),
+        reasons: [],
+    };
+    Ok(timed([&identification.timings], answer))
+}

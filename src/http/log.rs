@@ -1,0 +1,36 @@
+//! One line of log for each request: the route's template and the outcome, never who it was about.
+
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument;
+
+use super::problem::Problem;
+use super::request_id;
+
+/// Logs the request when its answer is ready. 5xx are errors and carry their source.
+pub(super) async fn log(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(&request).to_owned();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = route.unwrap_or_else(|| "(none)".to_owned());
+    let span = tracing::info_span!("request", request_id = %id);
+    let response = next.run(request).instrument(span).await;
+    let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+    let status = response.status().as_u16();
+    let problem = response.extensions().get::<Problem>();
+    let code = problem.map(|problem| problem.code.row().1);
+    let line = format!("{method} {route} {status} in {duration_ms:.1} ms");
+    match problem.and_then(|problem| problem.source.as_deref()) {
+        Some(source) => {
+            tracing::error!(request_id = %id, %method, route, status, code, duration_ms, source, "{line}");
+        }
+        None => {
+            tracing::info!(request_id = %id, %method, route, status, code, duration_ms, "{line}");
+        }
+    }
+    response
+}

@@ -1,0 +1,159 @@
+//! HTTP: all routes and all layers on one screen, one file a route beside it.
+//!
+//! Routes parse a request into types, call one use case and write its answer. What a use case
+//! does, this module does not know.
+
+mod answer;
+mod compare;
+mod employees;
+mod enroll;
+mod form;
+mod guard;
+mod health;
+mod identify;
+mod log;
+mod problem;
+mod verify;
+
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::csrf::CsrfLayer;
+use tower_http::request_id::{
+    MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
+};
+use tower_http::timeout::TimeoutLayer;
+
+pub use self::problem::Code;
+use self::problem::Problem;
+use crate::access::ApiKey;
+use crate::recognizer::Recognizer;
+
+/// What the HTTP side may be told.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpOptions {
+    /// The key that callers must present, if any.
+    pub api_key: Option<ApiKey>,
+    /// From a request's first byte to its answer.
+    pub request_timeout: Duration,
+}
+
+/// What every handler sees.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    recognizer: Arc<OnceLock<Recognizer>>,
+    now: fn() -> Timestamp,
+}
+
+impl AppState {
+    /// A service that is not ready before [`set_ready`](Self::set_ready); `now` is its one clock.
+    pub fn starting(now: fn() -> Timestamp) -> Self {
+        Self { recognizer: Arc::default(), now }
+    }
+
+    /// Lets the service answer from now on; only the first call counts.
+    pub fn set_ready(&self, recognizer: Recognizer) {
+        self.recognizer.get_or_init(|| recognizer);
+    }
+
+    fn recognizer(&self) -> Result<&Recognizer, Problem> {
+        let not_ready =
+            || Problem::new(Code::NotReady, "the models are being loaded; try again shortly");
+        self.recognizer.get().ok_or_else(not_ready)
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.now)()
+    }
+}
+
+/// Answers on `listener` until `stop` resolves, then ends what is under way.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    state: AppState,
+    options: HttpOptions,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(state, options)).with_graceful_shutdown(stop).await
+}
+
+fn router(state: AppState, options: HttpOptions) -> Router {
+    let body = |photos| DefaultBodyLimit::max(form::most_body_bytes(photos));
+    let keyed = Router::new()
+        .route("/enroll", post(enroll::enroll).layer(body(1)))
+        .route("/verify", post(verify::verify).layer(body(1)))
+        .route("/identify", post(identify::identify).layer(body(1)))
+        .route("/compare", post(compare::compare).layer(body(2)))
+        .route("/employees", get(employees::list))
+        .route("/employees/{employee_id}", get(employees::find).delete(employees::forget))
+        .route_layer(middleware::from_fn_with_state(options.api_key, guard::require_key));
+    let open =
+        Router::new().route("/livez", get(health::live)).route("/readyz", get(health::ready));
+    let routes = keyed.merge(open).with_state(state);
+    let guarded = match options.api_key {
+        Some(_) => routes,
+        None => routes.layer(middleware::from_fn(guard::local_only)).layer(CsrfLayer::new()),
+    };
+    layered(guarded, options.request_timeout)
+}
+
+/// Around every route, outermost first: an id, the log line, problems as JSON, the clock, panics.
+fn layered(routes: Router, request_timeout: Duration) -> Router {
+    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, request_timeout);
+    routes.layer(
+        ServiceBuilder::new()
+            .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+            .layer(PropagateRequestIdLayer::x_request_id())
+            .layer(middleware::from_fn(log::log))
+            .layer(middleware::from_fn(problem::render))
+            .layer(timeout)
+            .layer(CatchPanicLayer::custom(panicked)),
+    )
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    Problem::internal(format!("panic: {text}")).into_response()
+}
+
+/// The id that the outermost layer gave the request.
+fn request_id(request: &Request) -> &str {
+    let id = request.extensions().get::<RequestId>();
+    id.and_then(|id| id.header_value().to_str().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing_of_the_inside() {
+        let panics = Router::new().route("/", get(|| async { panic!("secret") as StatusCode }));
+        let app = layered(panics, Duration::from_secs(5));
+        let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+        let text = str::from_utf8(&body).unwrap();
+        assert!(text.contains("\"code\":\"internal\"") && !text.contains("secret"), "{text}");
+    }
+}

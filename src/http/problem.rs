@@ -1,0 +1,196 @@
+//! Every failure as `application/problem+json` (RFC 9457).
+//!
+//! [`Code`] is the only list of codes and statuses. A [`Problem`] travels as a response extension
+//! and is written by [`render`], the outermost layer but the log: there the request's id is known,
+//! and there a bare error of the framework becomes a problem too.
+
+use axum::Json;
+use axum::extract::Request;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::request_id;
+use crate::face::NoProminentFace;
+use crate::photo::PhotoError;
+use crate::recognizer;
+
+macro_rules! codes {
+    ($($code:ident: $status:ident, $slug:literal, $title:literal;)*) => {
+        /// What went wrong, in a word that stays.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub enum Code {
+            $(#[doc = $title] $code,)*
+        }
+
+        impl Code {
+            /// Every code there is.
+            pub const ALL: &[Self] = &[$(Self::$code),*];
+
+            /// The status, the stable code and its title.
+            pub fn row(self) -> (StatusCode, &'static str, &'static str) {
+                match self {
+                    $(Self::$code => (StatusCode::$status, $slug, $title),)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    AlreadyEnrolled: CONFLICT, "already_enrolled", "The employee is already enrolled";
+    BodyTooLarge: PAYLOAD_TOO_LARGE, "body_too_large", "The request is too large";
+    Busy: SERVICE_UNAVAILABLE, "busy", "The service is busy";
+    Internal: INTERNAL_SERVER_ERROR, "internal", "The service failed";
+    Malformed: BAD_REQUEST, "malformed", "The request is malformed";
+    MethodNotAllowed: METHOD_NOT_ALLOWED, "method_not_allowed", "This route takes another method";
+    NoFace: UNPROCESSABLE_ENTITY, "no_face", "No face in the photo";
+    NoKey: UNAUTHORIZED, "no_key", "An API key is needed";
+    NoSuchRoute: NOT_FOUND, "no_such_route", "No such route";
+    NotAllowed: FORBIDDEN, "not_allowed", "The caller may not do that";
+    NotEnrolled: NOT_FOUND, "not_enrolled", "The employee is not enrolled";
+    NotReady: SERVICE_UNAVAILABLE, "not_ready", "The service is starting";
+    OtherModel: CONFLICT, "other_model", "The employee was enrolled with another model";
+    SeveralFaces: UNPROCESSABLE_ENTITY, "several_faces", "Several faces in the photo";
+    TimedOut: REQUEST_TIMEOUT, "timed_out", "The request took too long";
+    TooManyPixels: PAYLOAD_TOO_LARGE, "too_many_pixels", "The photo is too large";
+    UnreadablePhoto: UNPROCESSABLE_ENTITY, "unreadable_photo", "The photo is damaged";
+    UnsupportedBody: UNSUPPORTED_MEDIA_TYPE, "unsupported_body", "The request is neither multipart nor JSON";
+    UnsupportedFormat: UNSUPPORTED_MEDIA_TYPE, "unsupported_format", "The photo is of a format that is not read";
+}
+
+/// A failure on its way out.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    pub code: Code,
+    detail: String,
+    /// For the log alone.
+    pub source: Option<String>,
+}
+
+impl Problem {
+    /// A failure with a sentence that the caller can act on.
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), source: None }
+    }
+
+    /// A failure of ours: the client learns nothing of the inside, the log does.
+    pub(super) fn internal(source: impl std::fmt::Display) -> Self {
+        Self {
+            source: Some(format!("{source:#}")),
+            ..Self::new(
+                Code::Internal,
+                "something went wrong here; the log says what, by the request's id",
+            )
+        }
+    }
+
+    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(Code::Malformed, detail)
+    }
+
+    /// What a bare status of the framework means.
+    fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::new(Code::NoSuchRoute, "there is nothing at this path"),
+            StatusCode::FORBIDDEN => Self::new(
+                Code::NotAllowed,
+                "without an API key no web page of another origin is served",
+            ),
+            StatusCode::METHOD_NOT_ALLOWED => Self::new(
+                Code::MethodNotAllowed,
+                "see the Allow header for the methods of this path",
+            ),
+            StatusCode::REQUEST_TIMEOUT => {
+                Self::new(Code::TimedOut, "the request was not complete or not answered in time")
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::new(Code::BodyTooLarge, "a photo may have at most 16 MiB")
+            }
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                Self::new(Code::UnsupportedBody, "send multipart/form-data or application/json")
+            }
+            status if status.is_client_error() => Self::malformed("the request could not be read"),
+            status => Self::internal(format!("a bare {status} of the framework")),
+        }
+    }
+}
+
+impl From<recognizer::Error> for Problem {
+    fn from(error: recognizer::Error) -> Self {
+        use recognizer::Error;
+        let code = match &error {
+            Error::AlreadyEnrolled => Code::AlreadyEnrolled,
+            Error::Busy => Code::Busy,
+            Error::Face(NoProminentFace::None) => Code::NoFace,
+            Error::Face(NoProminentFace::Several) => Code::SeveralFaces,
+            Error::NotEnrolled => Code::NotEnrolled,
+            Error::OtherModel { .. } => Code::OtherModel,
+            Error::Photo(photo) => match photo {
+                PhotoError::ForeignFormat(_) | PhotoError::UnknownFormat => Code::UnsupportedFormat,
+                PhotoError::TooManyPixels { .. } => Code::TooManyPixels,
+                PhotoError::TooSmall { .. } => Code::NoFace,
+                PhotoError::Unreadable(_) => Code::UnreadablePhoto,
+            },
+            Error::Engine(_) | Error::Store(_) | Error::Task(_) => return Self::internal(error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, ..) = self.code.row();
+        let mut response = status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: &'a str,
+    request_id: &'a str,
+}
+
+/// Writes every failure that passes as a problem document.
+pub(super) async fn render(request: Request, next: Next) -> Response {
+    let id = request_id(&request).to_owned();
+    let response = next.run(request).await;
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let problem = response.extensions().get::<Problem>().cloned();
+    let problem = problem.unwrap_or_else(|| Problem::of_status(status));
+    let (status, code, title) = problem.code.row();
+    let body = Body {
+        r#type: format!("urn:likeness:problem:{code}"),
+        title,
+        status: status.as_u16(),
+        code,
+        detail: &problem.detail,
+        request_id: &id,
+    };
+    let mut rendered = (status, Json(body)).into_response();
+    let headers = rendered.headers_mut();
+    // What the framework knows of the failure stays, such as Allow.
+    for (name, value) in response.headers() {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert("www-authenticate", HeaderValue::from_static("Bearer"));
+    }
+    rendered.extensions_mut().insert(problem);
+    rendered
+}
