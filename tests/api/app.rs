@@ -1,0 +1,143 @@
+//! A running service of one's own for each test, and typed ways to call it.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use likeness::engine::{Engine, EngineOptions, ModelSource};
+use likeness::http::{self, AppState, HttpOptions};
+use likeness::photo::PhotoLimits;
+use likeness::recognizer::{Policy, Recognizer};
+use likeness::seal::Sealer;
+use likeness::store::Store;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, RequestBuilder};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+pub(crate) const NOW: &str = "2026-01-02T03:04:05Z";
+
+/// The default models, loaded once for all tests of the process.
+pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| engine(2, 64));
+
+pub(crate) const POLICY: Policy = Policy { verify_fmr: 1e-4, identify_fpir: 1e-2 };
+
+pub(crate) fn engine(workers: usize, queue: usize) -> Engine {
+    let options = EngineOptions {
+        encoder: ModelSource::embedded_encoder(),
+        detector: ModelSource::embedded_detector(),
+        workers,
+        queue,
+        limits: PhotoLimits::default(),
+    };
+    Engine::load(&options).unwrap()
+}
+
+pub(crate) const OPEN: HttpOptions =
+    HttpOptions { api_key: None, request_timeout: Duration::from_mins(1) };
+
+/// A service on a port of its own, with a folder of its own.
+pub(crate) struct App {
+    pub url: String,
+    pub client: Client,
+    pub folder: TempDir,
+    pub store: Store,
+}
+
+impl App {
+    pub(crate) async fn spawn() -> Self {
+        Self::spawn_with(&ENGINE, OPEN).await
+    }
+
+    pub(crate) async fn spawn_with(engine: &Engine, options: HttpOptions) -> Self {
+        let (app, state) = Self::spawn_starting(options).await;
+        let sealer = Sealer::open_or_create(&app.folder.path().join("master.key")).unwrap();
+        let started = Recognizer::start(engine.clone(), app.store.clone(), sealer, POLICY).await;
+        state.set_ready(started.unwrap());
+        app
+    }
+
+    /// A service that isn't ready before the state is told so.
+    pub(crate) async fn spawn_starting(options: HttpOptions) -> (Self, AppState) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("likeness.db")).await.unwrap();
+        let state = AppState::starting(|| NOW.parse::<Timestamp>().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(http::serve(listener, state.clone(), options, std::future::pending()));
+        (Self { url, client: Client::new(), folder, store }, state)
+    }
+
+    pub(crate) async fn enroll(&self, employee: &str, photo: Vec<u8>) -> Answer {
+        self.post(
+            "/enroll",
+            Form::new().text("employee_id", employee.to_owned()).part("photo", file(photo)),
+        )
+        .await
+    }
+
+    pub(crate) async fn verify(&self, employee: &str, photo: Vec<u8>) -> Answer {
+        self.post(
+            "/verify",
+            Form::new().text("employee_id", employee.to_owned()).part("photo", file(photo)),
+        )
+        .await
+    }
+
+    pub(crate) async fn identify(&self, photo: Vec<u8>) -> Answer {
+        self.post("/identify", Form::new().part("photo", file(photo))).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, form: Form) -> Answer {
+        send(self.client.post(self.at(path)).multipart(form)).await
+    }
+
+    pub(crate) async fn post_json(&self, path: &str, body: &Value) -> Answer {
+        send(self.client.post(self.at(path)).json(body)).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        send(self.client.get(self.at(path))).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        send(self.client.delete(self.at(path))).await
+    }
+
+    pub(crate) fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+pub(crate) async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = response.text().await.unwrap();
+    let body = serde_json::from_str(&body).unwrap_or_else(|_| panic!("not JSON: {body:?}"));
+    Answer { status, headers, body }
+}
+
+/// A file part whose name says nothing of its format.
+pub(crate) fn file(photo: Vec<u8>) -> Part {
+    Part::bytes(photo).file_name("photo")
+}
+
+pub(crate) fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// A generated photo of `tests/data`.
+pub(crate) fn photo(name: &str) -> Vec<u8> {
+    let path = data(name);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}

@@ -1,0 +1,70 @@
+//! The real binary, killed without warning or asked to stop.
+
+use reqwest::Client;
+use reqwest::multipart::Form;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::app::{file, photo, send};
+use crate::process::Process;
+
+#[tokio::test]
+async fn a_kill_after_an_answer_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = Client::new();
+    for person in 1..=3 {
+        let service = Process::start(folder.path());
+        let (name, picture) =
+            (format!("p{person:02}"), photo(&format!("people/p{person:02}-a.jpg")));
+        let form = Form::new().text("employee_id", name).part("photo", file(picture));
+        let enrolled = send(client.post(format!("{}/enroll", service.url)).multipart(form)).await;
+        assert_eq!(enrolled.status, 201);
+        service.kill();
+    }
+    let service = Process::start(folder.path());
+    let erased = send(client.delete(format!("{}/employees/p02", service.url))).await;
+    assert_eq!(erased.status, 200);
+    service.kill();
+    let service = Process::start(folder.path());
+    let ready = send(client.get(format!("{}/readyz", service.url))).await;
+    assert_eq!(ready.body["gallery_size"], 2);
+    for (person, expected) in [(1, "p01"), (3, "p03")] {
+        let form = Form::new().part("photo", file(photo(&format!("people/p{person:02}-b.jpg"))));
+        let found = send(client.post(format!("{}/identify", service.url)).multipart(form)).await;
+        assert_eq!(found.body["match"]["employee_id"], expected, "{:?}", found.body);
+    }
+    let form = Form::new().part("photo", file(photo("people/p02-b.jpg")));
+    let found = send(client.post(format!("{}/identify", service.url)).multipart(form)).await;
+    assert_eq!(found.body["match"], Value::Null);
+    service.kill();
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_answered_before_the_service_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = Process::start(folder.path());
+    let mut stream = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
+    let body = "{\"photo\": \"AAAA\"}";
+    let head = format!(
+        "POST /identify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // "100 Continue" says that the handler has begun to read.
+    let mut begun = [0; 25];
+    stream.read_exact(&mut begun).await.unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 100 Continue\r\n\r\n");
+    service.terminate();
+    // The listener is closed once the signal has arrived.
+    let address = service.url.trim_start_matches("http://").to_owned();
+    while TcpStream::connect(&address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
+    assert!(answer.contains("unsupported_format"), "{answer}");
+    assert!(service.ended_well());
+}

@@ -1,0 +1,82 @@
+//! Enrolled, enrolled anew, listed, erased.
+
+use reqwest::multipart::Form;
+use serde_json::{Value, json};
+
+use crate::app::{App, NOW, file, photo};
+
+#[tokio::test]
+async fn an_employee_is_enrolled_once_and_anew_only_on_request() {
+    let app = App::spawn().await;
+    assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
+    assert_eq!(app.enroll("e-1", photo("people/p02-a.jpg")).await.status, 409);
+    assert_eq!(app.verify("e-1", photo("people/p01-b.jpg")).await.body["match"], true);
+    let anew = Form::new().text("employee_id", "e-1").text("replace", "true");
+    let anew = app.post("/enroll", anew.part("photo", file(photo("people/p02-a.jpg")))).await;
+    assert_eq!(anew.status, 200);
+    assert_eq!(app.verify("e-1", photo("people/p01-b.jpg")).await.body["match"], false);
+    assert_eq!(app.verify("e-1", photo("people/p02-b.jpg")).await.body["match"], true);
+}
+
+#[tokio::test]
+async fn whoever_is_erased_is_unknown_and_may_come_back() {
+    let app = App::spawn().await;
+    app.enroll("e-1", photo("people/p01-a.jpg")).await;
+    let receipt = app.delete("/employees/e-1").await;
+    assert_eq!(
+        (receipt.status, receipt.body),
+        (200, json!({"employee_id": "e-1", "erased_at": NOW}))
+    );
+    assert_eq!(app.delete("/employees/e-1").await.status, 404);
+    assert_eq!(app.get("/employees/e-1").await.status, 404);
+    assert_eq!(app.verify("e-1", photo("people/p01-b.jpg")).await.status, 404);
+    let found = app.identify(photo("people/p01-b.jpg")).await;
+    assert_eq!((&found.body["match"], &found.body["gallery_size"]), (&Value::Null, &json!(0)));
+    assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
+}
+
+#[tokio::test]
+async fn employees_are_listed_page_by_page_without_their_embeddings() {
+    let app = App::spawn().await;
+    for (employee, person) in [("c", 1), ("a", 2), ("b", 3)] {
+        let enrolled = app.enroll(employee, photo(&format!("people/p{person:02}-a.jpg"))).await;
+        assert_eq!(enrolled.status, 201);
+    }
+    let first = app.get("/employees?limit=2").await.body;
+    assert_eq!(first["next"], "b");
+    let names: Vec<_> =
+        first["employees"].as_array().unwrap().iter().map(|e| &e["employee_id"]).collect();
+    assert_eq!(names, ["a", "b"]);
+    let rest = app.get("/employees?limit=2&after=b").await.body;
+    assert_eq!((&rest["next"], &rest["employees"][0]["employee_id"]), (&Value::Null, &json!("c")));
+    assert_eq!(rest["employees"].as_array().unwrap().len(), 1);
+    let one = app.get("/employees/c").await;
+    assert_eq!((one.status, &one.body), (200, &rest["employees"][0]));
+    assert_eq!(one.body["enrolled_at"], NOW);
+    for query in ["limit=0", "limit=1001", "limit=x", "after=a%20b", "page=2"] {
+        assert_eq!(app.get(&format!("/employees?{query}")).await.status, 400, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_enrolled_is_not_enrolled() {
+    let app = App::spawn().await;
+    for path in ["/employees/a%20b", "/employees/%FF", "/employees/a%2Fb"] {
+        let answer = app.get(path).await;
+        assert_eq!((answer.status, &answer.body["code"]), (404, &json!("not_enrolled")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn two_enrolments_of_one_employee_at_once_leave_one() {
+    let app = App::spawn().await;
+    let (one, other) = tokio::join!(
+        app.enroll("e-1", photo("people/p01-a.jpg")),
+        app.enroll("e-1", photo("people/p02-a.jpg")),
+    );
+    let mut statuses = [one.status, other.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409]);
+    let winner = if one.status == 201 { "people/p01-b.jpg" } else { "people/p02-b.jpg" };
+    assert_eq!(app.verify("e-1", photo(winner)).await.body["match"], true);
+}

@@ -1,0 +1,127 @@
+//! Requests in both forms, whole and wrong.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+use crate::app::{Answer, App, file, photo, send};
+
+fn malformed(answer: &Answer) -> &str {
+    assert_eq!((answer.status, &answer.body["code"]), (400, &json!("malformed")), "{answer:?}");
+    answer.body["detail"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn json_with_base64_gets_the_same_answers_as_multipart() {
+    let app = App::spawn().await;
+    let base64 = |name| BASE64.encode(photo(name));
+    let enroll =
+        json!({"employee_id": "e-1", "photo": base64("people/p01-a.jpg"), "replace": false});
+    assert_eq!(app.post_json("/enroll", &enroll).await.status, 201);
+    let verify = json!({"employee_id": "e-1", "photo": base64("people/p01-b.jpg")});
+    let by_json = app.post_json("/verify", &verify).await;
+    let by_form = app.verify("e-1", photo("people/p01-b.jpg")).await;
+    assert_eq!((by_json.status, &by_json.body), (200, &by_form.body));
+    let identify = json!({"photo": base64("people/p01-b.jpg"), "top": 1});
+    let found = app.post_json("/identify", &identify).await;
+    assert_eq!(found.body["match"]["employee_id"], "e-1");
+    let (photo_a, photo_b) = (base64("people/p01-a.jpg"), base64("people/p01-b.jpg"));
+    let compared =
+        app.post_json("/compare", &json!({"photo_a": photo_a, "photo_b": photo_b})).await;
+    assert_eq!(compared.body["match"], true);
+    assert_eq!(compared.body["score"], by_form.body["score"]);
+}
+
+#[tokio::test]
+async fn a_field_that_is_missing_unknown_twice_or_of_the_wrong_kind_is_named() {
+    let app = App::spawn().await;
+    let face = || file(photo("people/p01-a.jpg"));
+    let post = |form| app.post("/enroll", form);
+    let answer = post(Form::new().text("employee_id", "e-1")).await;
+    assert_eq!(malformed(&answer), "the field photo is missing");
+    let answer = post(Form::new().part("photo", face())).await;
+    assert_eq!(malformed(&answer), "the field employee_id is missing");
+    let both = || Form::new().text("employee_id", "e-1").part("photo", face());
+    let answer = post(both().text("nickname", "x")).await;
+    assert_eq!(malformed(&answer), "there is no field \"nickname\" here");
+    let answer = post(both().text("employee_id", "e-2")).await;
+    assert_eq!(malformed(&answer), "the field \"employee_id\" is there twice");
+    let answer = post(both().text("replace", "yes")).await;
+    assert_eq!(malformed(&answer), "replace must be true or false");
+    let answer = post(Form::new().text("employee_id", "a b").part("photo", face())).await;
+    assert!(malformed(&answer).starts_with("an employee_id is 1 to 64 characters"));
+    for top in ["0", "21", "-1", "five", ""] {
+        let form = Form::new().part("photo", face()).text("top", top);
+        let answer = app.post("/identify", form).await;
+        assert_eq!(malformed(&answer), "top must be a number from 1 to 20", "{top:?}");
+    }
+    assert_eq!(app.get("/employees").await.body["employees"], json!([]), "nothing was stored");
+}
+
+#[tokio::test]
+async fn json_that_is_broken_or_of_the_wrong_kind_is_malformed() {
+    let app = App::spawn().await;
+    let post = |body: &'static str| {
+        let request = app.client.post(app.at("/identify"));
+        send(request.header("content-type", "application/json; charset=utf-8").body(body))
+    };
+    for (body, detail) in [
+        ("", "the body is no JSON object"),
+        ("[1]", "the body is no JSON object"),
+        ("{\"photo\": ", "the body is no JSON object"),
+        ("{\"photo\": 7}", "photo must be a photo in base64"),
+        ("{\"photo\": \"%%%\"}", "photo is not base64"),
+        ("{\"photo\": \"\", \"top\": \"5\"}", "top must be a number from 1 to 20"),
+        ("{}", "the field photo is missing"),
+    ] {
+        let answer = post(body).await;
+        assert!(malformed(&answer).starts_with(detail), "{body}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_breaks_off_is_malformed() {
+    let app = App::spawn().await;
+    let request = app.client.post(app.at("/identify"));
+    let request = request.header("content-type", "multipart/form-data; boundary=x");
+    let answer =
+        send(request.body("--x\r\nContent-Disposition: form-data; name=\"photo\"\r\n\r\nabc"))
+            .await;
+    malformed(&answer);
+    let no_boundary = app.client.post(app.at("/identify"));
+    malformed(&send(no_boundary.header("content-type", "multipart/form-data").body("x")).await);
+    let unnamed = Form::new().part("", Part::bytes(vec![1]));
+    assert_eq!(app.post("/identify", unnamed).await.status, 400);
+}
+
+#[tokio::test]
+async fn an_answer_has_the_fields_of_the_contract_and_its_stages_timed() {
+    let app = App::spawn().await;
+    let enrolled = app.enroll("e-1", photo("people/p01-a.jpg")).await;
+    assert_eq!(enrolled.headers["location"], "/employees/e-1");
+    assert_eq!(
+        keys(&enrolled.body),
+        ["employee_id", "enrolled_at", "expires_at", "face", "model", "reasons"]
+    );
+    assert_eq!(keys(&enrolled.body["face"]), ["box", "confidence", "landmarks"]);
+    let verified = app.verify("e-1", photo("people/p01-b.jpg")).await;
+    let expected =
+        ["employee_id", "face", "match", "model", "reasons", "score", "similarity", "threshold"];
+    assert_eq!(keys(&verified.body), expected);
+    assert_eq!(keys(&verified.body["threshold"]), ["score", "similarity", "target"]);
+    let score = verified.body["score"].as_f64().unwrap();
+    let similarity = verified.body["similarity"].as_f64().unwrap();
+    assert!((similarity - 1.0 / (1.0 + (-score).exp())).abs() < 1e-12);
+    let timing = verified.headers["server-timing"].to_str().unwrap();
+    let stages: Vec<_> = timing.split(", ").filter_map(|s| s.split(';').next()).collect();
+    assert_eq!(stages, ["queue", "decode", "detect", "align", "encode"]);
+    let found = app.identify(photo("people/p01-b.jpg")).await;
+    let expected = ["candidates", "face", "gallery_size", "match", "model", "reasons", "threshold"];
+    assert_eq!(keys(&found.body), expected);
+    assert_eq!(keys(&found.body["match"]), ["employee_id", "score", "similarity"]);
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}

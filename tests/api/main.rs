@@ -1,0 +1,14 @@
+//! The service as its callers meet it: over TCP, with the real models and a real database.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod app;
+mod durability;
+mod employees;
+mod forms;
+mod hostile;
+mod logs;
+mod people;
+mod photos;
+mod problems;
+mod process;

@@ -1,0 +1,185 @@
+//! Every code there is, provoked once. The match has no wildcard: a code without a row doesn't compile.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use likeness::access::ApiKey;
+use likeness::embedding::ModelId;
+use likeness::employee::{EmployeeId, ModelName, Reference};
+use likeness::http::{Code, HttpOptions};
+use likeness::seal::Template;
+use reqwest::multipart::Form;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::app::{Answer, App, OPEN, engine, file, photo, send};
+
+async fn provoke(code: Code) -> Answer {
+    let app = App::spawn().await;
+    let face = || photo("people/p01-a.jpg");
+    match code {
+        Code::AlreadyEnrolled => {
+            assert_eq!(app.enroll("e-1", face()).await.status, 201);
+            app.enroll("e-1", face()).await
+        }
+        Code::BodyTooLarge => app.identify(vec![0; 16 * 1024 * 1024 + 1]).await,
+        Code::Busy => App::spawn_with(&engine(0, 0), OPEN).await.identify(face()).await,
+        Code::Internal => {
+            let sabotage = sqlx::SqlitePool::connect_with(
+                sqlx::sqlite::SqliteConnectOptions::new()
+                    .filename(app.folder.path().join("likeness.db")),
+            );
+            sqlx::query("drop table template").execute(&sabotage.await.unwrap()).await.unwrap();
+            app.enroll("e-1", face()).await
+        }
+        Code::Malformed => app.post("/identify", Form::new().text("fotograph", "x")).await,
+        Code::MethodNotAllowed => app.get("/enroll").await,
+        Code::NoFace => app.identify(photo("odd/no-face.jpg")).await,
+        Code::NoKey => keyed().await.get("/employees").await,
+        Code::NoSuchRoute => app.get("/employee").await,
+        Code::NotAllowed => {
+            send(app.client.get(app.at("/employees")).header("x-forwarded-for", "192.0.2.7")).await
+        }
+        Code::NotEnrolled => app.verify("nobody", face()).await,
+        Code::NotReady => App::spawn_starting(OPEN).await.0.get("/readyz").await,
+        Code::OtherModel => {
+            enrolled_with_another_model(&app, "e-1").await;
+            app.verify("e-1", face()).await
+        }
+        Code::SeveralFaces => app.identify(photo("odd/two-faces.jpg")).await,
+        Code::TimedOut => a_body_that_never_ends().await,
+        Code::TooManyPixels => app.identify(crate::photos::png(12_001, 40)).await,
+        Code::UnreadablePhoto => {
+            let whole = face();
+            app.identify(whole[..whole.len() / 2].to_vec()).await
+        }
+        Code::UnsupportedBody => send(app.client.post(app.at("/identify")).body("a face")).await,
+        Code::UnsupportedFormat => app.identify(b"\0\0\0\x18ftypheic\0\0\0\0".to_vec()).await,
+    }
+}
+
+#[tokio::test]
+async fn every_code_can_be_provoked_and_tells_what_the_contract_says() {
+    for &code in Code::ALL {
+        let (status, slug, title) = code.row();
+        let Answer { status: answered, headers, body } = provoke(code).await;
+        assert_eq!((answered, &body["code"]), (status.as_u16(), &json!(slug)), "{code:?}: {body}");
+        assert_eq!(headers["content-type"], "application/problem+json", "{code:?}");
+        assert_eq!(body["status"], status.as_u16(), "{code:?}");
+        assert_eq!(body["title"], title, "{code:?}");
+        assert_eq!(body["type"], format!("urn:likeness:problem:{slug}"), "{code:?}");
+        assert!(
+            body["detail"].as_str().is_some_and(|detail| detail.len() > 10),
+            "{code:?}: {body}"
+        );
+        assert_eq!(body["request_id"], headers["x-request-id"].to_str().unwrap(), "{code:?}");
+        assert_eq!(headers.contains_key("retry-after"), answered == 503, "{code:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_of_ours_tells_nothing_of_the_inside() {
+    let body = provoke(Code::Internal).await.body.to_string();
+    for word in ["template", "table", "sql", "SQL", "error returned"] {
+        assert!(!body.contains(word), "{word:?} in {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_the_right_ones() {
+    assert_eq!(provoke(Code::MethodNotAllowed).await.headers["allow"], "POST");
+}
+
+#[tokio::test]
+async fn the_key_opens_every_route_and_liveness_needs_none() {
+    let app = keyed().await;
+    let with = |key: &str| send(app.client.get(app.at("/employees")).bearer_auth(key));
+    assert_eq!(with(KEY).await.status, 200);
+    assert_eq!(with("0".repeat(32).as_str()).await.status, 401);
+    assert_eq!(app.post("/identify", Form::new().part("photo", file(vec![1]))).await.status, 401);
+    assert_eq!(app.delete("/employees/e-1").await.status, 401);
+    assert_eq!(app.get("/livez").await.status, 200);
+    assert_eq!(app.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn without_a_key_neither_a_proxy_nor_a_web_page_gets_through() {
+    let app = App::spawn().await;
+    let with = |name: &'static str, value: &'static str| {
+        let form = Form::new().part("photo", file(photo("people/p01-a.jpg")));
+        send(app.client.post(app.at("/identify")).multipart(form).header(name, value))
+    };
+    for (name, value) in [
+        ("host", "likeness.example.org"),
+        ("host", "127.0.0.1.example.org:8080"),
+        ("forwarded", "for=192.0.2.7"),
+        ("x-forwarded-for", "192.0.2.7"),
+        ("x-real-ip", "192.0.2.7"),
+        ("via", "1.1 proxy"),
+        ("origin", "https://example.org"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+    ] {
+        let answer = with(name, value).await;
+        assert_eq!((answer.status, &answer.body["code"]), (403, &json!("not_allowed")), "{name}");
+    }
+    for (name, value) in
+        [("host", "localhost:8080"), ("host", "[::1]:8080"), ("sec-fetch-site", "same-origin")]
+    {
+        assert_eq!(with(name, value).await.status, 200, "{name}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_compared_or_found_across_models() {
+    let app = App::spawn().await;
+    enrolled_with_another_model(&app, "e-1").await;
+    let found = app.identify(photo("people/p01-a.jpg")).await;
+    assert_eq!((&found.body["gallery_size"], &found.body["match"]), (&json!(0), &Value::Null));
+    assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 409);
+    let employee = app.get("/employees/e-1").await.body;
+    assert_eq!(employee["model"]["name"], "another");
+}
+
+const KEY: &str = "a-key-of-at-least-thirty-two-characters";
+
+async fn keyed() -> App {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    std::fs::write(&path, KEY).unwrap();
+    let options = HttpOptions { api_key: Some(ApiKey::read(&path).unwrap()), ..OPEN };
+    App::spawn_with(&crate::app::ENGINE, options).await
+}
+
+async fn enrolled_with_another_model(app: &App, employee: &str) {
+    let reference = Reference {
+        employee: EmployeeId::parse(employee).unwrap(),
+        enrolled_at: Timestamp::UNIX_EPOCH,
+        expires_at: None,
+        model: ModelName { name: "another".into(), id: ModelId::from_digest([7; 32]) },
+    };
+    app.store.enroll(&reference, &Template::from_bytes(vec![0; 64]), false).await.unwrap();
+}
+
+/// Announces more bytes than it sends.
+async fn a_body_that_never_ends() -> Answer {
+    let options = HttpOptions { request_timeout: Duration::from_millis(100), ..OPEN };
+    let app = App::spawn_with(&crate::app::ENGINE, options).await;
+    let mut stream = TcpStream::connect(app.url.trim_start_matches("http://")).await.unwrap();
+    let head = "POST /identify HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let mut headers = reqwest::header::HeaderMap::new();
+    for line in head.lines().skip(1) {
+        let (name, value) = line.split_once(": ").unwrap();
+        let name: reqwest::header::HeaderName = name.parse().unwrap();
+        headers.insert(name, value.parse().unwrap());
+    }
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, headers, body: serde_json::from_str(body).unwrap() }
+}

@@ -1,0 +1,135 @@
+//! The house rules that a compiler doesn't know: which module may name which crate or module, and
+//! how long a file may grow. ARCHITECTURE.md says why.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A crate, and the modules that may name it.
+const CRATES: &[(&str, &[&str])] = &[
+    ("aes_gcm", &["seal"]),
+    ("anyhow", &["cli", "config", "engine", "main", "telemetry"]),
+    ("axum", &["http"]),
+    ("clap", &["config", "main"]),
+    ("image", &["engine", "face", "photo"]),
+    ("fast_image_resize", &["photo"]),
+    ("serde", &["engine", "http"]),
+    ("sqlx", &["store"]),
+    ("toml", &["engine"]),
+    ("tower_http", &["http"]),
+    ("tract_onnx", &["engine"]),
+];
+
+/// A module, and the modules of ours that it may name beside `comparison`, `embedding` and
+/// `employee`, which all may.
+const MODULES: &[(&str, &[&str])] = &[
+    ("access", &[]),
+    ("cli", &["config", "engine", "http", "recognizer", "seal", "store"]),
+    ("comparison", &[]),
+    ("config", &["access", "engine", "http", "photo", "recognizer"]),
+    ("embedding", &[]),
+    ("employee", &[]),
+    ("engine", &["face", "photo"]),
+    ("face", &["photo"]),
+    ("gallery", &[]),
+    ("http", &["access", "engine", "face", "gallery", "photo", "recognizer"]),
+    ("main", &["cli", "config", "telemetry"]),
+    ("photo", &[]),
+    ("recognizer", &["engine", "face", "gallery", "photo", "seal", "store"]),
+    ("seal", &[]),
+    ("store", &["seal"]),
+    ("telemetry", &["config"]),
+];
+
+const EVERYBODYS: [&str; 3] = ["comparison", "embedding", "employee"];
+
+/// Lines of a file, tests left out.
+const MOST_LINES: usize = 400;
+
+struct Source {
+    path: PathBuf,
+    module: String,
+    /// Up to the tests.
+    text: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![root.clone()];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let text = text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+            let first = path.strip_prefix(&root).unwrap().components().next().unwrap();
+            let module = Path::new(first.as_os_str()).file_stem().unwrap().to_str().unwrap();
+            sources.push(Source { module: module.to_owned(), path, text });
+        }
+    }
+    assert!(sources.len() > 20, "the search finds the sources");
+    sources
+}
+
+/// Whether the code, comments left out, names `word::`.
+fn names(text: &str, word: &str) -> bool {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| {
+        line.match_indices(&format!("{word}::")).any(|(at, _)| {
+            let before = line[..at].chars().next_back();
+            !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+        })
+    })
+}
+
+#[test]
+fn each_crate_is_named_where_it_belongs_alone() {
+    for source in sources() {
+        for (name, homes) in CRATES {
+            let allowed = homes.contains(&source.module.as_str());
+            assert!(allowed || !names(&source.text, name), "{name} in {}", source.path.display());
+        }
+    }
+}
+
+#[test]
+fn modules_know_only_those_that_they_may() {
+    for source in sources() {
+        if source.module == "lib" {
+            continue;
+        }
+        let (_, allowed) = MODULES
+            .iter()
+            .find(|(module, _)| *module == source.module)
+            .unwrap_or_else(|| panic!("{} has no line in MODULES", source.path.display()));
+        for (other, _) in MODULES {
+            let may =
+                allowed.contains(other) || EVERYBODYS.contains(other) || *other == source.module;
+            let named = ["crate", "likeness"].iter().any(|root| {
+                source.text.contains(&format!("{root}::{other}::"))
+                    || source.text.contains(&format!("{root}::{other};"))
+                    || source.text.contains(&format!("{root}::{other}}}"))
+            });
+            assert!(may || !named, "{} names {other}", source.path.display());
+        }
+    }
+}
+
+#[test]
+fn no_file_grows_beyond_its_bound() {
+    for source in sources() {
+        let lines = source.text.lines().count();
+        assert!(lines <= MOST_LINES, "{} has {lines} lines", source.path.display());
+    }
+}
+
+#[test]
+fn every_source_file_says_what_it_is() {
+    for source in sources() {
+        assert!(source.text.starts_with("//! "), "{}", source.path.display());
+    }
+}

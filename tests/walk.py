@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Walks many people through a running service: enrol one photo of each, verify and identify another.
+
+    tests/walk.py                          the twenty generated people of tests/data
+    tests/walk.py --cfp DIR [--people N]   the first N (200) people of the CFP photos (DIR/Data/Images/*/NNN/frontal):
+                                           photo 01 is enrolled, photo 02 the probe
+
+Prints how many were refused, missed or taken for another, the median time of each stage, and the service's memory
+(with --pid, before and after). Whoever was enrolled is erased in the end. Only Python's standard library is needed.
+Exit status 1 where anything is not as it should be, with --cfp never.
+"""
+
+import argparse
+import http.client
+import json
+import statistics
+import sys
+import urllib.parse
+import uuid
+from collections import Counter
+from pathlib import Path
+
+
+class Service:
+    def __init__(self, url):
+        self.connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=60)
+        self.stages = {}
+
+    def call(self, method, path, body=None, headers=None):
+        self.connection.request(method, path, body, headers or {})
+        response = self.connection.getresponse()
+        answer = json.loads(response.read())
+        for stage in filter(None, (response.getheader("server-timing") or "").split(", ")):
+            name, time = stage.split(";dur=")
+            self.stages.setdefault(name, []).append(float(time))
+        return response.status, answer
+
+    def send(self, path, photo, **fields):
+        mark = uuid.uuid4().hex
+        parts = [f'--{mark}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in fields.items()]
+        parts.append(f'--{mark}\r\nContent-Disposition: form-data; name="photo"; filename="x"\r\n\r\n'.encode())
+        body = b"".join(parts) + photo.read_bytes() + f"\r\n--{mark}--\r\n".encode()
+        return self.call("POST", path, body, {"Content-Type": f"multipart/form-data; boundary={mark}"})
+
+
+def fixtures():
+    people = Path(__file__).parent / "data" / "people"
+    for enrolled in sorted(people.glob("p*-a.jpg")):
+        name = enrolled.stem[:-2]
+        yield name, enrolled, [people / f"{name}-b.jpg", people / f"{name}-c.jpg"]
+
+
+def cfp(folder, people):
+    found = sorted(folder.glob("Data/Images/*/*/frontal"), key=lambda f: f.parent.name)
+    for frontal in found[:people]:
+        yield f"cfp-{frontal.parent.name}", frontal / "01.jpg", [frontal / "02.jpg"]
+
+
+def memory(pid):
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return f"{int(line.split()[1]) / 1000:.0f} MB"
+
+
+def enrol(service, people, count):
+    enrolled = []
+    for name, photo, probes in people:
+        status, answer = service.send("/enroll", photo, employee_id=name)
+        count["enrolled" if status == 201 else f"enrolment refused: {answer['code']}"] += 1
+        if status == 201:
+            enrolled.append((name, probes))
+    return enrolled
+
+
+def probe(service, enrolled, count):
+    names = [name for name, _ in enrolled]
+    for at, (name, probes) in enumerate(enrolled):
+        for photo in probes:
+            status, answer = service.send("/verify", photo, employee_id=name)
+            if status != 200:
+                count[f"probe refused: {answer['code']}"] += 1
+                continue
+            count["verified" if answer["match"] else "not verified"] += 1
+            _, answer = service.send("/verify", photo, employee_id=names[(at + 1) % len(names)])
+            count["taken for the next" if answer["match"] else "not taken for the next"] += 1
+            _, answer = service.send("/identify", photo)
+            found = answer["match"] and answer["match"]["employee_id"]
+            count["identified" if found == name else "identified as another" if found else "not identified"] += 1
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--url", default="http://127.0.0.1:8080")
+    arguments.add_argument("--cfp", type=Path)
+    arguments.add_argument("--people", type=int, default=200)
+    arguments.add_argument("--pid", type=int)
+    given = arguments.parse_args()
+    service, count = Service(given.url), Counter()
+    _, ready = service.call("GET", "/readyz")
+    print(f"encoder {ready['model']['name']}, {ready['gallery_size']} enrolled before")
+    if given.pid:
+        print("memory at rest", memory(given.pid))
+    enrolled = enrol(service, list(cfp(given.cfp, given.people) if given.cfp else fixtures()), count)
+    probe(service, enrolled, count)
+    if given.pid:
+        print("memory after", memory(given.pid))
+    for name, _ in enrolled:
+        service.call("DELETE", f"/employees/{name}")
+    for outcome, times in sorted(count.items()):
+        print(f"{times:5}  {outcome}")
+    print("median ms:", ", ".join(f"{name} {statistics.median(times):.2f}" for name, times in service.stages.items()))
+    wrong = [outcome for outcome in count if outcome not in ("enrolled", "verified", "identified", "not taken for the next")]
+    return 0 if given.cfp or not wrong else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
