@@ -1,0 +1,79 @@
+"""False matches among strangers, by age band, sex and origin of UTKFace's faces, at the manifest's thresholds.
+
+    python encoder_groups.py --data DATA --encoder ../encoder.onnx
+
+The faces are those that the encoder was trained on, and UTKFace has hardly any two photos of one person: this compares groups with one
+another and says nothing of missed matches. Pairs that the teacher calls the same person (cosine of 0.5 or more) are left out, for a few are.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+
+import encoder_faces
+import encoder_manifest
+
+BANDS = (0, 6, 13, 18, 30, 45, 60, 200)
+LABELS = {"sex": ("male", "female"), "origin": ("White", "Black", "Indian", "Asian", "other")}
+SAME_PERSON = 0.5
+
+
+def embeddings(encoder, manifest, faces):
+    run, name = encoder_manifest.session(encoder)
+    mean, scale = np.array(manifest["input"]["mean"], np.float32), np.float32(manifest["input"]["scale"])
+    raw = [run.run(None, {name: ((face[4:-4, 4:-4] - mean) * scale).astype(np.float32).transpose(2, 0, 1)[None]})[0][0] for face in faces]
+    return np.stack(raw) / np.linalg.norm(raw, axis=1, keepdims=True)
+
+
+def groups(rows):
+    """Names and members: age bands, sexes, origins as the makers name them."""
+    age = np.array([int(row["age"] or -1) for row in rows])
+    for low, high in zip(BANDS, BANDS[1:]):
+        yield f"aged {low} to {high - 1}" if high < 200 else f"aged {low} and more", (age >= low) & (age < high)
+    for column, labels in LABELS.items():
+        values = np.array([row[column] for row in rows])
+        for label in labels:
+            yield label, values == label
+
+
+def false_matches(own, teacher, levels):
+    """How many pairs of a group reach each threshold, and how many pairs there are."""
+    wrong, pairs = np.zeros(len(levels), int), 0
+    for start in range(0, len(own), 1000):
+        first = slice(start, start + 1000)
+        later = np.arange(len(own))[None] > np.arange(len(own))[first, None]
+        strangers = later & (teacher[first] @ teacher.T < SAME_PERSON)
+        scores = (own[first] @ own.T)[strangers]
+        wrong += [int((scores >= level).sum()) for level in levels]
+        pairs += len(scores)
+    return wrong, pairs
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--data", required=True, type=Path)
+    arguments.add_argument("--work", default=Path("../train"), type=Path)
+    arguments.add_argument("--encoder", default=Path("../encoder.onnx"), type=Path)
+    arguments.add_argument("--most", default=4000, type=int, help="faces taken of a group")
+    chosen = arguments.parse_args()
+    manifest = encoder_manifest.read(chosen.encoder.with_suffix(".toml"))
+    faces, teacher, source = encoder_faces.load(chosen.data, chosen.work)
+    utk = np.flatnonzero(source == encoder_faces.SETS.index("utk"))
+    rows = list(csv.DictReader((chosen.data / "faces" / "utk.csv").open()))
+    own, teacher = embeddings(chosen.encoder, manifest, faces[utk]), teacher[utk]
+    scale, offset = manifest["comparison"]["scale"], manifest["comparison"]["offset"]
+    levels = [(row["score"] + offset) / scale for row in manifest["error_rate"]]
+    print("| group | faces | " + " | ".join(f"FMR at the {row['fmr']:.0e} row" for row in manifest["error_rate"]) + " |")
+    print("| --- | --- |" + " --- |" * len(levels))
+    rng = np.random.default_rng(0)
+    for name, member in [("everybody", np.ones(len(rows), bool)), *groups(rows)]:
+        taken = np.flatnonzero(member)
+        taken = taken if len(taken) <= chosen.most else rng.choice(taken, chosen.most, replace=False)
+        wrong, pairs = false_matches(own[taken], teacher[taken], levels)
+        print(f"| {name} | {len(taken):,} | " + " | ".join(f"{count / pairs:.1e}" for count in wrong) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Writes the trained detector as ONNX, with its manifest, and checks that onnxruntime says what PyTorch says.
+
+    python export_detector.py [--work DIR] [--name detector] [--score 0.6] [--out ../detector.onnx]
+
+Normalisations are folded into the convolutions. The score is what detector_check.py finds best on CFP's folds 1-5.
+"""
+import argparse
+import copy
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from detector import MEAN, SCALE, Detector, Exported, network_input
+
+MANIFEST = """# Written by models/train/export_detector.py.
+[model]
+name = "likeness-detector-1"
+sha256 = "{digest}"
+licence = "{licence}"
+provenance = "{provenance}"
+
+[input]
+size = 320
+retry_size = 640
+channels = 3
+layout = "nchw"
+colour = "rgb"
+mean = [{mean}, {mean}, {mean}]
+scale = {scale}
+
+[output]
+family = "yunet"
+score = {score}
+nms_iou = 0.3
+
+[golden]
+output = [{golden}]
+"""
+LICENCE = "MIT OR Apache-2.0 for our part; made from photos whose makers allow research use only, see models/LICENSE.md"
+PROVENANCE = ("Trained from nothing by models/train/train_detector.py on some 16,000 photos (CelebA, UTKFace, Congress portraits, masks, cats and dogs) with the boxes and landmarks "
+              "of the teacher YuNet (OpenCV Zoo, MIT); no photo and no weight of others is in it.")
+
+
+def folded(module):
+    """A copy in which each normalisation has become part of the convolution before it."""
+    module = copy.deepcopy(module).eval()
+    for sequence in [m for m in module.modules() if isinstance(m, nn.Sequential)]:
+        for k in range(len(sequence) - 1):
+            if isinstance(sequence[k], nn.Conv2d) and isinstance(sequence[k + 1], nn.BatchNorm2d):
+                sequence[k], sequence[k + 1] = fuse_conv_bn_eval(sequence[k], sequence[k + 1]), nn.Identity()
+    return module
+
+
+def test_pattern(size):
+    """The golden input of every model of this project: RGB, uint8."""
+    y, x = np.mgrid[:size, :size]
+    planes = [np.abs((kx * x + ky * y + o) % 510 - 255) for kx, ky, o in ((5, 2, 0), (3, 7, 80), (1, 5, 200))]
+    return np.stack(planes, -1).astype(np.uint8)
+
+
+def main():
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("--work", type=Path, default=Path("../train"))
+    ask.add_argument("--name", default="detector")
+    ask.add_argument("--score", type=float, default=0.6)
+    ask.add_argument("--out", type=Path, default=Path(__file__).parent / "../detector.onnx")
+    args = ask.parse_args()
+    detector = Detector()
+    detector.load_state_dict(torch.load(args.work / "detector" / f"{args.name}.pt", weights_only=False)["average"])
+    net = Exported(detector).eval()
+    smaller = Exported(folded(detector)).eval()
+    torch.onnx.export(smaller, torch.zeros(1, 3, 320, 320), str(args.out), opset_version=17, dynamo=False, input_names=["image"], output_names=Exported.NAMES,
+                      dynamic_axes={"image": {2: "height", 3: "width"}, **{name: {1: "cells"} for name in Exported.NAMES}})
+    session = onnxruntime.InferenceSession(str(args.out))
+    for shape in ((320, 320), (640, 640), (256, 320)):
+        image = np.random.default_rng(0).normal(0, 1, (1, 3, *shape)).astype(np.float32)
+        with torch.no_grad():
+            ours = [o.numpy() for o in net(torch.from_numpy(image))]
+        worst = max(np.abs(a - b).max() for a, b in zip(ours, session.run(None, {"image": image})))
+        print(f"{shape[1]} x {shape[0]}: onnxruntime and PyTorch differ by at most {worst:.1e}")
+        assert worst < 1e-4
+    golden = [float(o.mean()) for o in session.run(None, {"image": network_input(test_pattern(320))})]
+    data = args.out.read_bytes()
+    assert len(data) <= 1_000_000
+    args.out.with_suffix(".toml").write_text(MANIFEST.format(
+        digest=hashlib.sha256(data).hexdigest(), licence=LICENCE, provenance=PROVENANCE, mean=MEAN, scale=SCALE, score=args.score,
+        golden=", ".join(f"{g:.7g}" for g in golden)))
+    print(f"{args.out}: {len(data)} bytes")
+
+
+if __name__ == "__main__":
+    main()

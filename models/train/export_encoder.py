@@ -1,0 +1,86 @@
+"""Exports the averaged weights of a checkpoint as models/encoder.onnx with its manifest.
+
+    python export_encoder.py --checkpoint ../train/encoder/encoder-1/checkpoint.pt --out ../encoder.onnx
+
+Batch norms are folded, PyTorch and onnxruntime must agree to 1e-4, and the golden output of the test pattern goes into the manifest.
+The calibration that the manifest held before stays until `cfp.py --fit` replaces it.
+"""
+
+import argparse
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+import encoder_manifest
+from encoder import Encoder
+
+PROVENANCE = (
+    "Trained from nothing by models/train/train_encoder.py on 51,071 aligned faces of public collections (UTKFace, CelebA, Voteview and two mask "
+    "collections, whose makers allow research use), taught by the embeddings of OpenCV Zoo's SFace (Apache-2.0). See models/README.md."
+)
+
+
+def fold(module):
+    """The same network without batch norms."""
+    children = list(module.named_children())
+    for (name, child), (after_name, after) in zip(children, children[1:] + [("", None)]):
+        if isinstance(child, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
+            setattr(module, name, fuse_conv_bn_eval(child, after))
+            setattr(module, after_name, nn.Identity())
+        elif isinstance(child, nn.Linear) and isinstance(after, nn.BatchNorm1d):
+            setattr(module, name, fuse_linear_bn_eval(child, after))
+            setattr(module, after_name, nn.Identity())
+        else:
+            fold(child)
+    return module
+
+
+def load(checkpoint):
+    weights = torch.load(checkpoint)["average"]
+    network = Encoder(stem=weights["body.0.0.weight"].shape[2]).eval()
+    network.load_state_dict(weights)
+    return network
+
+
+def export(network, path):
+    """Writes the ONNX and returns the largest difference between it and PyTorch, before and after folding."""
+    folded = fold(copy.deepcopy(network)).eval()
+    faces = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (8, 3, 112, 112)).astype(np.float32))
+    torch.onnx.export(folded, (faces[:1],), str(path), opset_version=17, dynamo=False, input_names=["face"], output_names=["embedding"])
+    run, name = encoder_manifest.session(path)
+    answer = np.concatenate([run.run(None, {name: face[None].numpy()})[0] for face in faces])
+    with torch.no_grad():
+        return np.abs(answer - network(faces).numpy()).max()
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--checkpoint", required=True, type=Path)
+    arguments.add_argument("--out", default=Path("../encoder.onnx"), type=Path)
+    arguments.add_argument("--name", default="likeness-encoder-1")
+    chosen = arguments.parse_args()
+    network = load(chosen.checkpoint)
+    difference = export(network, chosen.out)
+    size = chosen.out.stat().st_size
+    print(f"{chosen.out}: {size:,} bytes, largest difference between PyTorch and onnxruntime {difference:.1e}")
+    assert difference < 1e-4 and size <= 8_000_000
+    target = chosen.out.with_suffix(".toml")
+    manifest = {
+        "model": {"name": chosen.name, "sha256": encoder_manifest.digest(chosen.out),
+                  "licence": "see models/LICENSE.md", "provenance": PROVENANCE},
+        "input": {"width": 112, "height": 112, "channels": 3, "layout": "nchw", "colour": "rgb", "mean": [127.5] * 3, "scale": 0.0078125},
+        "output": {"length": 128},
+        **encoder_manifest.UNFITTED,
+    }
+    if target.exists():
+        manifest |= {k: v for k, v in encoder_manifest.read(target).items() if k in encoder_manifest.UNFITTED}
+    manifest["golden"] = {"output": encoder_manifest.golden_encoder(chosen.out, manifest)}
+    encoder_manifest.write(target, manifest)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""Trains the encoder to give each face the embedding that the teacher, SFace, gives it.
+
+    python train_encoder.py --data DATA --cfp CFP --detector YUNET.onnx --minutes 90
+
+Each batch mixes stored faces (their mirror images too, each with its own embedding once `encoder_views.py --mirror` has run)
+with the views that `encoder_views.py` makes beside it, if any lie there. Everything is kept under --work/encoder/NAME: a checkpoint
+every four minutes, from which the same command goes on, `log.csv` and its picture `curve.png`. Folds 1-5 of CFP
+judge the averaged weights at each checkpoint; nothing is learned from them.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+import cfp_faces
+import encoder_faces
+from encoder import Encoder
+from encoder_muon import Muon
+from encoder_views import Pool
+
+CHECKPOINT_SECONDS = 240
+
+
+def losses(embedding, target, bank, rivals, temperature, margin):
+    """Cosine to the teacher; and telling the face's own teacher embedding from those of many other faces.
+
+    Rivals that the teacher itself finds like the face (the same person, mostly) are no rivals."""
+    cosine = (embedding * target).sum(1)
+    others = embedding @ bank[rivals].T
+    alike = target @ bank[rivals].T > 0.4
+    logits = torch.cat([(cosine - margin)[:, None], others.masked_fill(alike, -1)], 1) / temperature
+    own = functional.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long))
+    return cosine.mean(), own
+
+
+def relation(embedding, target):
+    """The batch's similarities to one another, as the teacher sees them."""
+    return ((embedding @ embedding.T - target @ target.T) ** 2).mean()
+
+
+class Run:
+    """Network, averaged network, optimizers and progress: all that a checkpoint holds."""
+
+    def __init__(self, chosen):
+        torch.manual_seed(0)
+        self.network = Encoder(chosen.stem).to(memory_format=torch.channels_last)
+        self.average = Encoder(chosen.stem).requires_grad_(False)
+        self.average.load_state_dict(self.network.state_dict())
+        self.compiled = torch.compile(self.network) if chosen.compile else self.network
+        matrices = [p for n, p in self.network.named_parameters() if p.ndim >= 2 and p[0].numel() > 49]
+        rest = [p for n, p in self.network.named_parameters() if not (p.ndim >= 2 and p[0].numel() > 49)]
+        if chosen.optimizer == "muon":
+            self.optimizers = [Muon(matrices, chosen.rate, weight_decay=chosen.decay),
+                               torch.optim.AdamW(rest, chosen.rate, weight_decay=0.0, fused=True)]
+        else:
+            self.optimizers = [torch.optim.AdamW(matrices, chosen.rate, weight_decay=chosen.decay, fused=True),
+                               torch.optim.AdamW(rest, chosen.rate, weight_decay=0.0, fused=True)]
+        self.seen, self.steps, self.spent, self.rows = 0, 0, 0.0, []
+
+    def save(self, path):
+        partial = path.with_suffix(".partial")
+        torch.save({"network": self.network.state_dict(), "average": self.average.state_dict(),
+                    "optimizers": [o.state_dict() for o in self.optimizers], "seen": self.seen, "steps": self.steps,
+                    "spent": self.spent, "rows": self.rows}, partial)
+        partial.rename(path)
+
+    def restore(self, path):
+        kept = torch.load(path)
+        self.network.load_state_dict(kept["network"])
+        self.average.load_state_dict(kept["average"])
+        for optimizer, state in zip(self.optimizers, kept["optimizers"]):
+            optimizer.load_state_dict(state)
+        self.seen, self.steps, self.spent, self.rows = kept["seen"], kept["steps"], kept["spent"], kept["rows"]
+
+    def step(self, faces, target, bank, chosen, rate, rng):
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            raw = self.compiled(faces)
+        embedding = functional.normalize(raw.float(), dim=1)
+        rivals = torch.from_numpy(rng.integers(0, len(bank), chosen.rivals))
+        cosine, own = losses(embedding, target, bank, rivals, chosen.temperature, chosen.margin)
+        loss = 1 - cosine + chosen.own * own + chosen.relation * relation(embedding, target)
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.seen, self.steps = self.seen + len(faces), self.steps + 1
+        keep = min(0.998, (1 + self.steps) / (10 + self.steps))
+        with torch.no_grad():
+            for old, new in zip(self.average.state_dict().values(), self.network.state_dict().values()):
+                old.lerp_(new, 1 - keep) if old.dtype.is_floating_point else old.copy_(new)
+        return cosine.item(), own.item()
+
+
+@torch.no_grad()
+def embed(network, faces):
+    """Unit embeddings of uint8 faces, N x 112 x 112 x 3."""
+    network = network.eval().to(memory_format=torch.channels_last)
+    parts = []
+    for start in range(0, len(faces), 256):
+        batch = torch.from_numpy(np.ascontiguousarray(faces[start:start + 256])).permute(0, 3, 1, 2)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            parts.append(functional.normalize(network((batch.float() - 127.5) / 128).float(), dim=1))
+    return torch.cat(parts).numpy()
+
+
+def accuracy(embeddings, listed, kind, folds):
+    """Accuracy over the folds' pairs at the threshold that suits these very pairs best: for choosing only."""
+    first, second, same = (np.concatenate(part) for part in zip(*(listed.pairs[kind, fold] for fold in folds)))
+    scores = (embeddings[first] * embeddings[second]).sum(1)
+    order = np.argsort(-scores)
+    truth = same[order]
+    return float(((np.cumsum(truth) + (~truth).sum() - np.cumsum(~truth)) / len(truth)).max())
+
+
+class Judge:
+    """CFP's folds 1-5, every second photo pair's people only, to keep a checkpoint cheap."""
+
+    def __init__(self, chosen):
+        self.listed, faces, found = cfp_faces.aligned(chosen.cfp, chosen.detector, chosen.work)
+        self.people = np.isin(self.listed.person, self.listed.people("FF", cfp_faces.CHOOSING))
+        self.where, self.faces, self.found = np.flatnonzero(self.people), faces[self.people], found
+
+    def __call__(self, network):
+        embeddings = np.zeros((len(self.found), 128), np.float32)
+        embeddings[self.where] = embed(network, self.faces)
+        embeddings[~self.found] = 0
+        return [accuracy(embeddings, self.listed, kind, cfp_faces.CHOOSING) for kind in ("FF", "FP")]
+
+
+def draw(rows, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    seen = [row["seen"] / 1e3 for row in rows]
+    figure, left = pyplot.subplots(figsize=(8, 4.5))
+    left.plot(seen, [row["cosine"] for row in rows], color="tab:grey", label="cosine to the teacher, training batches")
+    left.set(xlabel="thousand faces seen", ylabel="cosine")
+    right = left.twinx()
+    for name, colour in (("ff", "tab:blue"), ("fp", "tab:orange")):
+        right.plot(seen, [100 * row[name] for row in rows], color=colour, label=f"CFP-{name.upper()} accuracy, folds 1-5")
+    right.set(ylabel="per cent")
+    figure.legend(loc="lower center", bbox_to_anchor=(0.55, 0.12))
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def record(run, folder, judge, row):
+    network = run.average
+    row |= dict(zip(("ff", "fp"), judge(network)))
+    run.rows.append(row)
+    run.save(folder / "checkpoint.pt")
+    names = list(row)
+    (folder / "log.csv").write_text("\n".join([",".join(names)] + [",".join(f"{r[n]:.5g}" for n in names) for r in run.rows]) + "\n")
+    draw(run.rows, folder / "curve.png")
+    print("\r" + "  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
+
+
+def schedule(part, warm):
+    """Up over the first steps, level, then down in a line to nothing over the last three quarters."""
+    return min(1.0, part / warm, (1 - part) / 0.75) if part < 1 else 0.0
+
+
+def train(run, folder, chosen):
+    faces, teacher, source = encoder_faces.load(chosen.data, chosen.work)
+    pool = Pool(faces, teacher, chosen.work, chosen.views, seed=run.steps)
+    bank, judge = torch.from_numpy(teacher), Judge(chosen)
+    rng = np.random.default_rng(run.steps)
+    start, saved, before = time.time(), time.time(), run.spent
+    cosine = own = None
+    while True:
+        run.spent = before + time.time() - start
+        part = run.seen / chosen.passes if chosen.passes else run.spent / (chosen.minutes * 60)
+        batch, target = pool.batch(chosen.batch)
+        now = run.step(batch, target, bank, chosen, chosen.rate * schedule(part, chosen.warm) + 1e-6, rng)
+        run.network.train()
+        cosine, own = now if cosine is None else (0.98 * cosine + 0.02 * now[0], 0.98 * own + 0.02 * now[1])
+        if run.steps % 20 == 0:
+            print(f"\r{part:6.1%}  {run.seen:,} faces  cosine {cosine:.3f}  own {own:.2f} ", end="", flush=True)
+        if part >= 1 or time.time() - saved > CHECKPOINT_SECONDS:
+            record(run, folder, judge, {"seen": run.seen, "minutes": run.spent / 60, "cosine": cosine, "own": own,
+                                        "rate": chosen.rate * schedule(part, chosen.warm), "views": pool.views_seen})
+            saved = time.time()
+        if part >= 1:
+            return
+
+
+def options():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--data", required=True, type=Path)
+    arguments.add_argument("--cfp", required=True, type=Path)
+    arguments.add_argument("--detector", required=True, type=Path, help="YuNet, to align CFP")
+    arguments.add_argument("--work", default=Path("../train"), type=Path)
+    arguments.add_argument("--name", default="encoder-1")
+    arguments.add_argument("--minutes", default=90.0, type=float, help="length of the whole schedule")
+    arguments.add_argument("--passes", default=0, type=int, help="length of the schedule in faces instead, for trials")
+    arguments.add_argument("--start", type=Path, help="a checkpoint whose weights to begin with")
+    arguments.add_argument("--optimizer", default="muon", choices=("muon", "adamw"))
+    arguments.add_argument("--rate", default=4e-3, type=float)
+    arguments.add_argument("--decay", default=0.05, type=float)
+    arguments.add_argument("--warm", default=0.03, type=float)
+    arguments.add_argument("--batch", default=128, type=int)
+    arguments.add_argument("--stem", default=7, type=int)
+    arguments.add_argument("--own", default=0.1, type=float, help="weight of telling the face from others")
+    arguments.add_argument("--relation", default=0.0, type=float)
+    arguments.add_argument("--temperature", default=0.07, type=float)
+    arguments.add_argument("--margin", default=0.1, type=float)
+    arguments.add_argument("--rivals", default=8192, type=int)
+    arguments.add_argument("--views", default=0.5, type=float, help="largest share of teacher's views in a batch")
+    arguments.add_argument("--threads", default=1, type=int)
+    arguments.add_argument("--compile", action="store_true")
+    return arguments.parse_args()
+
+
+def main():
+    chosen = options()
+    torch.set_num_threads(chosen.threads)
+    torch.set_flush_denormal(True)
+    folder = chosen.work / "encoder" / chosen.name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "options.json").write_text(json.dumps(vars(chosen), default=str, indent=1))
+    run = Run(chosen)
+    if (folder / "checkpoint.pt").exists():
+        run.restore(folder / "checkpoint.pt")
+    elif chosen.start:
+        kept = torch.load(chosen.start)
+        run.network.load_state_dict(kept["network"])
+        run.average.load_state_dict(kept["average"])
+    train(run, folder, chosen)
+
+
+if __name__ == "__main__":
+    main()
