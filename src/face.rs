@@ -177,32 +177,39 @@ pub fn align(photo: &Photo, face: &Face, width: u32, height: u32) -> AlignedFace
     });
     let onto_photo = Similarity::fit(&landmarks, &target).inverse();
     // A large face is averaged over a small grid of samples for each pixel.
-    let per_side = (onto_photo.scale() / SAMPLE_SPACING).ceil().clamp(1.0, 12.0) as u32;
+    let per_side = (onto_photo.scale() / SAMPLE_SPACING).ceil().clamp(1.0, 12.0);
+    let offsets: Vec<f64> =
+        (0..per_side as u32).map(|k| (f64::from(k) + 0.5) / per_side - 0.5).collect();
+    let share = 1.0 / (per_side * per_side) as f32;
     let pixels = RgbImage::from_fn(width, height, |x, y| {
         let mut sum = [0.0_f32; 3];
-        for i in 0..per_side * per_side {
-            let offset = |k: u32| (f64::from(k) + 0.5) / f64::from(per_side) - 0.5;
-            let at = onto_photo.apply(Point {
-                x: f64::from(x) + offset(i % per_side),
-                y: f64::from(y) + offset(i / per_side),
-            });
-            let sample = bilinear(photo.working(), at);
-            sum = array::from_fn(|c| sum[c] + sample[c]);
+        for dy in &offsets {
+            for dx in &offsets {
+                let at = Point { x: f64::from(x) + dx, y: f64::from(y) + dy };
+                let sample = bilinear(photo.working(), onto_photo.apply(at));
+                sum = array::from_fn(|c| sum[c] + sample[c]);
+            }
         }
-        image::Rgb(sum.map(|c| (c / (per_side * per_side) as f32).round() as u8))
+        image::Rgb(sum.map(|c| (c * share + 0.5) as u8))
     });
     AlignedFace { pixels }
 }
 
 /// The colour at a place between pixels, 0..=255 a channel; black outside the image.
 fn bilinear(image: &RgbImage, at: Point) -> [f32; 3] {
-    let (left, top) = (at.x.floor(), at.y.floor());
-    let (right_share, bottom_share) = ((at.x - left) as f32, (at.y - top) as f32);
-    let (left, top) = (left as i64, top as i64);
+    // A cast towards zero is one instruction where `floor` is a call.
+    let floor = |v: f64| v as i64 - i64::from(v < 0.0);
+    let (left, top) = (floor(at.x), floor(at.y));
+    let (right_share, bottom_share) = ((at.x - left as f64) as f32, (at.y - top as f64) as f32);
+    let (width, height) = (i64::from(image.width()), i64::from(image.height()));
     let pixel = |x: i64, y: i64| {
-        let inside = (0..i64::from(image.width())).contains(&x)
-            && (0..i64::from(image.height())).contains(&y);
-        if inside { image.get_pixel(x as u32, y as u32).0.map(f32::from) } else { [0.0; 3] }
+        let inside = (0..width).contains(&x) && (0..height).contains(&y);
+        if !inside {
+            return [0.0; 3];
+        }
+        let at = 3 * (y * width + x) as usize;
+        let found = image.as_raw().get(at..at + 3);
+        found.map_or([0.0; 3], |p| array::from_fn(|c| f32::from(p[c])))
     };
     let mix = |a: [f32; 3], b: [f32; 3], share: f32| -> [f32; 3] {
         array::from_fn(|c| a[c] + (b[c] - a[c]) * share)
