@@ -14,7 +14,7 @@ import onnxruntime
 
 from detector import decode, fitted, network_input
 from detector_data import Teacher
-from detector_scenes import Photos
+from detector_scenes import Photos, Scenes
 
 
 def fold_people(cfp):
@@ -78,12 +78,53 @@ def teacher_faces(teacher, files, cache):
     return rows
 
 
+def hard(name, photo, face, room, rng):
+    """A photo made harder, and where the middle of its face is then."""
+    middle = face[:2] + face[2:4] / 2
+    h, w = photo.shape[:2]
+    if name == "grey":
+        return np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, 2), middle
+    if name == "dark, noisy":
+        return np.clip(photo * 0.25 + rng.normal(0, 6, photo.shape), 0, 255).astype(np.uint8), middle
+    if name == "turned 30":
+        m = cv2.getRotationMatrix2D((w / 2, h / 2), rng.choice([-30, 30]), 1.0)
+        side = int(np.hypot(w, h))
+        m[:, 2] += (side - w) / 2, (side - h) / 2
+        return cv2.warpAffine(photo, m, (side, side), borderMode=cv2.BORDER_REPLICATE), m[:, :2] @ middle + m[:, 2]
+    if name == "masked":
+        photo = np.ascontiguousarray(photo)
+        Scenes(None, 0, int(rng.integers(1 << 30))).mask(photo, face)
+        return photo, middle
+    # A face of so many pixels in a photo of a room, a garden, a sofa with a cat.
+    scale = int(name.split()[1]) / np.sqrt(face[2] * face[3])
+    small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    room = cv2.resize(room, (320, 320), interpolation=cv2.INTER_AREA)
+    x, y = (int(rng.integers(0, 320 - small.shape[k])) for k in (1, 0))
+    room[y: y + small.shape[0], x: x + small.shape[1]] = small
+    return room, middle * scale + (x, y)
+
+
+def conditions(runner, photos, cases, score):
+    """The share of faces found, under each condition, at one look at 320 pixels."""
+    rng = np.random.default_rng(8)
+    for name in ("as it is", "grey", "dark, noisy", "turned 30", "masked", "face 40", "face 30", "face 20"):
+        found = 0
+        for k, (photo, face) in enumerate(cases):
+            room = photos.photo(photos.held_pets[k % len(photos.held_pets)])
+            harder, middle = (photo, face[:2] + face[2:4] / 2) if name == "as it is" else hard(name, photo, face, room, rng)
+            said = runner.find(harder, 320, score)
+            centre = said[:, :2] + said[:, 2:4] / 2
+            found += (np.hypot(*(centre - middle).T) < 0.3 * np.sqrt(said[:, 2] * said[:, 3])).any()
+        print(f"{name:12} {found / len(cases):7.2%}")
+
+
 def main():
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("model", type=Path)
     ask.add_argument("--cfp", type=Path, required=True)
     ask.add_argument("--work", type=Path, default=Path("../train"))
     ask.add_argument("--teacher", type=Path, default=Path(__file__).parent / "../yunet.onnx")
+    ask.add_argument("--score", type=float, default=0.5, help="for the hard conditions and the landmarks")
     ask.add_argument("--every", type=int, default=1, help="only every n-th photo")
     args = ask.parse_args()
     cv2.setNumThreads(1)
@@ -120,13 +161,17 @@ def main():
     for name, part in (("frontal", ~profile & ~chooses), ("profile", profile & ~chooses)):
         off = []
         for i in np.flatnonzero(part & (taught[:, 14] > 0)):
-            _, face = verdict(*seen[i][:2], 0.5, seen[i][2])
+            _, face = verdict(*seen[i][:2], args.score, seen[i][2])
             if face is not None:
                 apart = np.hypot(*(face[4:14] - taught[i, 4:14]).reshape(5, 2).T)
                 # In profile the eyes lie on top of each other: there the height from eyes to mouth stands for their distance.
                 unit = max(np.hypot(*(taught[i, 4:6] - taught[i, 6:8])), np.hypot(*(taught[i, 4:6] - taught[i, 10:12])) * 0.95)
                 off.append(apart.mean() / unit)
         print(f"{name}: landmarks off the teacher's by {np.median(off):.2%} of the eye distance (median), 90 % below {np.quantile(off, 0.9):.2%}")
+    few = np.flatnonzero(~profile & ~chooses & (taught[:, 14] > 0))
+    few = few[:: max(1, len(few) // 500)]
+    print(f"faces found at {args.score} under conditions, {len(few)} frontal photos of folds 6-10:")
+    conditions(runner, photos, [(cv2.imread(str(files[i]))[:, :, ::-1], taught[i]) for i in few], args.score)
 
 
 if __name__ == "__main__":
