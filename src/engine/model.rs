@@ -158,12 +158,12 @@ pub(super) struct Golden {
 }
 
 impl Golden {
-    /// Whether an output is the golden one, to a thousandth of its largest value: processors sum
+    /// Whether an output is the golden one, to 1e-4 of its largest value: processors sum
     /// in different orders, while a wrong colour order, scale or layout is far off.
     pub(super) fn agrees_with(&self, output: &[f32]) -> bool {
         let largest = self.output.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
         self.output.len() == output.len()
-            && self.output.iter().zip(output).all(|(a, b)| (a - b).abs() <= 1e-3 * largest)
+            && self.output.iter().zip(output).all(|(a, b)| (a - b).abs() <= 1e-4 * largest)
     }
 }
 
