@@ -3,18 +3,21 @@
 //! Each reads as the flow does. The store is written first and the gallery follows, both behind
 //! one lock and in a task of its own: a client that leaves in between cannot part them.
 
+mod outcome;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
-use crate::comparison::{Decision, ErrorRatesError, Score, Threshold};
+pub use self::outcome::{Comparison, Enrollment, EnrollmentWishes, Identification, Verification};
+use crate::comparison::{Decision, ErrorRatesError, Threshold};
 use crate::embedding::Embedding;
 use crate::employee::{EmployeeId, ModelName, Receipt, Reference};
-use crate::engine::{Engine, EngineError, ExtractError, Extraction, Timings};
-use crate::face::{Face, NoProminentFace};
-use crate::gallery::{Candidate, Gallery};
+use crate::engine::{Engine, EngineError, ExtractError, Extraction};
+use crate::face::NoProminentFace;
+use crate::gallery::Gallery;
 use crate::photo::PhotoError;
 use crate::seal::{DoesNotOpen, Sealer};
 use crate::store::{Enrolled, Store, StoreError};
@@ -43,6 +46,14 @@ pub enum Error {
     /// The photo does not say whose face is meant.
     #[error(transparent)]
     Face(NoProminentFace),
+    /// The photo would be recognised as somebody else who is enrolled.
+    #[error(
+        "this photo looks like {other}, who is enrolled already; if they are two people, set confirm_lookalike"
+    )]
+    LooksLikeAnother {
+        /// Who it looks like.
+        other: String,
+    },
     /// Nobody of this name.
     #[error("no employee of this id is enrolled")]
     NotEnrolled,
@@ -93,72 +104,6 @@ pub enum StartError {
         /// What is wrong.
         source: DoesNotOpen,
     },
-}
-
-/// What an enrolment found and did.
-#[derive(Debug)]
-pub struct Enrollment {
-    /// What is stored now.
-    pub reference: Reference,
-    /// Whether it took the place of a former one.
-    pub replaced: bool,
-    /// The face that was used.
-    pub face: Face,
-    /// Where the time went.
-    pub timings: Timings,
-}
-
-/// The answer to "is this employee in the photo?".
-#[derive(Debug)]
-pub struct Verification {
-    /// Match or non-match.
-    pub decision: Decision,
-    /// How well photo and reference compare.
-    pub score: Score,
-    /// What was decided at.
-    pub threshold: Threshold,
-    /// The face that was used.
-    pub face: Face,
-    /// Where the time went.
-    pub timings: Timings,
-}
-
-/// The answer to "who is in the photo?".
-#[derive(Debug)]
-pub struct Identification {
-    /// The best candidates, best first, whether or not they reach the threshold.
-    pub candidates: Vec<Candidate>,
-    /// What is decided at, for a gallery of this size.
-    pub threshold: Threshold,
-    /// How many people were searched.
-    pub gallery_size: usize,
-    /// The face that was used.
-    pub face: Face,
-    /// Where the time went.
-    pub timings: Timings,
-}
-
-impl Identification {
-    /// The best candidate, where they reach the threshold.
-    pub fn matched(&self) -> Option<&Candidate> {
-        let best = self.candidates.first()?;
-        (self.threshold.decide(best.score) == Decision::Match).then_some(best)
-    }
-}
-
-/// The answer to "do two photos show the same person?".
-#[derive(Debug)]
-pub struct Comparison {
-    /// Match or non-match.
-    pub decision: Decision,
-    /// How well they compare.
-    pub score: Score,
-    /// What was decided at.
-    pub threshold: Threshold,
-    /// The faces that were used, in the order of the photos.
-    pub faces: [Face; 2],
-    /// Where the time went: the first photo's stages, then the second one's.
-    pub timings: [Timings; 2],
 }
 
 /// Everything that answers a use case; cheap to clone.
@@ -236,19 +181,24 @@ impl Recognizer {
     /// Enrols an employee by a photo.
     ///
     /// # Errors
-    /// [`Error::AlreadyEnrolled`] unless `replace`; what [`Engine::extract`] says; the store's.
+    /// [`Error::AlreadyEnrolled`] unless `replace`; [`Error::LooksLikeAnother`] unless
+    /// `confirm_lookalike`; what [`Engine::extract`] says; the store's.
     pub async fn enroll(
         &self,
         employee: EmployeeId,
         photo: Bytes,
-        replace: bool,
+        wishes: EnrollmentWishes,
         now: Timestamp,
     ) -> Result<Enrollment, Error> {
+        let EnrollmentWishes { replace, confirm_lookalike } = wishes;
         // Spares the inference; what decides is the commit.
         if !replace && self.gallery.contains(&employee) {
             return Err(Error::AlreadyEnrolled);
         }
         let Extraction { face, embedding, timings } = self.engine.extract(photo).await?;
+        if !confirm_lookalike && let Some(other) = self.lookalike(&employee, &embedding) {
+            return Err(Error::LooksLikeAnother { other: other.as_str().to_owned() });
+        }
         let model = self.engine.model().clone();
         let reference = Reference { employee, enrolled_at: now, expires_at: None, model };
         match self.clone().store_reference(reference.clone(), embedding, replace).await? {
@@ -344,6 +294,15 @@ impl Recognizer {
         } else {
             Err(Error::NotEnrolled)
         }
+    }
+
+    /// Whoever else a photo of this employee would be identified as.
+    fn lookalike(&self, employee: &EmployeeId, embedding: &Embedding) -> Option<EmployeeId> {
+        // The employee's own former reference may be the nearest, so two are asked for.
+        let (candidates, size) = self.gallery.search(embedding, 2, self.engine.calibration());
+        let threshold = self.engine.error_rates().for_identification(self.identify_fpir, size);
+        let other = candidates.into_iter().find(|candidate| candidate.employee != *employee)?;
+        (threshold.decide(other.score) == Decision::Match).then_some(other.employee)
     }
 
     /// Commits a reference and lets the gallery follow.

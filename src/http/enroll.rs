@@ -10,6 +10,7 @@ use super::AppState;
 use super::answer::{Employee, Face, Reasons, timed};
 use super::form::Form;
 use super::problem::Problem;
+use crate::recognizer::EnrollmentWishes;
 
 #[derive(Serialize)]
 struct Answer {
@@ -24,9 +25,12 @@ pub(super) async fn enroll(
     mut form: Form,
 ) -> Result<Response, Problem> {
     let (employee, photo) = (form.employee_id()?, form.photo("photo")?);
-    let replace = form.flag("replace")?;
+    let wishes = EnrollmentWishes {
+        replace: form.flag("replace")?,
+        confirm_lookalike: form.flag("confirm_lookalike")?,
+    };
     form.finish()?;
-    let enrollment = app.recognizer()?.enroll(employee, photo, replace, app.now()).await?;
+    let enrollment = app.recognizer()?.enroll(employee, photo, wishes, app.now()).await?;
     let answer = Answer {
         employee: Employee::from(&enrollment.reference),
         face: Face::from(&enrollment.face),

@@ -44,6 +44,7 @@ codes! {
     BodyTooLarge: PAYLOAD_TOO_LARGE, "body_too_large", "The request is too large";
     Busy: SERVICE_UNAVAILABLE, "busy", "The service is busy";
     Internal: INTERNAL_SERVER_ERROR, "internal", "The service failed";
+    LooksLikeAnother: CONFLICT, "looks_like_another", "The photo looks like another employee";
     Malformed: BAD_REQUEST, "malformed", "The request is malformed";
     MethodNotAllowed: METHOD_NOT_ALLOWED, "method_not_allowed", "This route takes another method";
     NoFace: UNPROCESSABLE_ENTITY, "no_face", "No face in the photo";
@@ -126,6 +127,7 @@ impl From<recognizer::Error> for Problem {
             Error::Busy => Code::Busy,
             Error::Face(NoProminentFace::None) => Code::NoFace,
             Error::Face(NoProminentFace::Several) => Code::SeveralFaces,
+            Error::LooksLikeAnother { .. } => Code::LooksLikeAnother,
             Error::NotEnrolled => Code::NotEnrolled,
             Error::OtherModel { .. } => Code::OtherModel,
             Error::Photo(photo) => match photo {

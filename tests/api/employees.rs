@@ -80,3 +80,24 @@ async fn two_enrolments_of_one_employee_at_once_leave_one() {
     let winner = if one.status == 201 { "people/p01-b.jpg" } else { "people/p02-b.jpg" };
     assert_eq!(app.verify("e-1", photo(winner)).await.body["match"], true);
 }
+
+#[tokio::test]
+async fn whoever_looks_like_another_is_enrolled_on_confirmation_only() {
+    let app = App::spawn().await;
+    let photo_of = |name| file(photo(&format!("people/{name}.jpg")));
+    let enroll = |employee: &'static str, name, wish: &'static str| {
+        let form = Form::new().text("employee_id", employee).text(wish, "true");
+        app.post("/enroll", form.part("photo", photo_of(name)))
+    };
+    assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
+    let twin = app.enroll("e-2", photo("people/p01-b.jpg")).await;
+    assert_eq!((twin.status, &twin.body["code"]), (409, &json!("looks_like_another")));
+    assert!(twin.body["detail"].as_str().unwrap().contains("e-1"));
+    assert_eq!(
+        enroll("e-1", "p01-b", "replace").await.status,
+        200,
+        "one's own former photo is no other"
+    );
+    assert_eq!(enroll("e-2", "p01-b", "confirm_lookalike").await.status, 201);
+    assert_eq!(enroll("e-2", "p01-c", "replace").await.status, 409);
+}

@@ -33,6 +33,10 @@ async fn provoke(code: Code) -> Answer {
             sqlx::query("drop table template").execute(&sabotage.await.unwrap()).await.unwrap();
             app.enroll("e-1", face()).await
         }
+        Code::LooksLikeAnother => {
+            assert_eq!(app.enroll("e-1", face()).await.status, 201);
+            app.enroll("e-2", photo("people/p01-b.jpg")).await
+        }
         Code::Malformed => app.post("/identify", Form::new().text("fotograph", "x")).await,
         Code::MethodNotAllowed => app.get("/enroll").await,
         Code::NoFace => app.identify(photo("odd/no-face.jpg")).await,

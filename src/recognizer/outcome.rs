@@ -1,0 +1,82 @@
+//! What the use cases are asked with and answer with.
+
+use crate::comparison::{Decision, Score, Threshold};
+use crate::employee::Reference;
+use crate::engine::Timings;
+use crate::face::Face;
+use crate::gallery::Candidate;
+
+/// What the caller of an enrolment insists on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EnrollmentWishes {
+    /// Take the place of the employee's former reference.
+    pub replace: bool,
+    /// Enrol although the photo looks like somebody else who is enrolled.
+    pub confirm_lookalike: bool,
+}
+
+/// What an enrolment found and did.
+#[derive(Debug)]
+pub struct Enrollment {
+    /// What is stored now.
+    pub reference: Reference,
+    /// Whether it took the place of a former one.
+    pub replaced: bool,
+    /// The face that was used.
+    pub face: Face,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// The answer to "is this employee in the photo?".
+#[derive(Debug)]
+pub struct Verification {
+    /// Match or non-match.
+    pub decision: Decision,
+    /// How well photo and reference compare.
+    pub score: Score,
+    /// What was decided at.
+    pub threshold: Threshold,
+    /// The face that was used.
+    pub face: Face,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// The answer to "who is in the photo?".
+#[derive(Debug)]
+pub struct Identification {
+    /// The best candidates, best first, whether or not they reach the threshold.
+    pub candidates: Vec<Candidate>,
+    /// What is decided at, for a gallery of this size.
+    pub threshold: Threshold,
+    /// How many people were searched.
+    pub gallery_size: usize,
+    /// The face that was used.
+    pub face: Face,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+impl Identification {
+    /// The best candidate, where they reach the threshold.
+    pub fn matched(&self) -> Option<&Candidate> {
+        let best = self.candidates.first()?;
+        (self.threshold.decide(best.score) == Decision::Match).then_some(best)
+    }
+}
+
+/// The answer to "do two photos show the same person?".
+#[derive(Debug)]
+pub struct Comparison {
+    /// Match or non-match.
+    pub decision: Decision,
+    /// How well they compare.
+    pub score: Score,
+    /// What was decided at.
+    pub threshold: Threshold,
+    /// The faces that were used, in the order of the photos.
+    pub faces: [Face; 2],
+    /// Where the time went: the first photo's stages, then the second one's.
+    pub timings: [Timings; 2],
+}
