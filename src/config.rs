@@ -28,10 +28,20 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// List the pairs of employees whom the encoder finds hardest to tell apart.
+    Lookalikes(LookalikesArgs),
     /// Compare every photo of a list with every other, to calibrate or judge a model.
     Score(ScoreArgs),
     /// Run the HTTP service (the default).
     Serve,
+}
+
+/// What `lookalikes` takes.
+#[derive(Args, Debug)]
+pub struct LookalikesArgs {
+    /// How many pairs to list.
+    #[arg(long, default_value = "10")]
+    pub top: usize,
 }
 
 /// What `score` takes.

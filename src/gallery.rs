@@ -21,6 +21,21 @@ pub struct Candidate {
     pub score: Score,
 }
 
+/// Two people whose references compare well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// Who.
+    pub employees: [EmployeeId; 2],
+    /// How well their references compare.
+    pub score: Score,
+}
+
+/// The best few of many, best first.
+struct Best<T> {
+    most: usize,
+    items: Vec<(f32, T)>,
+}
+
 /// Everyone's reference, searchable.
 pub struct Gallery {
     rows: RwLock<Rows>,
@@ -114,21 +129,31 @@ impl Gallery {
         calibration: &Calibration,
     ) -> (Vec<Candidate>, usize) {
         let rows = self.read();
-        let mut best: Vec<(f32, usize)> = Vec::with_capacity(top + 1);
+        let mut best = Best::new(top);
         for (row, values) in rows.values.chunks_exact(rows.width).enumerate() {
-            let cosine = dot(values, probe.values());
-            if best.len() == top && best.last().is_some_and(|&(worst, _)| cosine <= worst) {
-                continue;
-            }
-            let place = best.partition_point(|&(better, _)| better >= cosine);
-            best.insert(place, (cosine, row));
-            best.truncate(top);
+            best.offer(dot(values, probe.values()), row);
         }
-        let candidates = best.into_iter().map(|(cosine, row)| Candidate {
+        let candidates = best.items.into_iter().map(|(cosine, row)| Candidate {
             employee: rows.employees[row].clone(),
             score: calibration.score(cosine),
         });
         (candidates.collect(), rows.employees.len())
+    }
+
+    /// The `top` closest pairs, closest first. Everyone is compared with everyone.
+    pub fn closest_pairs(&self, top: usize, calibration: &Calibration) -> Vec<Pair> {
+        let rows = self.read();
+        let mut best = Best::new(top);
+        for (a, reference) in rows.values.chunks_exact(rows.width).enumerate() {
+            for (b, other) in rows.values.chunks_exact(rows.width).enumerate().skip(a + 1) {
+                best.offer(dot(reference, other), [a, b]);
+            }
+        }
+        let pairs = best.items.into_iter().map(|(cosine, pair)| Pair {
+            employees: pair.map(|row| rows.employees[row].clone()),
+            score: calibration.score(cosine),
+        });
+        pairs.collect()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Rows> {
@@ -137,6 +162,23 @@ impl Gallery {
 
     fn write(&self) -> RwLockWriteGuard<'_, Rows> {
         self.rows.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Best<T> {
+    fn new(most: usize) -> Self {
+        Self { most, items: Vec::new() }
+    }
+
+    /// Keeps the item if it is among the best so far; of equals the first comes first.
+    fn offer(&mut self, value: f32, item: T) {
+        let is_full = self.items.len() >= self.most;
+        if is_full && self.items.last().is_none_or(|(worst, _)| value <= *worst) {
+            return;
+        }
+        let place = self.items.partition_point(|(better, _)| *better >= value);
+        self.items.insert(place, (value, item));
+        self.items.truncate(self.most);
     }
 }
 
@@ -235,6 +277,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_closest_pair_comes_first() {
+        let gallery = Gallery::new(2);
+        for (who, values) in [(1, [1.0, 0.0]), (2, [0.0, 1.0]), (3, [0.9, 0.1])] {
+            gallery.insert(id(who), &Embedding::normalize(values.to_vec()).unwrap());
+        }
+        let calibration = Calibration::cosine(1.0, 0.0).unwrap();
+        let pairs = gallery.closest_pairs(2, &calibration);
+        let names: Vec<_> = pairs.iter().map(|p| p.employees.clone()).collect();
+        assert_eq!(names, [[id(1), id(3)], [id(2), id(3)]]);
+        assert_eq!(gallery.closest_pairs(0, &calibration), []);
+        assert_eq!(gallery.closest_pairs(9, &calibration).len(), 3);
     }
 
     #[test]

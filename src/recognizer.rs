@@ -17,7 +17,7 @@ use crate::embedding::Embedding;
 use crate::employee::{EmployeeId, ModelName, Receipt, Reference};
 use crate::engine::{Engine, EngineError, ExtractError, Extraction};
 use crate::face::NoProminentFace;
-use crate::gallery::Gallery;
+use crate::gallery::{Gallery, Pair};
 use crate::photo::PhotoError;
 use crate::seal::{DoesNotOpen, Sealer};
 use crate::store::{Enrolled, Store, StoreError};
@@ -274,6 +274,13 @@ impl Recognizer {
     /// [`Error::NotEnrolled`].
     pub async fn find(&self, employee: &EmployeeId) -> Result<Reference, Error> {
         self.store.find(employee).await?.ok_or(Error::NotEnrolled)
+    }
+
+    /// The `top` closest pairs of the gallery, closest first, and the identification threshold.
+    pub fn lookalikes(&self, top: usize) -> (Vec<Pair>, Threshold) {
+        let pairs = self.gallery.closest_pairs(top, self.engine.calibration());
+        let size = self.gallery.len();
+        (pairs, self.engine.error_rates().for_identification(self.identify_fpir, size))
     }
 
     /// Erases an employee.

@@ -8,11 +8,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
-use crate::engine::Engine;
 use crate::http::{self, AppState};
-use crate::recognizer::Recognizer;
-use crate::seal::Sealer;
-use crate::store::Store;
 
 /// Runs the service until SIGINT or SIGTERM.
 ///
@@ -31,7 +27,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // A dropped sender stops the service too.
     let stopped = async { drop(stopped.await) };
     let serving = tokio::spawn(http::serve(listener, state.clone(), http, stopped));
-    let store = open(config, &state).await?;
+    let (store, recognizer) = super::open(config).await?;
+    state.set_ready(recognizer);
     tracing::info!(%address, "likeness answers on http://{address}");
     greet(&format!("http://{address}"));
     told_to_stop.await;
@@ -40,34 +37,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     serving.await??;
     store.close().await;
     Ok(())
-}
-
-/// Loads models and gallery, after which the service is ready.
-async fn open(config: Config, state: &AppState) -> anyhow::Result<Store> {
-    let files = config.files()?;
-    let sealer = Sealer::open_or_create(&files.master_key)?;
-    if files.key_beside_data {
-        tracing::warn!(
-            "the master key lies beside the data it seals ({}); in earnest use keep it elsewhere (--master-key-file)",
-            files.master_key.display()
-        );
-    }
-    let store = Store::open(&files.database).await?;
-    let policy = config.policy();
-    #[expect(clippy::disallowed_methods, reason = "loading, before any photo comes")]
-    let engine =
-        tokio::task::spawn_blocking(move || anyhow::Ok(Engine::load(&config.engine_options()?)?));
-    let recognizer = Recognizer::start(engine.await??, store.clone(), sealer, policy).await?;
-    let model = recognizer.model();
-    tracing::info!(
-        enrolled = recognizer.gallery_size(),
-        "{} enrolled, encoder {} ({})",
-        recognizer.gallery_size(),
-        model.name,
-        model.id
-    );
-    state.set_ready(recognizer);
-    Ok(store)
 }
 
 #[expect(clippy::print_stdout, reason = "what a person at a terminal waits for")]

@@ -1,0 +1,28 @@
+//! `likeness lookalikes`: the pairs of employees whom the encoder finds hardest to tell apart.
+
+use crate::comparison::Decision;
+use crate::config::{Config, LookalikesArgs};
+
+/// Prints the closest pairs of the gallery, closest first.
+///
+/// # Errors
+/// Where the data cannot be opened.
+#[expect(clippy::print_stdout, reason = "the answer of the command")]
+pub async fn run(config: Config, args: &LookalikesArgs) -> anyhow::Result<()> {
+    let (store, recognizer) = super::open(config).await?;
+    let (pairs, threshold) = recognizer.lookalikes(args.top);
+    println!("similarity  score   employees");
+    for pair in pairs {
+        let confused = threshold.decide(pair.score) == Decision::Match;
+        println!(
+            "{:>10.4}  {:>6.2}  {}  {}{}",
+            pair.score.similarity(),
+            pair.score.value(),
+            pair.employees[0].as_str(),
+            pair.employees[1].as_str(),
+            if confused { "  (each is identified as the other)" } else { "" }
+        );
+    }
+    store.close().await;
+    Ok(())
+}
