@@ -144,12 +144,12 @@ def main():
         print(f"\rCFP {i + 1}/{len(files)}", end="")
         rgb = cv2.imread(str(path))[:, :, ::-1]
         first = runner.find(rgb, 320, 0.3)
-        seen.append((first, runner.find(rgb, 640, 0.3) if first[:, 14].max(initial=0) < 0.9 else first, rgb.shape))
+        seen.append((first, runner.find(rgb, 640, 0.3) if first[:, 14].max(initial=0) < 0.8 else first, rgb.shape))
     photos = Photos(args.work / "detector")
     pets = []
     for i in photos.held_pets:
         first = runner.find(photos.photo(i), 320, 0.3)
-        second = runner.find(photos.photo(i), 640, 0.3) if first[:, 14].max(initial=0) < 0.9 else first
+        second = runner.find(photos.photo(i), 640, 0.3) if first[:, 14].max(initial=0) < 0.8 else first
         pets.append((first[:, 14].max(initial=0), second[:, 14].max(initial=0)))
     pets = np.array(pets)
     print("\rscore  pets@320 pets@640 | folds 1-5: frontal one/none/several  profile | folds 6-10: frontal                 profile")

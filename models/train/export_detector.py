@@ -42,7 +42,7 @@ nms_iou = 0.3
 output = [{golden}]
 """
 LICENCE = "MIT OR Apache-2.0 for our part; made from photos whose makers allow research use only, see models/LICENSE.md"
-PROVENANCE = ("Trained from nothing by models/train/train_detector.py on some 16,000 photos (CelebA, UTKFace, Congress portraits, masks, cats and dogs) with the boxes and landmarks "
+PROVENANCE = ("Trained from nothing by models/train/train_detector.py on some 13,000 photos (CelebA, UTKFace, Congress portraits, masks, cats and dogs) with the boxes and landmarks "
               "of the teacher YuNet (OpenCV Zoo, MIT); no photo and no weight of others is in it.")
 
 
