@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 
 use crate::embedding::ModelId;
 use crate::employee::{EmployeeId, ModelName, Reference};
@@ -130,7 +130,7 @@ impl Store {
             .await?;
         tx.commit().await?;
         if erased {
-            self.truncate_wal().await?;
+            self.truncate_wal().await;
         }
         Ok(if erased { Enrolled::Replaced } else { Enrolled::New })
     }
@@ -144,7 +144,7 @@ impl Store {
         let erased = delete(&mut tx, employee.as_str()).await?;
         tx.commit().await?;
         if erased {
-            self.truncate_wal().await?;
+            self.truncate_wal().await;
         }
         Ok(erased)
     }
@@ -230,22 +230,34 @@ impl Store {
 
     /// Takes the WAL into the database and empties it, so that no former page stays behind.
     ///
-    /// SQLite answers "busy" while a reader still looks at a former state; ours are short, so a
-    /// few tries are enough. Where they are not, the log says so and the next write tries again.
-    async fn truncate_wal(&self) -> Result<(), StoreError> {
-        let mut connection = self.writer.acquire().await?;
+    /// What was committed before stays committed whatever happens here, so a failure is logged and
+    /// not returned: the caller's gallery has to follow the commit.
+    async fn truncate_wal(&self) {
+        match self.try_truncate_wal().await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!(
+                "a reader holds the write-ahead log; erased pages stay in it for now"
+            ),
+            Err(error) => tracing::error!(
+                %error,
+                "the write-ahead log could not be emptied; erased pages stay in it for now"
+            ),
+        }
+    }
+
+    /// Whether the WAL is empty now. SQLite answers "busy" while a reader still looks at a former
+    /// state; ours are short, so a few tries are enough, and the next write tries again.
+    async fn try_truncate_wal(&self) -> Result<bool, sqlx::Error> {
         for _ in 0..CHECKPOINT_TRIES {
             let busy: i64 = sqlx::query_scalar("pragma wal_checkpoint(truncate)")
-                .fetch_one(&mut *connection)
+                .fetch_one(&self.writer)
                 .await?;
             if busy == 0 {
-                return Ok(());
+                return Ok(true);
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        connection.ping().await?;
-        tracing::warn!("a reader holds the write-ahead log; erased pages stay in it for now");
-        Ok(())
+        Ok(false)
     }
 }
 
