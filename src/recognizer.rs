@@ -233,8 +233,7 @@ impl Recognizer {
         let Extraction { face, embedding: probe, timings } = self.engine.extract(photo).await?;
         let (candidates, gallery_size) =
             self.gallery.search(&probe, top, self.engine.calibration());
-        let threshold =
-            self.engine.error_rates().for_identification(self.identify_fpir, gallery_size);
+        let threshold = self.identification(gallery_size);
         Ok(Identification { candidates, threshold, gallery_size, face, timings })
     }
 
@@ -279,8 +278,7 @@ impl Recognizer {
     /// The `top` closest pairs of the gallery, closest first, and the identification threshold.
     pub fn lookalikes(&self, top: usize) -> (Vec<Pair>, Threshold) {
         let pairs = self.gallery.closest_pairs(top, self.engine.calibration());
-        let size = self.gallery.len();
-        (pairs, self.engine.error_rates().for_identification(self.identify_fpir, size))
+        (pairs, self.identification(self.gallery.len()))
     }
 
     /// Erases an employee.
@@ -303,13 +301,17 @@ impl Recognizer {
         }
     }
 
+    /// What identification is decided at among this many people.
+    fn identification(&self, gallery_size: usize) -> Threshold {
+        self.engine.error_rates().for_identification(self.identify_fpir, gallery_size)
+    }
+
     /// Whoever else a photo of this employee would be identified as.
     fn lookalike(&self, employee: &EmployeeId, embedding: &Embedding) -> Option<EmployeeId> {
         // The employee's own former reference may be the nearest, so two are asked for.
         let (candidates, size) = self.gallery.search(embedding, 2, self.engine.calibration());
-        let threshold = self.engine.error_rates().for_identification(self.identify_fpir, size);
         let other = candidates.into_iter().find(|candidate| candidate.employee != *employee)?;
-        (threshold.decide(other.score) == Decision::Match).then_some(other.employee)
+        (self.identification(size).decide(other.score) == Decision::Match).then_some(other.employee)
     }
 
     /// Commits a reference and lets the gallery follow.
