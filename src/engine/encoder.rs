@@ -91,12 +91,7 @@ impl Encoder {
         let input = encoder.pixels.tensor(&test_pattern(width, height));
         let output = input.and_then(|input| encoder.run(input));
         let output = output.map_err(|e| source.error(format!("{e:#}")))?;
-        if !manifest.golden.agrees_with(&output) {
-            return Err(source.error(
-                "its output for the test pattern is not the manifest's golden one; check the \
-                 input's size, layout, colour order, mean and scale",
-            ));
-        }
+        manifest.golden.check(&output).map_err(|e| source.error(e))?;
         Ok(encoder)
     }
 
@@ -117,5 +112,36 @@ impl Encoder {
             bail!("the network gives {} values, the manifest says {}", values.len(), self.length);
         }
         Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Loads the default encoder with a word of its manifest changed.
+    fn load_with(word: &str, other: &str) -> Result<Encoder, ModelError> {
+        let folder = tempfile::tempdir().unwrap();
+        let onnx = folder.path().join("encoder.onnx");
+        std::fs::write(&onnx, include_bytes!("../../models/encoder.onnx")).unwrap();
+        let manifest = include_str!("../../models/encoder.toml");
+        assert!(manifest.contains(word), "{word}");
+        std::fs::write(onnx.with_extension("toml"), manifest.replace(word, other)).unwrap();
+        Encoder::load(&ModelSource::read(&onnx).unwrap())
+    }
+
+    #[test]
+    fn a_manifest_that_shows_the_network_something_else_is_refused() {
+        assert!(load_with("likeness-encoder-1", "another name").is_ok());
+        for (word, other, reason) in [
+            ("\"rgb\"", "\"bgr\"", "golden"),
+            ("scale = 0.0078125", "scale = 0.0039", "golden"),
+            ("[127.5, 127.5, 127.5]", "[0.0, 0.0, 0.0]", "golden"),
+            ("length = 128", "length = 64", "128 values"),
+            ("[golden]", "[gilded]", "its manifest"),
+        ] {
+            let error = load_with(word, other).unwrap_err().to_string();
+            assert!(error.contains(reason), "{word}: {error}");
+        }
     }
 }

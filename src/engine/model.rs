@@ -157,13 +157,22 @@ pub(super) struct Golden {
     pub(super) output: Vec<f32>,
 }
 
+/// A network that does not see what its manifest says.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "its output for the test pattern is not the manifest's golden one; check the input's size, \
+     layout, colour order, mean and scale"
+)]
+pub(super) struct GoldenMismatch;
+
 impl Golden {
-    /// Whether an output is the golden one, to 1e-4 of its largest value: processors sum
+    /// Compares an output with the golden one, to 1e-4 of its largest value: processors sum
     /// in different orders, while a wrong colour order, scale or layout is far off.
-    pub(super) fn agrees_with(&self, output: &[f32]) -> bool {
+    pub(super) fn check(&self, output: &[f32]) -> Result<(), GoldenMismatch> {
         let largest = self.output.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
-        self.output.len() == output.len()
-            && self.output.iter().zip(output).all(|(a, b)| (a - b).abs() <= 1e-4 * largest)
+        let agrees = self.output.len() == output.len()
+            && self.output.iter().zip(output).all(|(a, b)| (a - b).abs() <= 1e-4 * largest);
+        if agrees { Ok(()) } else { Err(GoldenMismatch) }
     }
 }
 
