@@ -13,13 +13,6 @@ root=$(mktemp -d)
 mkdir "$root/data"
 cp "$folder/$target/release/likeness" "$root/likeness"
 chown -R 65532:65532 "$root"
-env -i LIKENESS_DATA_DIR=/data LIKENESS_LISTEN=127.0.0.1:8095 \
-  "$(command -v chroot)" --userspec=65532:65532 "$root" /likeness > "$root.out" 2> "$root.log" &
-service=$!
-trap 'kill $service; wait $service || true; rm -rf "$root" "$root.out" "$root.log"' EXIT
-until grep -q ready "$root.out"; do
-  kill -0 $service || { cat "$root.log" >&2; exit 1; }
-  sleep 0.2
-done
-find "$root" -type f
-tests/walk.py --url http://127.0.0.1:8095 --pid $service
+trap 'find "$root" -type f; rm -rf "$root"' EXIT
+tests/walk.py -- env -i LIKENESS_LOG=warn LIKENESS_DATA_DIR=/data LIKENESS_LISTEN=127.0.0.1:0 \
+  "$(command -v chroot)" --userspec=65532:65532 "$root" /likeness

@@ -6,12 +6,6 @@ cd "$(dirname "$0")/.."
 
 [ -f models/sface.onnx ] && [ -f models/yunet.onnx ] || models/get-sface.sh
 data=$(mktemp -d)
-target/release/likeness --listen 127.0.0.1:8089 --data-dir "$data" \
-  --encoder models/sface.onnx --detector models/yunet.onnx > "$data/ready" 2> "$data/log" &
-service=$!
-trap 'kill $service; wait $service || true; rm -rf "$data"' EXIT
-until grep -q ready "$data/ready"; do
-  kill -0 $service || { cat "$data/log" >&2; exit 1; }
-  sleep 0.2
-done
-tests/walk.py --url http://127.0.0.1:8089 --pid $service
+trap 'rm -rf "$data"' EXIT
+LIKENESS_LOG=warn tests/walk.py -- target/release/likeness --listen 127.0.0.1:0 --data-dir "$data" \
+  --encoder models/sface.onnx --detector models/yunet.onnx

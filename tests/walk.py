@@ -4,6 +4,7 @@
     tests/walk.py                          the twenty generated people of tests/data
     tests/walk.py --cfp DIR [--people N]   the first N (200) people of the CFP photos (DIR/Data/Images/*/NNN/frontal):
                                            photo 01 is enrolled, photo 02 the probe
+    tests/walk.py [OPTIONS] -- COMMAND     starts the service by this command, and ends it after the walk
 
 Prints how many were refused, missed or taken for another, the median time of each stage, and the service's memory
 (with --pid, before and after). Whoever was enrolled is erased in the end. Only Python's standard library is needed.
@@ -14,10 +15,12 @@ import argparse
 import http.client
 import json
 import statistics
+import subprocess
 import sys
 import urllib.parse
 import uuid
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -62,6 +65,19 @@ def memory(pid):
             return f"{int(line.split()[1]) / 1000:.0f} MB"
 
 
+@contextmanager
+def started(command):
+    """Runs the command until the block ends; gives the address that it says it is ready at, and its process id."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            first = process.stdout.readline()
+            if "ready at" not in first:
+                sys.exit(f"the service did not start: {first or 'it said nothing'}")
+            yield first.split("ready at ")[1].split()[0].rstrip("."), process.pid
+        finally:
+            process.terminate()
+
+
 def enrol(service, people, count):
     enrolled = []
     for name, photo, probes in people:
@@ -94,7 +110,15 @@ def main():
     arguments.add_argument("--cfp", type=Path)
     arguments.add_argument("--people", type=int, default=200)
     arguments.add_argument("--pid", type=int)
+    arguments.add_argument("command", nargs="*", metavar="COMMAND")
     given = arguments.parse_args()
+    if given.command:
+        with started(given.command) as (given.url, given.pid):
+            return walk(given)
+    return walk(given)
+
+
+def walk(given):
     service, count = Service(given.url), Counter()
     _, ready = service.call("GET", "/readyz")
     print(f"encoder {ready['model']['name']}, {ready['gallery_size']} enrolled before")
