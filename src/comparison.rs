@@ -4,7 +4,7 @@
 //! everything that ranks or decides uses it. The similarity is its sigmoid and is for people:
 //! near 1 a sigmoid has no digits left.
 
-use crate::embedding::Embedding;
+use crate::embedding::{DegenerateEmbedding, Embedding};
 
 /// The log-odds that two photos show the same person, at even odds beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -28,7 +28,59 @@ impl Score {
     }
 }
 
-/// How a model's embeddings are compared.
+/// How alike two embeddings of one model are before calibration.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Measure {
+    /// The cosine of the angle between them, -1..=1; the embeddings are of unit length.
+    Cosine,
+    /// The head of Koch et al. 2015: a weighted sum of distances, any finite number; the embeddings
+    /// are the network's own values.
+    WeightedL1(Head),
+}
+
+/// The last layer of a Siamese network after Koch, Zemel and Salakhutdinov 2015, without its
+/// sigmoid: `sum_j weights_j |a_j - b_j| + bias`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    weights: Vec<f32>,
+    bias: f32,
+}
+
+impl Head {
+    /// A head for embeddings of as many values as `weights`; `None` unless all is finite.
+    pub fn new(weights: Vec<f32>, bias: f32) -> Option<Self> {
+        let finite = bias.is_finite() && weights.iter().all(|w| w.is_finite());
+        finite.then_some(Self { weights, bias })
+    }
+
+    fn of(&self, a: &[f32], b: &[f32]) -> f32 {
+        let terms = self.weights.iter().zip(a.iter().zip(b));
+        terms.map(|(weight, (a, b))| weight * (a - b).abs()).sum::<f32>() + self.bias
+    }
+}
+
+impl Measure {
+    /// The embedding that this measure compares, of a network's output.
+    ///
+    /// # Errors
+    /// [`DegenerateEmbedding`] where the output stands for no face.
+    pub fn embedding(&self, output: Vec<f32>) -> Result<Embedding, DegenerateEmbedding> {
+        match self {
+            Self::Cosine => Embedding::normalize(output),
+            Self::WeightedL1(_) => Embedding::raw(output),
+        }
+    }
+
+    /// Symmetric; rises with the likeness.
+    pub(crate) fn of(&self, a: &[f32], b: &[f32]) -> f32 {
+        match self {
+            Self::Cosine => dot(a, b),
+            Self::WeightedL1(head) => head.of(a, b),
+        }
+    }
+}
+
+/// From a measure to log-odds: score = `scale` * measure - `offset`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Calibration {
     scale: f64,
@@ -36,19 +88,30 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// score = `scale` * cosine - `offset`; `None` unless both are finite and `scale` is above 0.
-    pub fn cosine(scale: f64, offset: f64) -> Option<Self> {
+    /// `None` unless both are finite and `scale` is above 0: the score rises with the measure.
+    pub fn new(scale: f64, offset: f64) -> Option<Self> {
         (scale.is_finite() && scale > 0.0 && offset.is_finite()).then_some(Self { scale, offset })
     }
 
+    /// The score of two embeddings that the measure gives this value.
+    pub fn score(&self, measured: f32) -> Score {
+        Score(self.scale * f64::from(measured) - self.offset)
+    }
+}
+
+/// How a model's embeddings are compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparator {
+    /// How alike they are.
+    pub measure: Measure,
+    /// What that means.
+    pub calibration: Calibration,
+}
+
+impl Comparator {
     /// Compares two embeddings of the same model; symmetric.
     pub fn compare(&self, a: &Embedding, b: &Embedding) -> Score {
-        self.score(dot(a.values(), b.values()))
-    }
-
-    /// The score of two embeddings with this cosine.
-    pub(crate) fn score(&self, cosine: f32) -> Score {
-        Score(self.scale * f64::from(cosine) - self.offset)
+        self.calibration.score(self.measure.of(a.values(), b.values()))
     }
 }
 
@@ -221,6 +284,15 @@ mod tests {
     }
 
     #[test]
+    fn a_head_weighs_each_distance() {
+        let head = Head::new(vec![-2.0, 0.5, 1.0], 0.25).unwrap();
+        let sum = head.of(&[1.0, 2.0, 3.0], &[3.0, 1.0, 3.0]);
+        assert!((sum - (-2.0 * 2.0 + 0.5 + 0.25)).abs() < 1e-6);
+        assert_eq!(Head::new(vec![f32::NAN], 0.0), None);
+        assert_eq!(Head::new(vec![0.0], f32::INFINITY), None);
+    }
+
+    #[test]
     fn a_score_at_the_threshold_is_a_match() {
         let threshold = rates().for_verification(1e-2).unwrap();
         assert_eq!(threshold.decide(Score(1.0)), Decision::Match);
@@ -241,10 +313,15 @@ mod tests {
             let (Ok(a), Ok(b)) = (Embedding::normalize(a), Embedding::normalize(b)) else {
                 return Ok(());
             };
-            let calibration = Calibration::cosine(8.0, 2.0).unwrap();
-            prop_assert_eq!(calibration.compare(&a, &b), calibration.compare(&b, &a));
-            let own = calibration.compare(&a, &a).value();
+            let calibration = Calibration::new(8.0, 2.0).unwrap();
+            let cosine = Comparator { measure: Measure::Cosine, calibration };
+            prop_assert_eq!(cosine.compare(&a, &b), cosine.compare(&b, &a));
+            let own = cosine.compare(&a, &a).value();
             prop_assert!((own - 6.0).abs() < 1e-4);
+            let head = Head::new(vec![-0.5; 70], 1.0).unwrap();
+            let koch = Comparator { measure: Measure::WeightedL1(head), calibration };
+            prop_assert_eq!(koch.compare(&a, &b), koch.compare(&b, &a));
+            prop_assert!((koch.compare(&a, &a).value() - 6.0).abs() < 1e-9);
         }
     }
 }

@@ -31,13 +31,13 @@ impl std::fmt::Debug for ModelId {
     }
 }
 
-/// A vector of unit length that stands for a face. Wiped when dropped, and never shown.
+/// A vector that stands for a face. Wiped when dropped, and never shown.
 #[derive(Clone, PartialEq)]
 pub struct Embedding(Vec<f32>);
 
 /// A vector that stands for no face: not finite, or of no length.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("an embedding must be finite and not zero")]
+#[error("an embedding must be finite and have a direction")]
 pub struct DegenerateEmbedding;
 
 impl Embedding {
@@ -57,7 +57,19 @@ impl Embedding {
         Ok(Self(values))
     }
 
-    /// The values, of unit length together.
+    /// Takes `values` as they are.
+    ///
+    /// # Errors
+    /// [`DegenerateEmbedding`] where they are not all finite, or none.
+    pub fn raw(mut values: Vec<f32>) -> Result<Self, DegenerateEmbedding> {
+        if values.is_empty() || !values.iter().all(|v| v.is_finite()) {
+            values.zeroize();
+            return Err(DegenerateEmbedding);
+        }
+        Ok(Self(values))
+    }
+
+    /// The values.
     pub(crate) fn values(&self) -> &[f32] {
         &self.0
     }
@@ -89,6 +101,9 @@ mod tests {
     fn a_vector_without_direction_is_refused() {
         for values in [vec![0.0; 3], vec![1.0, f32::NAN], vec![f32::INFINITY], Vec::new()] {
             assert_eq!(Embedding::normalize(values).unwrap_err(), DegenerateEmbedding);
+        }
+        for values in [vec![1.0, f32::NAN], vec![f32::INFINITY], Vec::new()] {
+            assert_eq!(Embedding::raw(values).unwrap_err(), DegenerateEmbedding);
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use zeroize::Zeroize;
 
-use crate::comparison::{Calibration, Score, dot};
+use crate::comparison::{Comparator, Score};
 use crate::embedding::Embedding;
 use crate::employee::EmployeeId;
 
@@ -114,11 +114,13 @@ impl Gallery {
         &self,
         employee: &EmployeeId,
         probe: &Embedding,
-        calibration: &Calibration,
+        comparator: &Comparator,
     ) -> Option<Score> {
         let rows = self.read();
         let span = rows.span(*rows.row_of.get(employee)?);
-        Some(calibration.score(dot(&rows.values[span], probe.values())))
+        Some(
+            comparator.calibration.score(comparator.measure.of(&rows.values[span], probe.values())),
+        )
     }
 
     /// The `top` best candidates, best first, and the number of people they were chosen from.
@@ -126,32 +128,32 @@ impl Gallery {
         &self,
         probe: &Embedding,
         top: usize,
-        calibration: &Calibration,
+        comparator: &Comparator,
     ) -> (Vec<Candidate>, usize) {
         let rows = self.read();
         let mut best = Best::new(top);
         for (row, values) in rows.values.chunks_exact(rows.width).enumerate() {
-            best.offer(dot(values, probe.values()), row);
+            best.offer(comparator.measure.of(values, probe.values()), row);
         }
-        let candidates = best.items.into_iter().map(|(cosine, row)| Candidate {
+        let candidates = best.items.into_iter().map(|(measured, row)| Candidate {
             employee: rows.employees[row].clone(),
-            score: calibration.score(cosine),
+            score: comparator.calibration.score(measured),
         });
         (candidates.collect(), rows.employees.len())
     }
 
     /// The `top` closest pairs, closest first. Everyone is compared with everyone.
-    pub fn closest_pairs(&self, top: usize, calibration: &Calibration) -> Vec<Pair> {
+    pub fn closest_pairs(&self, top: usize, comparator: &Comparator) -> Vec<Pair> {
         let rows = self.read();
         let mut best = Best::new(top);
         for (a, reference) in rows.values.chunks_exact(rows.width).enumerate() {
             for (b, other) in rows.values.chunks_exact(rows.width).enumerate().skip(a + 1) {
-                best.offer(dot(reference, other), [a, b]);
+                best.offer(comparator.measure.of(reference, other), [a, b]);
             }
         }
-        let pairs = best.items.into_iter().map(|(cosine, pair)| Pair {
+        let pairs = best.items.into_iter().map(|(measured, pair)| Pair {
             employees: pair.map(|row| rows.employees[row].clone()),
-            score: calibration.score(cosine),
+            score: comparator.calibration.score(measured),
         });
         pairs.collect()
     }
@@ -215,6 +217,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::comparison::{Calibration, Measure};
 
     const WIDTH: usize = 5;
 
@@ -238,6 +241,11 @@ mod tests {
         ]
     }
 
+    fn cosine(scale: f64, offset: f64) -> Comparator {
+        let calibration = Calibration::new(scale, offset).unwrap();
+        Comparator { measure: Measure::Cosine, calibration }
+    }
+
     fn id(who: u8) -> EmployeeId {
         EmployeeId::parse(&format!("e-{who}")).unwrap()
     }
@@ -245,7 +253,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_gallery_equals_a_map_searched_by_brute_force(steps in prop::collection::vec(step(), 1..60)) {
-            let calibration = Calibration::cosine(10.0, 3.0).unwrap();
+            let comparator = cosine(10.0, 3.0);
             let gallery = Gallery::new(WIDTH);
             let mut model: HashMap<EmployeeId, Embedding> = HashMap::new();
             for step in steps {
@@ -259,19 +267,19 @@ mod tests {
                         model.remove(&id(who));
                     }
                     Step::Search(probe) => {
-                        let (found, size) = gallery.search(&probe, 4, &calibration);
+                        let (found, size) = gallery.search(&probe, 4, &comparator);
                         prop_assert_eq!(size, model.len());
                         let mut expected: Vec<_> =
-                            model.values().map(|r| calibration.compare(&probe, r).value()).collect();
+                            model.values().map(|r| comparator.compare(&probe, r).value()).collect();
                         expected.sort_by(|a, b| b.total_cmp(a));
                         expected.truncate(4);
                         let scores: Vec<_> = found.iter().map(|c| c.score.value()).collect();
                         prop_assert_eq!(scores, expected);
                         for candidate in found {
-                            let own = gallery.compare(&candidate.employee, &probe, &calibration);
+                            let own = gallery.compare(&candidate.employee, &probe, &comparator);
                             prop_assert_eq!(own, Some(candidate.score));
                             let reference = &model[&candidate.employee];
-                            prop_assert_eq!(calibration.compare(&probe, reference), candidate.score);
+                            prop_assert_eq!(comparator.compare(&probe, reference), candidate.score);
                         }
                     }
                 }
@@ -285,12 +293,12 @@ mod tests {
         for (who, values) in [(1, [1.0, 0.0]), (2, [0.0, 1.0]), (3, [0.9, 0.1])] {
             gallery.insert(id(who), &Embedding::normalize(values.to_vec()).unwrap());
         }
-        let calibration = Calibration::cosine(1.0, 0.0).unwrap();
-        let pairs = gallery.closest_pairs(2, &calibration);
+        let comparator = cosine(1.0, 0.0);
+        let pairs = gallery.closest_pairs(2, &comparator);
         let names: Vec<_> = pairs.iter().map(|p| p.employees.clone()).collect();
         assert_eq!(names, [[id(1), id(3)], [id(2), id(3)]]);
-        assert_eq!(gallery.closest_pairs(0, &calibration), []);
-        assert_eq!(gallery.closest_pairs(9, &calibration).len(), 3);
+        assert_eq!(gallery.closest_pairs(0, &comparator), []);
+        assert_eq!(gallery.closest_pairs(9, &comparator).len(), 3);
     }
 
     #[test]

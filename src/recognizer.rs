@@ -218,7 +218,7 @@ impl Recognizer {
             return Err(self.why_absent(employee).await?);
         }
         let Extraction { face, embedding: probe, timings } = self.engine.extract(photo).await?;
-        let Some(score) = self.gallery.compare(employee, &probe, self.engine.calibration()) else {
+        let Some(score) = self.gallery.compare(employee, &probe, self.engine.comparator()) else {
             return Err(self.why_absent(employee).await?);
         };
         let threshold = self.verification;
@@ -231,8 +231,7 @@ impl Recognizer {
     /// What [`Engine::extract`] says.
     pub async fn identify(&self, photo: Bytes, top: usize) -> Result<Identification, Error> {
         let Extraction { face, embedding: probe, timings } = self.engine.extract(photo).await?;
-        let (candidates, gallery_size) =
-            self.gallery.search(&probe, top, self.engine.calibration());
+        let (candidates, gallery_size) = self.gallery.search(&probe, top, self.engine.comparator());
         let threshold = self.identification(gallery_size);
         Ok(Identification { candidates, threshold, gallery_size, face, timings })
     }
@@ -244,7 +243,7 @@ impl Recognizer {
     pub async fn compare(&self, photo_a: Bytes, photo_b: Bytes) -> Result<Comparison, Error> {
         let a = self.engine.extract(photo_a).await?;
         let b = self.engine.extract(photo_b).await?;
-        let score = self.engine.calibration().compare(&a.embedding, &b.embedding);
+        let score = self.engine.comparator().compare(&a.embedding, &b.embedding);
         let threshold = self.verification;
         Ok(Comparison {
             decision: threshold.decide(score),
@@ -277,7 +276,7 @@ impl Recognizer {
 
     /// The `top` closest pairs of the gallery, closest first, and the identification threshold.
     pub fn lookalikes(&self, top: usize) -> (Vec<Pair>, Threshold) {
-        let pairs = self.gallery.closest_pairs(top, self.engine.calibration());
+        let pairs = self.gallery.closest_pairs(top, self.engine.comparator());
         (pairs, self.identification(self.gallery.len()))
     }
 
@@ -309,7 +308,7 @@ impl Recognizer {
     /// Whoever else a photo of this employee would be identified as.
     fn lookalike(&self, employee: &EmployeeId, embedding: &Embedding) -> Option<EmployeeId> {
         // The employee's own former reference may be the nearest, so two are asked for.
-        let (candidates, size) = self.gallery.search(embedding, 2, self.engine.calibration());
+        let (candidates, size) = self.gallery.search(embedding, 2, self.engine.comparator());
         let other = candidates.into_iter().find(|candidate| candidate.employee != *employee)?;
         (self.identification(size).decide(other.score) == Decision::Match).then_some(other.employee)
     }

@@ -73,7 +73,7 @@ fn write_matrix(
     for a in embeddings {
         for b in embeddings {
             let score = match (a, b) {
-                (Some(a), Some(b)) => engine.calibration().compare(a, b).value() as f32,
+                (Some(a), Some(b)) => engine.comparator().compare(a, b).value() as f32,
                 _ => f32::NAN,
             };
             file.write_all(&score.to_le_bytes())?;

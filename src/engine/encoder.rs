@@ -8,7 +8,7 @@ use super::EngineError;
 use super::model::{
     About, Colour, Golden, Layout, ModelError, ModelSource, PixelFormat, Plan, test_pattern,
 };
-use crate::comparison::{Calibration, ErrorRate, ErrorRates};
+use crate::comparison::{Calibration, Comparator, ErrorRate, ErrorRates, Head, Measure};
 use crate::embedding::Embedding;
 use crate::employee::ModelName;
 use crate::face::AlignedFace;
@@ -22,7 +22,7 @@ pub(super) struct Encoder {
     pub(super) height: u32,
     pub(super) length: usize,
     pub(super) model: ModelName,
-    pub(super) calibration: Calibration,
+    pub(super) comparator: Comparator,
     pub(super) error_rates: ErrorRates,
 }
 
@@ -58,7 +58,46 @@ struct Output {
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 enum Comparison {
-    Cosine { scale: f64, offset: f64 },
+    Cosine {
+        scale: f64,
+        offset: f64,
+    },
+    WeightedL1 {
+        weights: Vec<f32>,
+        bias: f32,
+        /// A head is trained to give log-odds, so 1 and 0 unless somebody has calibrated it.
+        #[serde(default = "one")]
+        scale: f64,
+        #[serde(default)]
+        offset: f64,
+    },
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Comparison {
+    /// The comparator of embeddings of `length` values, or what is wrong.
+    fn comparator(self, length: usize) -> Result<Comparator, String> {
+        let (measure, scale, offset) = match self {
+            Self::Cosine { scale, offset } => (Measure::Cosine, scale, offset),
+            Self::WeightedL1 { weights, bias, scale, offset } => {
+                if weights.len() != length {
+                    return Err(format!(
+                        "the head has {} weights for {length} values of an embedding",
+                        weights.len()
+                    ));
+                }
+                let head = Head::new(weights, bias);
+                let head = head.ok_or("the head's weights and bias must be finite")?;
+                (Measure::WeightedL1(head), scale, offset)
+            }
+        };
+        let calibration = Calibration::new(scale, offset);
+        let calibration = calibration.ok_or("the comparison's scale must be above 0")?;
+        Ok(Comparator { measure, calibration })
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,15 +118,13 @@ impl Encoder {
         }
         let pixels = PixelFormat::new(channels, colour, layout, mean, scale);
         let pixels = pixels.map_err(|reason| source.error(reason))?;
-        let Comparison::Cosine { scale, offset } = manifest.comparison;
-        let calibration = Calibration::cosine(scale, offset)
-            .ok_or_else(|| source.error("the comparison's scale must be above 0"))?;
+        let length = manifest.output.length;
+        let comparator = manifest.comparison.comparator(length).map_err(|e| source.error(e))?;
         let rows = manifest.error_rate.iter().map(|r| ErrorRate { fmr: r.fmr, score: r.score });
         let error_rates = ErrorRates::new(rows.collect()).map_err(|e| source.error(e))?;
         let shape = pixels.shape(width, height);
         let plan = network.plan(&shape).map_err(|e| source.error(format!("{e:#}")))?;
-        let length = manifest.output.length;
-        let encoder = Self { plan, pixels, width, height, length, model, calibration, error_rates };
+        let encoder = Self { plan, pixels, width, height, length, model, comparator, error_rates };
         let input = encoder.pixels.tensor(&test_pattern(width, height));
         let output = input.and_then(|input| encoder.run(input));
         let output = output.map_err(|e| source.error(format!("{e:#}")))?;
@@ -99,7 +136,7 @@ impl Encoder {
     pub(super) fn encode(&self, face: &AlignedFace) -> Result<Embedding, EngineError> {
         let input = self.pixels.tensor(face.pixels()).map_err(EngineError::run)?;
         let values = self.run(input).map_err(EngineError::run)?;
-        Embedding::normalize(values).map_err(EngineError::run)
+        self.comparator.measure.embedding(values).map_err(EngineError::run)
     }
 
     fn run(&self, input: Tensor) -> TractResult<Vec<f32>> {

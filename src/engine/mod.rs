@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::detector::Detector;
 use self::encoder::Encoder;
 pub use self::model::{ModelError, ModelSource};
-use crate::comparison::{Calibration, ErrorRates};
+use crate::comparison::{Comparator, ErrorRates};
 use crate::embedding::Embedding;
 use crate::employee::ModelName;
 use crate::face::{self, Face, NoProminentFace};
@@ -155,8 +155,8 @@ impl Engine {
     }
 
     /// How the encoder's embeddings are compared.
-    pub fn calibration(&self) -> &Calibration {
-        &self.models.encoder.calibration
+    pub fn comparator(&self) -> &Comparator {
+        &self.models.encoder.comparator
     }
 
     /// The encoder's measured error rates.
