@@ -89,6 +89,11 @@ pub struct Config {
     #[arg(long, env = "LIKENESS_ENCODER", global = true)]
     encoder: Option<PathBuf>,
 
+    /// The encoder before --encoder, which goes on serving those who are not yet enrolled anew; the
+    /// word "embedded" means the one of this binary. `likeness model switch` lists them.
+    #[arg(long, env = "LIKENESS_FORMER_ENCODER", global = true)]
+    former_encoder: Option<PathBuf>,
+
     /// Detector to use in place of the embedded one: an ONNX file with its manifest beside it.
     #[arg(long, env = "LIKENESS_DETECTOR", global = true)]
     detector: Option<PathBuf>,
@@ -135,6 +140,13 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(EngineOptions {
             encoder: model(&self.encoder, ModelSource::embedded_encoder)?,
+            former_encoder: match &self.former_encoder {
+                Some(word) if word.as_os_str() == "embedded" => {
+                    Some(ModelSource::embedded_encoder())
+                }
+                Some(path) => Some(ModelSource::read(path)?),
+                None => None,
+            },
             detector: model(&self.detector, ModelSource::embedded_detector)?,
             workers: self.workers.map_or(cores, |workers| workers as usize),
             queue: self.queue as usize,

@@ -12,9 +12,9 @@ use crate::comparison::{Comparator, Score};
 use crate::embedding::Embedding;
 use crate::employee::EmployeeId;
 
-/// Somebody whom a probe may show.
+/// Somebody whose reference is near a probe.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Candidate {
+pub struct Neighbour {
     /// Who.
     pub employee: EmployeeId,
     /// How well the probe compares with their reference.
@@ -123,23 +123,18 @@ impl Gallery {
         )
     }
 
-    /// The `top` best candidates, best first, and the number of people they were chosen from.
-    pub fn search(
-        &self,
-        probe: &Embedding,
-        top: usize,
-        comparator: &Comparator,
-    ) -> (Vec<Candidate>, usize) {
+    /// The `top` nearest, nearest first.
+    pub fn search(&self, probe: &Embedding, top: usize, comparator: &Comparator) -> Vec<Neighbour> {
         let rows = self.read();
         let mut best = Best::new(top);
         for (row, values) in rows.values.chunks_exact(rows.width).enumerate() {
             best.offer(comparator.measure.of(values, probe.values()), row);
         }
-        let candidates = best.items.into_iter().map(|(measured, row)| Candidate {
+        let nearest = best.items.into_iter().map(|(measured, row)| Neighbour {
             employee: rows.employees[row].clone(),
             score: comparator.calibration.score(measured),
         });
-        (candidates.collect(), rows.employees.len())
+        nearest.collect()
     }
 
     /// The `top` closest pairs, closest first. Everyone is compared with everyone.
@@ -267,19 +262,19 @@ mod tests {
                         model.remove(&id(who));
                     }
                     Step::Search(probe) => {
-                        let (found, size) = gallery.search(&probe, 4, &comparator);
-                        prop_assert_eq!(size, model.len());
+                        let found = gallery.search(&probe, 4, &comparator);
+                        prop_assert_eq!(gallery.len(), model.len());
                         let mut expected: Vec<_> =
                             model.values().map(|r| comparator.compare(&probe, r).value()).collect();
                         expected.sort_by(|a, b| b.total_cmp(a));
                         expected.truncate(4);
                         let scores: Vec<_> = found.iter().map(|c| c.score.value()).collect();
                         prop_assert_eq!(scores, expected);
-                        for candidate in found {
-                            let own = gallery.compare(&candidate.employee, &probe, &comparator);
-                            prop_assert_eq!(own, Some(candidate.score));
-                            let reference = &model[&candidate.employee];
-                            prop_assert_eq!(comparator.compare(&probe, reference), candidate.score);
+                        for near in found {
+                            let own = gallery.compare(&near.employee, &probe, &comparator);
+                            prop_assert_eq!(own, Some(near.score));
+                            let reference = &model[&near.employee];
+                            prop_assert_eq!(comparator.compare(&probe, reference), near.score);
                         }
                     }
                 }

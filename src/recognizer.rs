@@ -3,6 +3,7 @@
 //! Each reads as the flow does. The store is written first and the gallery follows, both behind
 //! one lock and in a task of its own: a client that leaves in between cannot part them.
 
+mod cohort;
 mod outcome;
 
 use std::sync::Arc;
@@ -11,13 +12,16 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
-pub use self::outcome::{Comparison, Enrollment, EnrollmentWishes, Identification, Verification};
-use crate::comparison::{Decision, ErrorRatesError, Threshold};
+use self::cohort::Cohort;
+pub use self::outcome::{
+    Candidate, Comparison, Enrollment, EnrollmentWishes, Identification, Verification,
+};
+use crate::comparison::{ErrorRatesError, Threshold};
 use crate::embedding::Embedding;
 use crate::employee::{EmployeeId, ModelName, Receipt, Reference};
 use crate::engine::{Engine, EngineError, ExtractError, Extraction};
 use crate::face::NoProminentFace;
-use crate::gallery::{Gallery, Pair};
+use crate::gallery::Pair;
 use crate::photo::PhotoError;
 use crate::seal::{DoesNotOpen, Sealer};
 use crate::store::{Enrolled, Store, StoreError};
@@ -110,17 +114,39 @@ pub enum StartError {
 #[derive(Clone, Debug)]
 pub struct Recognizer {
     engine: Engine,
-    gallery: Arc<Gallery>,
+    cohorts: Arc<Cohorts>,
     store: Store,
     sealer: Sealer,
-    verification: Threshold,
-    identify_fpir: f64,
     /// Held from before a commit until the gallery has followed.
     writing: Arc<Mutex<()>>,
 }
 
+#[derive(Debug)]
+struct Cohorts {
+    /// Whoever is enrolled comes here.
+    present: Cohort,
+    /// Those who wait to be enrolled anew.
+    former: Option<Cohort>,
+}
+
+impl Cohorts {
+    /// The former first: whoever is enrolled anew enters the present one before they leave it, so
+    /// a search in this order misses nobody.
+    fn all(&self) -> impl Iterator<Item = &Cohort> {
+        self.former.iter().chain([&self.present])
+    }
+
+    fn of(&self, employee: &EmployeeId) -> Option<&Cohort> {
+        self.all().find(|cohort| cohort.gallery.contains(employee))
+    }
+
+    fn people(&self) -> usize {
+        self.all().map(|cohort| cohort.gallery.len()).sum()
+    }
+}
+
 impl Recognizer {
-    /// Opens every template of the running model into the gallery.
+    /// Opens every template of the encoders that run.
     ///
     /// # Errors
     /// [`StartError`]; a template that does not open stops the start, for it is not to be lost
@@ -131,43 +157,44 @@ impl Recognizer {
         sealer: Sealer,
         policy: Policy,
     ) -> Result<Self, StartError> {
-        let verification = engine.error_rates().for_verification(policy.verify_fmr)?;
-        let gallery = Gallery::new(engine.embedding_length());
-        let model = engine.model().id;
-        let (templates, others) = store.templates(model).await?;
-        for (employee, template) in templates {
-            let opened = sealer.open(&employee, model, &template);
-            let reference = opened.map_err(|source| StartError::Template {
-                employee: employee.as_str().to_owned(),
-                source,
-            })?;
-            gallery.insert(employee, &reference);
+        let load = |encoder| Cohort::load(encoder, &store, &sealer, policy);
+        let present = load(engine.encoder().clone()).await?;
+        let former = match engine.former_encoder() {
+            Some(encoder) => Some(load(encoder.clone()).await?),
+            None => None,
+        };
+        let cohorts = Arc::new(Cohorts { present, former });
+        for (model, enrolled) in store.models().await? {
+            if cohorts.all().all(|cohort| cohort.model().id != model.id) {
+                tracing::warn!(
+                    enrolled,
+                    "{enrolled} employees were enrolled with {} ({}), which does not run: they are not recognised (see `likeness model switch`)",
+                    model.name,
+                    model.id
+                );
+            }
         }
-        if others > 0 {
-            tracing::warn!(
-                others,
-                "{others} employees were enrolled with another model and must be enrolled anew"
-            );
-        }
-        Ok(Self {
-            engine,
-            gallery: Arc::new(gallery),
-            store,
-            sealer,
-            verification,
-            identify_fpir: policy.identify_fpir,
-            writing: Arc::default(),
-        })
+        Ok(Self { engine, cohorts, store, sealer, writing: Arc::default() })
     }
 
-    /// The encoder that runs.
+    /// The encoder that everyone is enrolled with from now on.
     pub fn model(&self) -> &ModelName {
-        self.engine.model()
+        self.cohorts.present.model()
+    }
+
+    /// The former encoder that runs beside it, and how many people still depend on it.
+    pub fn former(&self) -> Option<(&ModelName, usize)> {
+        self.cohorts.former.as_ref().map(|cohort| (cohort.model(), cohort.gallery.len()))
     }
 
     /// How many people can be recognised.
     pub fn gallery_size(&self) -> usize {
-        self.gallery.len()
+        self.cohorts.people()
+    }
+
+    /// What identification is decided at now: its target is the FPIR bound that holds.
+    pub fn identification(&self) -> Threshold {
+        self.cohorts.present.identification(self.cohorts.people())
     }
 
     /// Whether the store still answers.
@@ -192,14 +219,16 @@ impl Recognizer {
     ) -> Result<Enrollment, Error> {
         let EnrollmentWishes { replace, confirm_lookalike } = wishes;
         // Spares the inference; what decides is the commit.
-        if !replace && self.gallery.contains(&employee) {
+        if !replace && self.cohorts.of(&employee).is_some() {
             return Err(Error::AlreadyEnrolled);
         }
-        let Extraction { face, embedding, timings } = self.engine.extract(photo).await?;
-        if !confirm_lookalike && let Some(other) = self.lookalike(&employee, &embedding) {
+        let cohorts: Vec<_> = self.cohorts.all().collect();
+        let Extraction { face, embeddings, timings } = self.extract(photo, &cohorts).await?;
+        if !confirm_lookalike && let Some(other) = self.lookalike(&employee, &embeddings) {
             return Err(Error::LooksLikeAnother { other: other.as_str().to_owned() });
         }
-        let model = self.engine.model().clone();
+        let embedding = last(embeddings);
+        let model = self.model().clone();
         let reference = Reference { employee, enrolled_at: now, expires_at: None, model };
         match self.clone().store_reference(reference.clone(), embedding, replace).await? {
             Enrolled::Kept => Err(Error::AlreadyEnrolled),
@@ -213,26 +242,41 @@ impl Recognizer {
     /// # Errors
     /// [`Error::NotEnrolled`], [`Error::OtherModel`]; what [`Engine::extract`] says.
     pub async fn verify(&self, employee: &EmployeeId, photo: Bytes) -> Result<Verification, Error> {
-        // Spares the inference; whoever is erased meanwhile is missing below.
-        if !self.gallery.contains(employee) {
-            return Err(self.why_absent(employee).await?);
-        }
-        let Extraction { face, embedding: probe, timings } = self.engine.extract(photo).await?;
-        let Some(score) = self.gallery.compare(employee, &probe, self.engine.comparator()) else {
+        let Some(cohort) = self.cohorts.of(employee) else {
             return Err(self.why_absent(employee).await?);
         };
-        let threshold = self.verification;
-        Ok(Verification { decision: threshold.decide(score), score, threshold, face, timings })
+        let Extraction { face, embeddings, timings } = self.extract(photo, &[cohort]).await?;
+        // Whoever was erased meanwhile is missing.
+        let Some(score) = cohort.compare(employee, &last(embeddings)) else {
+            return Err(self.why_absent(employee).await?);
+        };
+        let threshold = cohort.verification;
+        let model = cohort.model().clone();
+        let decision = threshold.decide(score);
+        Ok(Verification { decision, score, threshold, model, face, timings })
     }
 
-    /// Searches the gallery for whoever a photo shows; `top` candidates at most.
+    /// Searches everyone for whoever a photo shows; `top` candidates at most.
     ///
     /// # Errors
     /// What [`Engine::extract`] says.
     pub async fn identify(&self, photo: Bytes, top: usize) -> Result<Identification, Error> {
-        let Extraction { face, embedding: probe, timings } = self.engine.extract(photo).await?;
-        let (candidates, gallery_size) = self.gallery.search(&probe, top, self.engine.comparator());
-        let threshold = self.identification(gallery_size);
+        let cohorts: Vec<_> = self.cohorts.all().collect();
+        let Extraction { face, embeddings, timings } = self.extract(photo, &cohorts).await?;
+        let gallery_size = self.cohorts.people();
+        let mut candidates = Vec::new();
+        for (cohort, probe) in cohorts.into_iter().zip(&embeddings) {
+            let threshold = cohort.identification(gallery_size);
+            candidates.extend(cohort.search(probe, top).into_iter().map(|near| Candidate {
+                employee: near.employee,
+                score: near.score,
+                threshold,
+                model: cohort.model().clone(),
+            }));
+        }
+        candidates.sort_by(|a, b| b.margin().total_cmp(&a.margin()));
+        candidates.truncate(top);
+        let threshold = self.cohorts.present.identification(gallery_size);
         Ok(Identification { candidates, threshold, gallery_size, face, timings })
     }
 
@@ -241,10 +285,11 @@ impl Recognizer {
     /// # Errors
     /// What [`Engine::extract`] says of either photo.
     pub async fn compare(&self, photo_a: Bytes, photo_b: Bytes) -> Result<Comparison, Error> {
-        let a = self.engine.extract(photo_a).await?;
-        let b = self.engine.extract(photo_b).await?;
-        let score = self.engine.comparator().compare(&a.embedding, &b.embedding);
-        let threshold = self.verification;
+        let present = &self.cohorts.present;
+        let a = self.extract(photo_a, &[present]).await?;
+        let b = self.extract(photo_b, &[present]).await?;
+        let score = present.encoder.comparator().compare(&last(a.embeddings), &last(b.embeddings));
+        let threshold = present.verification;
         Ok(Comparison {
             decision: threshold.decide(score),
             score,
@@ -274,10 +319,10 @@ impl Recognizer {
         self.store.find(employee).await?.ok_or(Error::NotEnrolled)
     }
 
-    /// The `top` closest pairs of the gallery, closest first, and the identification threshold.
+    /// The `top` closest pairs among those who are enrolled with the present encoder, closest
+    /// first, and the identification threshold.
     pub fn lookalikes(&self, top: usize) -> (Vec<Pair>, Threshold) {
-        let pairs = self.gallery.closest_pairs(top, self.engine.comparator());
-        (pairs, self.identification(self.gallery.len()))
+        (self.cohorts.present.closest_pairs(top), self.identification())
     }
 
     /// Erases an employee.
@@ -290,7 +335,7 @@ impl Recognizer {
         let erased = tokio::spawn(async move {
             let _writing = this.writing.lock().await;
             let erased = this.store.erase(&leaver).await?;
-            this.gallery.remove(&leaver);
+            this.cohorts.all().for_each(|cohort| cohort.gallery.remove(&leaver));
             Ok::<_, StoreError>(erased)
         });
         if erased.await?? {
@@ -300,17 +345,17 @@ impl Recognizer {
         }
     }
 
-    /// What identification is decided at among this many people.
-    fn identification(&self, gallery_size: usize) -> Threshold {
-        self.engine.error_rates().for_identification(self.identify_fpir, gallery_size)
+    /// Lets the cohorts' encoders look at a photo.
+    async fn extract(&self, photo: Bytes, cohorts: &[&Cohort]) -> Result<Extraction, ExtractError> {
+        let encoders = cohorts.iter().map(|cohort| cohort.encoder.clone()).collect();
+        self.engine.extract(photo, encoders).await
     }
 
-    /// Whoever else a photo of this employee would be identified as.
-    fn lookalike(&self, employee: &EmployeeId, embedding: &Embedding) -> Option<EmployeeId> {
-        // The employee's own former reference may be the nearest, so two are asked for.
-        let (candidates, size) = self.gallery.search(embedding, 2, self.engine.comparator());
-        let other = candidates.into_iter().find(|candidate| candidate.employee != *employee)?;
-        (self.identification(size).decide(other.score) == Decision::Match).then_some(other.employee)
+    /// Whoever else a photo of this employee would be identified as; `embeddings` are of all cohorts.
+    fn lookalike(&self, employee: &EmployeeId, embeddings: &[Embedding]) -> Option<EmployeeId> {
+        let people = self.cohorts.people();
+        let mut probes = self.cohorts.all().zip(embeddings);
+        probes.find_map(|(cohort, probe)| cohort.lookalike(employee, probe, people))
     }
 
     /// Commits a reference and lets the gallery follow.
@@ -325,21 +370,30 @@ impl Recognizer {
             let _writing = self.writing.lock().await;
             let enrolled = self.store.enroll(&reference, &template, replace).await?;
             if enrolled != Enrolled::Kept {
-                self.gallery.insert(reference.employee, &embedding);
+                self.cohorts.present.gallery.insert(reference.employee.clone(), &embedding);
+                if let Some(former) = &self.cohorts.former {
+                    former.gallery.remove(&reference.employee);
+                }
             }
             Ok::<_, StoreError>(enrolled)
         });
         Ok(task.await??)
     }
 
-    /// Why the gallery lacks an employee: unknown, or enrolled with another model.
+    /// Why an employee is in no cohort: unknown, or enrolled with a model that does not run.
     async fn why_absent(&self, employee: &EmployeeId) -> Result<Error, Error> {
+        let runs = |model: &ModelName| self.cohorts.all().any(|c| c.model().id == model.id);
         Ok(match self.store.find(employee).await? {
-            Some(reference) if reference.model.id != self.engine.model().id => {
+            Some(reference) if !runs(&reference.model) => {
                 Error::OtherModel { stored: reference.model.name }
             }
             // Present after all: enrolled or erased in between. The caller's photo came too early.
             Some(_) | None => Error::NotEnrolled,
         })
     }
+}
+
+/// What the last encoder that was asked made of the photo: the present one's, where all were asked.
+fn last(mut embeddings: Vec<Embedding>) -> Embedding {
+    embeddings.pop().expect("an extraction has an embedding of every encoder that was asked")
 }

@@ -186,27 +186,45 @@ impl Store {
         rows.into_iter().map(Reference::try_from).collect()
     }
 
-    /// Every template of one model, and how many employees have one of another model only.
+    /// Every template of one model.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn templates(
         &self,
         model: ModelId,
-    ) -> Result<(Vec<(EmployeeId, Template)>, u64), StoreError> {
+    ) -> Result<Vec<(EmployeeId, Template)>, StoreError> {
         let rows: Vec<(String, Vec<u8>)> =
             sqlx::query_as("select employee_id, sealed from template where model_id = ?")
                 .bind(model.as_bytes().as_slice())
                 .fetch_all(&self.readers)
                 .await?;
-        let others: i64 = sqlx::query_scalar("select count(*) from template where model_id <> ?")
-            .bind(model.as_bytes().as_slice())
-            .fetch_one(&self.readers)
-            .await?;
         let own = rows.into_iter().map(|(employee, sealed)| {
             Ok((employee_id("template", employee)?, Template::from_bytes(sealed)))
         });
-        Ok((own.collect::<Result<_, StoreError>>()?, others.unsigned_abs()))
+        own.collect()
+    }
+
+    /// Every model that somebody is enrolled with, and how many are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn models(&self) -> Result<Vec<(ModelName, u64)>, StoreError> {
+        let rows: Vec<(Vec<u8>, String, i64)> = sqlx::query_as(
+            "select model_id, name, count(*) from model join template using (model_id)
+             group by model_id order by count(*) desc",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        let models = rows.into_iter().map(|(digest, name, enrolled)| {
+            let id = model_id(&digest).ok_or_else(|| StoreError::Inconsistent {
+                table: "model",
+                column: "model_id",
+                row: name.clone(),
+            })?;
+            Ok((ModelName { name: name.into(), id }, enrolled.unsigned_abs()))
+        });
+        models.collect()
     }
 
     /// Whether the database answers.
@@ -282,15 +300,18 @@ impl TryFrom<ReferenceRow> for Reference {
         let time = |column, at| {
             Timestamp::from_millisecond(at).map_err(|_| inconsistent("employee", column))
         };
-        let digest = <[u8; 32]>::try_from(row.model_id.as_slice());
-        let digest = digest.map_err(|_| inconsistent("template", "model_id"))?;
+        let id = model_id(&row.model_id).ok_or_else(|| inconsistent("template", "model_id"))?;
         Ok(Self {
             enrolled_at: time("enrolled_at", row.enrolled_at)?,
             expires_at: row.expires_at.map(|at| time("expires_at", at)).transpose()?,
-            model: ModelName { name: row.name.into(), id: ModelId::from_digest(digest) },
+            model: ModelName { name: row.name.into(), id },
             employee,
         })
     }
+}
+
+fn model_id(digest: &[u8]) -> Option<ModelId> {
+    digest.try_into().ok().map(ModelId::from_digest)
 }
 
 fn employee_id(table: &'static str, text: String) -> Result<EmployeeId, StoreError> {
@@ -335,8 +356,9 @@ mod tests {
         let enrolled = store.enroll(&ada, &template("ada"), false).await.unwrap();
         assert_eq!(enrolled, Enrolled::New);
         assert_eq!(store.find(&ada.employee).await.unwrap(), Some(ada.clone()));
-        let (own, others) = store.templates(ada.model.id).await.unwrap();
-        assert_eq!((own, others), (vec![(ada.employee, template("ada"))], 0));
+        let own = store.templates(ada.model.id).await.unwrap();
+        assert_eq!(own, [(ada.employee, template("ada"))]);
+        assert_eq!(store.models().await.unwrap(), [(ada.model, 1)]);
     }
 
     #[tokio::test]
@@ -347,8 +369,8 @@ mod tests {
         assert_eq!(store.enroll(&second, &template("2"), false).await.unwrap(), Enrolled::Kept);
         assert_eq!(store.find(&first.employee).await.unwrap(), Some(first.clone()));
         assert_eq!(store.enroll(&second, &template("2"), true).await.unwrap(), Enrolled::Replaced);
-        let (own, others) = store.templates(first.model.id).await.unwrap();
-        assert_eq!((own.len(), others), (0, 1));
+        assert_eq!(store.templates(first.model.id).await.unwrap(), []);
+        assert_eq!(store.models().await.unwrap(), [(second.model, 1)]);
     }
 
     #[tokio::test]

@@ -42,7 +42,8 @@ async fn embed(
         let photo = fs::read(path).with_context(|| format!("reading {path}"))?;
         let engine = engine.clone();
         tasks.push(tokio::spawn(async move {
-            let extraction = engine.extract(photo.into()).await;
+            let encoder = engine.encoder().clone();
+            let extraction = engine.extract(photo.into(), vec![encoder]).await;
             drop(place);
             extraction
         }));
@@ -51,7 +52,7 @@ async fn embed(
     let mut embeddings = Vec::with_capacity(paths.len());
     for (path, task) in paths.iter().zip(tasks) {
         embeddings.push(match task.await? {
-            Ok(extraction) => Some(extraction.embedding),
+            Ok(mut extraction) => extraction.embeddings.pop(),
             Err(error @ (ExtractError::Busy | ExtractError::Engine(_))) => {
                 return Err(error).with_context(|| format!("scoring {path}"));
             }
@@ -73,7 +74,7 @@ fn write_matrix(
     for a in embeddings {
         for b in embeddings {
             let score = match (a, b) {
-                (Some(a), Some(b)) => engine.comparator().compare(a, b).value() as f32,
+                (Some(a), Some(b)) => engine.encoder().comparator().compare(a, b).value() as f32,
                 _ => f32::NAN,
             };
             file.write_all(&score.to_le_bytes())?;

@@ -15,15 +15,15 @@ use crate::face::AlignedFace;
 
 /// An encoder that has shown that it gives what its manifest says.
 #[derive(Debug)]
-pub(super) struct Encoder {
+pub struct Encoder {
     plan: Plan,
     pixels: PixelFormat,
     pub(super) width: u32,
     pub(super) height: u32,
-    pub(super) length: usize,
-    pub(super) model: ModelName,
-    pub(super) comparator: Comparator,
-    pub(super) error_rates: ErrorRates,
+    length: usize,
+    model: ModelName,
+    comparator: Comparator,
+    error_rates: ErrorRates,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +130,26 @@ impl Encoder {
         let output = output.map_err(|e| source.error(format!("{e:#}")))?;
         manifest.golden.check(&output).map_err(|e| source.error(e))?;
         Ok(encoder)
+    }
+
+    /// Its name and identity.
+    pub fn model(&self) -> &ModelName {
+        &self.model
+    }
+
+    /// Values of one embedding.
+    pub fn embedding_length(&self) -> usize {
+        self.length
+    }
+
+    /// How its embeddings are compared.
+    pub fn comparator(&self) -> &Comparator {
+        &self.comparator
+    }
+
+    /// Its measured error rates.
+    pub fn error_rates(&self) -> &ErrorRates {
+        &self.error_rates
     }
 
     /// Encodes a face.

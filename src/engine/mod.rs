@@ -17,11 +17,9 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::detector::Detector;
-use self::encoder::Encoder;
+pub use self::encoder::Encoder;
 pub use self::model::{ModelError, ModelSource};
-use crate::comparison::{Comparator, ErrorRates};
 use crate::embedding::Embedding;
-use crate::employee::ModelName;
 use crate::face::{self, Face, NoProminentFace};
 use crate::photo::{EncodedPhoto, PhotoError, PhotoLimits};
 
@@ -33,6 +31,8 @@ const KILOBYTE: u64 = 1000;
 pub struct EngineOptions {
     /// The encoder to load.
     pub encoder: ModelSource,
+    /// The encoder that it takes the place of, for those who are not yet enrolled anew.
+    pub former_encoder: Option<ModelSource>,
     /// The detector to load.
     pub detector: ModelSource,
     /// Photos worked on at once.
@@ -76,8 +76,8 @@ impl EngineError {
 pub struct Extraction {
     /// The prominent face.
     pub face: Face,
-    /// Its embedding.
-    pub embedding: Embedding,
+    /// What each encoder that was asked makes of it, in the order of asking.
+    pub embeddings: Vec<Embedding>,
     /// Where the time went.
     pub timings: Timings,
 }
@@ -103,17 +103,13 @@ impl Timings {
 /// The loaded models and their bounds; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    models: Arc<Models>,
+    detector: Arc<Detector>,
+    encoder: Arc<Encoder>,
+    former_encoder: Option<Arc<Encoder>>,
     limits: PhotoLimits,
     admitted: Arc<Semaphore>,
     workers: Arc<Semaphore>,
     decoded_kilobytes: Arc<Semaphore>,
-}
-
-#[derive(Debug)]
-struct Models {
-    detector: Detector,
-    encoder: Encoder,
 }
 
 /// What a photo holds while it is worked on. It goes into the work itself: a client that leaves
@@ -125,18 +121,23 @@ struct Admission {
 }
 
 impl Engine {
-    /// Loads both models, checks each by its golden output, and thereby warms them up.
+    /// Loads the models, checks each by its golden output, and thereby warms them up.
     ///
     /// # Errors
     /// [`ModelError`] saying which model and what is wrong with it.
     pub fn load(options: &EngineOptions) -> Result<Self, ModelError> {
-        let models = Models {
-            detector: Detector::load(&options.detector)?,
-            encoder: Encoder::load(&options.encoder)?,
-        };
+        let encoder = Encoder::load(&options.encoder)?;
+        let former_encoder = options.former_encoder.as_ref().map(Encoder::load).transpose()?;
+        if let (Some(former), Some(source)) = (&former_encoder, &options.former_encoder)
+            && former.model().id == encoder.model().id
+        {
+            return Err(source.error("the former encoder is the one that serves already"));
+        }
         let kilobytes = options.limits.max_decoded_bytes.div_ceil(KILOBYTE) as usize;
         Ok(Self {
-            models: Arc::new(models),
+            detector: Arc::new(Detector::load(&options.detector)?),
+            encoder: Arc::new(encoder),
+            former_encoder: former_encoder.map(Arc::new),
             limits: options.limits,
             admitted: Arc::new(Semaphore::new(options.workers + options.queue)),
             workers: Arc::new(Semaphore::new(options.workers)),
@@ -144,43 +145,37 @@ impl Engine {
         })
     }
 
-    /// The encoder's name and identity.
-    pub fn model(&self) -> &ModelName {
-        &self.models.encoder.model
+    /// The encoder that everyone is enrolled with from now on.
+    pub fn encoder(&self) -> &Arc<Encoder> {
+        &self.encoder
     }
 
-    /// Values of one embedding.
-    pub fn embedding_length(&self) -> usize {
-        self.models.encoder.length
+    /// The one before it, as long as it serves beside it.
+    pub fn former_encoder(&self) -> Option<&Arc<Encoder>> {
+        self.former_encoder.as_ref()
     }
 
-    /// How the encoder's embeddings are compared.
-    pub fn comparator(&self) -> &Comparator {
-        &self.models.encoder.comparator
-    }
-
-    /// The encoder's measured error rates.
-    pub fn error_rates(&self) -> &ErrorRates {
-        &self.models.encoder.error_rates
-    }
-
-    /// Finds the prominent face of a photo and encodes it.
+    /// Finds the prominent face of a photo and lets each of the encoders encode it.
     ///
     /// # Errors
     /// [`ExtractError::Busy`] at once where the queue is full; the others say what the photo lacks.
-    pub async fn extract(&self, bytes: Bytes) -> Result<Extraction, ExtractError> {
+    pub async fn extract(
+        &self,
+        bytes: Bytes,
+        encoders: Vec<Arc<Encoder>>,
+    ) -> Result<Extraction, ExtractError> {
         let mut timings = Timings::default();
         let place = self.admitted.clone().try_acquire_owned().map_err(|_| ExtractError::Busy)?;
         let photo = EncodedPhoto::inspect(bytes, &self.limits)?;
         let arrived = Instant::now();
         let admission = self.admit(place, photo.decoded_bytes()).await;
         timings.0.push(("queue", arrived.elapsed()));
-        let models = self.models.clone();
+        let detector = self.detector.clone();
         let span = tracing::Span::current();
         #[expect(clippy::disallowed_methods, reason = "this is the one place that bounds the work")]
         let work = tokio::task::spawn_blocking(move || {
             let _admission = admission;
-            span.in_scope(|| models.extract(photo, timings))
+            span.in_scope(|| extract(photo, &detector, &encoders, timings))
         });
         work.await.map_err(|e| EngineError(format!("the work panicked: {e}")))?
     }
@@ -194,19 +189,20 @@ impl Engine {
     }
 }
 
-impl Models {
-    fn extract(
-        &self,
-        photo: EncodedPhoto,
-        mut timings: Timings,
-    ) -> Result<Extraction, ExtractError> {
-        let Self { detector, encoder } = self;
-        let photo = timings.time("decode", || photo.decode())?;
-        let faces = timings.time("detect", || detector.detect(&photo))?;
-        let face = face::prominent(faces, &photo)?;
+fn extract(
+    photo: EncodedPhoto,
+    detector: &Detector,
+    encoders: &[Arc<Encoder>],
+    mut timings: Timings,
+) -> Result<Extraction, ExtractError> {
+    let photo = timings.time("decode", || photo.decode())?;
+    let faces = timings.time("detect", || detector.detect(&photo))?;
+    let face = face::prominent(faces, &photo)?;
+    let mut embeddings = Vec::with_capacity(encoders.len());
+    for encoder in encoders {
         let aligned =
             timings.time("align", || face::align(&photo, &face, encoder.width, encoder.height));
-        let embedding = timings.time("encode", || encoder.encode(&aligned))?;
-        Ok(Extraction { face, embedding, timings })
+        embeddings.push(timings.time("encode", || encoder.encode(&aligned))?);
     }
+    Ok(Extraction { face, embeddings, timings })
 }

@@ -10,7 +10,7 @@ use crate::comparison;
 use crate::employee;
 use crate::engine::Timings;
 use crate::face;
-use crate::gallery;
+use crate::recognizer;
 
 /// `model`: the encoder's name and digest.
 #[derive(Serialize)]
@@ -70,20 +70,28 @@ impl From<comparison::Threshold> for Threshold {
     }
 }
 
-/// Somebody whom a probe may show.
+/// Somebody whom a probe may show. What is decided at and with which encoder stands with those alone
+/// who are still enrolled with a former one.
 #[derive(Serialize)]
 pub(super) struct Candidate {
     employee_id: String,
     similarity: f64,
     score: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threshold: Option<Threshold>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<Model>,
 }
 
-impl From<&gallery::Candidate> for Candidate {
-    fn from(candidate: &gallery::Candidate) -> Self {
+impl Candidate {
+    pub(super) fn new(candidate: &recognizer::Candidate, present: &employee::ModelName) -> Self {
+        let is_former = candidate.model.id != present.id;
         Self {
             employee_id: candidate.employee.as_str().to_owned(),
             similarity: candidate.score.similarity(),
             score: candidate.score.value(),
+            threshold: is_former.then(|| candidate.threshold.into()),
+            model: is_former.then(|| Model::from(&candidate.model)),
         }
     }
 }

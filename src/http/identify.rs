@@ -29,9 +29,10 @@ pub(super) async fn identify(
     form.finish()?;
     let recognizer = app.recognizer()?;
     let identification = recognizer.identify(photo, top as usize).await?;
+    let candidate = |found| Candidate::new(found, recognizer.model());
     let answer = Answer {
-        r#match: identification.matched().map(Candidate::from),
-        candidates: identification.candidates.iter().map(Candidate::from).collect(),
+        r#match: identification.matched().map(candidate),
+        candidates: identification.candidates.iter().map(candidate).collect(),
         threshold: identification.threshold.into(),
         gallery_size: identification.gallery_size,
         model: Model::from(recognizer.model()),

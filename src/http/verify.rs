@@ -28,15 +28,14 @@ pub(super) async fn verify(
 ) -> Result<Response, Problem> {
     let (employee, photo) = (form.employee_id()?, form.photo("photo")?);
     form.finish()?;
-    let recognizer = app.recognizer()?;
-    let verification = recognizer.verify(&employee, photo).await?;
+    let verification = app.recognizer()?.verify(&employee, photo).await?;
     let answer = Answer {
         employee_id: employee.as_str().to_owned(),
         r#match: verification.decision == Decision::Match,
         similarity: verification.score.similarity(),
         score: verification.score.value(),
         threshold: verification.threshold.into(),
-        model: Model::from(recognizer.model()),
+        model: Model::from(&verification.model),
         face: Face::from(&verification.face),
         reasons: [],
     };

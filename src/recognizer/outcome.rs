@@ -1,10 +1,9 @@
 //! What the use cases are asked with and answer with.
 
 use crate::comparison::{Decision, Score, Threshold};
-use crate::employee::Reference;
+use crate::employee::{EmployeeId, ModelName, Reference};
 use crate::engine::Timings;
 use crate::face::Face;
-use crate::gallery::Candidate;
 
 /// What the caller of an enrolment insists on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,10 +36,32 @@ pub struct Verification {
     pub score: Score,
     /// What was decided at.
     pub threshold: Threshold,
+    /// The encoder that the employee is enrolled with.
+    pub model: ModelName,
     /// The face that was used.
     pub face: Face,
     /// Where the time went.
     pub timings: Timings,
+}
+
+/// Somebody whom a probe may show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// Who.
+    pub employee: EmployeeId,
+    /// How well probe and reference compare.
+    pub score: Score,
+    /// What is decided at, with the encoder that the candidate is enrolled with.
+    pub threshold: Threshold,
+    /// That encoder.
+    pub model: ModelName,
+}
+
+impl Candidate {
+    /// By how much the threshold is exceeded: what ranks candidates of different encoders.
+    pub(super) fn margin(&self) -> f64 {
+        self.score.value() - self.threshold.score.value()
+    }
 }
 
 /// The answer to "who is in the photo?".
@@ -48,7 +69,7 @@ pub struct Verification {
 pub struct Identification {
     /// The best candidates, best first, whether or not they reach the threshold.
     pub candidates: Vec<Candidate>,
-    /// What is decided at, for a gallery of this size.
+    /// What is decided at with the present encoder, for a gallery of this size.
     pub threshold: Threshold,
     /// How many people were searched.
     pub gallery_size: usize,
@@ -62,7 +83,7 @@ impl Identification {
     /// The best candidate, where they reach the threshold.
     pub fn matched(&self) -> Option<&Candidate> {
         let best = self.candidates.first()?;
-        (self.threshold.decide(best.score) == Decision::Match).then_some(best)
+        (best.threshold.decide(best.score) == Decision::Match).then_some(best)
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) const POLICY: Policy = Policy { verify_fmr: 1e-4, identify_fpir: 1e-2
 pub(crate) fn engine(workers: usize, queue: usize) -> Engine {
     let options = EngineOptions {
         encoder: ModelSource::embedded_encoder(),
+        former_encoder: None,
         detector: ModelSource::embedded_detector(),
         workers,
         queue,
@@ -53,15 +54,29 @@ impl App {
 
     pub(crate) async fn spawn_with(engine: &Engine, options: HttpOptions) -> Self {
         let (app, state) = Self::spawn_starting(options).await;
-        let sealer = Sealer::open_or_create(&app.folder.path().join("master.key")).unwrap();
-        let started = Recognizer::start(engine.clone(), app.store.clone(), sealer, POLICY).await;
-        state.set_ready(started.unwrap());
+        app.start(engine, &state).await;
         app
+    }
+
+    /// The same store with another engine; the former service answers no more.
+    pub(crate) async fn restarted(self, engine: &Engine) -> Self {
+        let (app, state) = Self::spawn_on(self.folder, OPEN).await;
+        app.start(engine, &state).await;
+        app
+    }
+
+    async fn start(&self, engine: &Engine, state: &AppState) {
+        let sealer = Sealer::open_or_create(&self.folder.path().join("master.key")).unwrap();
+        let started = Recognizer::start(engine.clone(), self.store.clone(), sealer, POLICY).await;
+        state.set_ready(started.unwrap());
     }
 
     /// A service that isn't ready before the state is told so.
     pub(crate) async fn spawn_starting(options: HttpOptions) -> (Self, AppState) {
-        let folder = tempfile::tempdir().unwrap();
+        Self::spawn_on(tempfile::tempdir().unwrap(), options).await
+    }
+
+    async fn spawn_on(folder: TempDir, options: HttpOptions) -> (Self, AppState) {
         let store = Store::open(&folder.path().join("likeness.db")).await.unwrap();
         let state = AppState::starting(|| NOW.parse::<Timestamp>().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -8,6 +8,7 @@ mod employees;
 mod forms;
 mod hostile;
 mod logs;
+mod models;
 mod people;
 mod photos;
 mod problems;

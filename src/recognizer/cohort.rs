@@ -1,0 +1,82 @@
+//! Everyone who is enrolled with one encoder. Nobody is compared across cohorts.
+
+use std::sync::Arc;
+
+use super::{Policy, StartError};
+use crate::comparison::{Decision, Score, Threshold};
+use crate::embedding::Embedding;
+use crate::employee::{EmployeeId, ModelName};
+use crate::engine::Encoder;
+use crate::gallery::{Gallery, Neighbour, Pair};
+use crate::seal::Sealer;
+use crate::store::Store;
+
+/// The people of one encoder and how they are told apart.
+#[derive(Debug)]
+pub(super) struct Cohort {
+    pub(super) encoder: Arc<Encoder>,
+    pub(super) gallery: Gallery,
+    pub(super) verification: Threshold,
+    identify_fpir: f64,
+}
+
+impl Cohort {
+    /// Opens every template of the encoder.
+    pub(super) async fn load(
+        encoder: Arc<Encoder>,
+        store: &Store,
+        sealer: &Sealer,
+        policy: Policy,
+    ) -> Result<Self, StartError> {
+        let verification = encoder.error_rates().for_verification(policy.verify_fmr)?;
+        let gallery = Gallery::new(encoder.embedding_length());
+        let model = encoder.model().id;
+        for (employee, template) in store.templates(model).await? {
+            let opened = sealer.open(&employee, model, &template);
+            let reference = opened.map_err(|source| StartError::Template {
+                employee: employee.as_str().to_owned(),
+                source,
+            })?;
+            gallery.insert(employee, &reference);
+        }
+        Ok(Self { encoder, gallery, verification, identify_fpir: policy.identify_fpir })
+    }
+
+    pub(super) fn model(&self) -> &ModelName {
+        self.encoder.model()
+    }
+
+    /// Compares a probe with one employee's reference, if it is of this cohort.
+    pub(super) fn compare(&self, employee: &EmployeeId, probe: &Embedding) -> Option<Score> {
+        self.gallery.compare(employee, probe, self.encoder.comparator())
+    }
+
+    /// The `top` nearest to a probe, nearest first.
+    pub(super) fn search(&self, probe: &Embedding, top: usize) -> Vec<Neighbour> {
+        self.gallery.search(probe, top, self.encoder.comparator())
+    }
+
+    /// The `top` closest pairs, closest first.
+    pub(super) fn closest_pairs(&self, top: usize) -> Vec<Pair> {
+        self.gallery.closest_pairs(top, self.encoder.comparator())
+    }
+
+    /// What identification is decided at among `people`, those of other cohorts included.
+    pub(super) fn identification(&self, people: usize) -> Threshold {
+        self.encoder.error_rates().for_identification(self.identify_fpir, people)
+    }
+
+    /// Whoever else a photo of this employee would be identified as.
+    pub(super) fn lookalike(
+        &self,
+        employee: &EmployeeId,
+        probe: &Embedding,
+        people: usize,
+    ) -> Option<EmployeeId> {
+        // The employee's own former reference may be the nearest, so two are asked for.
+        let nearest = self.search(probe, 2);
+        let other = nearest.into_iter().find(|near| near.employee != *employee)?;
+        let confused = self.identification(people).decide(other.score) == Decision::Match;
+        confused.then_some(other.employee)
+    }
+}

@@ -1,0 +1,114 @@
+//! Two encoders side by side, while an organisation goes from one to the other.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use likeness::embedding::ModelId;
+use likeness::engine::{Engine, EngineOptions, ModelSource};
+use likeness::photo::PhotoLimits;
+use reqwest::multipart::Form;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::app::{App, OPEN, file, photo};
+
+const DEFAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/encoder.onnx");
+
+/// The default network under another identity and another calibration: its scores are half as high.
+fn twin(folder: &TempDir) -> PathBuf {
+    let onnx = folder.path().join("twin.onnx");
+    let mut bytes = std::fs::read(DEFAULT).unwrap();
+    let own_digest = hex(&bytes);
+    bytes.extend([0x32, 1, b'x']); // ModelProto.doc_string = "x"
+    let manifest = std::fs::read_to_string(DEFAULT.replace(".onnx", ".toml")).unwrap();
+    let mut manifest: toml::Table = manifest.replace(&own_digest, &hex(&bytes)).parse().unwrap();
+    manifest["model"]["name"] = "twin".into();
+    let halve = |value: &mut toml::Value| *value = (value.as_float().unwrap() / 2.0).into();
+    halve(&mut manifest["comparison"]["scale"]);
+    halve(&mut manifest["comparison"]["offset"]);
+    manifest["error_rate"].as_array_mut().unwrap().iter_mut().for_each(|r| halve(&mut r["score"]));
+    std::fs::write(&onnx, bytes).unwrap();
+    std::fs::write(onnx.with_extension("toml"), manifest.to_string()).unwrap();
+    onnx
+}
+
+fn hex(bytes: &[u8]) -> String {
+    ModelId::from_digest(Sha256::digest(bytes).into()).to_string()
+}
+
+fn engine(encoder: ModelSource, former_encoder: Option<ModelSource>) -> Engine {
+    let detector = ModelSource::embedded_detector();
+    let limits = PhotoLimits::default();
+    let options =
+        EngineOptions { encoder, former_encoder, detector, workers: 2, queue: 64, limits };
+    Engine::load(&options).unwrap()
+}
+
+/// Half of the scores, to a rounding of the embedding.
+fn is_half(half: &Value, whole: &Value) -> bool {
+    (2.0 * half.as_f64().unwrap() - whole.as_f64().unwrap()).abs() < 1e-3
+}
+
+#[tokio::test]
+async fn both_encoders_serve_until_everybody_is_enrolled_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let former = || ModelSource::read(&twin(&folder)).unwrap();
+    let old = App::spawn_with(&engine(former(), None), OPEN).await;
+    for (employee, name) in [("e-1", "people/p01-a.jpg"), ("e-2", "people/p02-a.jpg")] {
+        assert_eq!(old.enroll(employee, photo(name)).await.status, 201);
+    }
+    let by_twin = old.verify("e-1", photo("people/p01-b.jpg")).await.body;
+
+    // Without the former encoder they are known, and not recognised.
+    let embedded = ModelSource::embedded_encoder;
+    let alone = old.restarted(&engine(embedded(), None)).await;
+    let refused = alone.verify("e-1", photo("people/p01-b.jpg")).await;
+    assert_eq!((refused.status, &refused.body["code"]), (409, &json!("other_model")));
+    assert_eq!(alone.identify(photo("people/p01-b.jpg")).await.body["gallery_size"], 0);
+
+    // Beside it, they are compared by the encoder that they are enrolled with.
+    let both = alone.restarted(&engine(embedded(), Some(former()))).await;
+    let ready = both.get("/readyz").await.body;
+    assert_eq!((&ready["gallery_size"], &ready["former"]["gallery_size"]), (&json!(2), &json!(2)));
+    let verified = both.verify("e-1", photo("people/p01-b.jpg")).await.body;
+    assert_eq!((&verified["model"]["name"], &verified["match"]), (&json!("twin"), &json!(true)));
+    assert_eq!(verified["score"], by_twin["score"]);
+
+    // Whoever is enrolled anew is compared by the present one; the others go on as before.
+    let again = Form::new().text("employee_id", "e-1").text("replace", "true");
+    let again = both.post("/enroll", again.part("photo", file(photo("people/p01-a.jpg")))).await;
+    assert_eq!(again.status, 200);
+    let verified = both.verify("e-1", photo("people/p01-b.jpg")).await.body;
+    assert_eq!(verified["model"], ready["model"]);
+    assert!(is_half(&by_twin["score"], &verified["score"]), "{by_twin} {verified}");
+    for (name, employee, is_former) in [("p01-b", "e-1", false), ("p02-b", "e-2", true)] {
+        let found = both.identify(photo(&format!("people/{name}.jpg"))).await.body;
+        assert_eq!(found["match"]["employee_id"], employee);
+        assert_eq!(found["match"]["model"]["name"] == "twin", is_former);
+        assert_eq!(found["gallery_size"], 2);
+        assert_eq!(found["candidates"].as_array().unwrap().len(), 2);
+    }
+    // Nobody is enrolled a second time under another name, whichever encoder knows them.
+    let double = both.enroll("e-3", photo("people/p02-b.jpg")).await;
+    assert_eq!((double.status, &double.body["code"]), (409, &json!("looks_like_another")));
+    assert_eq!(both.enroll("e-2", photo("people/p02-b.jpg")).await.status, 409);
+
+    // Whoever is erased is gone from both.
+    assert_eq!(both.delete("/employees/e-2").await.status, 200);
+    assert_eq!(both.identify(photo("people/p02-b.jpg")).await.body["match"], Value::Null);
+    assert_eq!(both.get("/readyz").await.body["former"]["gallery_size"], 0);
+}
+
+#[test]
+fn a_former_encoder_that_is_the_present_one_is_refused() {
+    let refused = Command::new(env!("CARGO_BIN_EXE_likeness"))
+        .args(["--former-encoder", "embedded", "--data-dir"])
+        .arg(tempfile::tempdir().unwrap().path())
+        .args(["lookalikes"])
+        .output()
+        .unwrap();
+    assert!(!refused.status.success());
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("is the one that serves already"), "{said}");
+}
