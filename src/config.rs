@@ -30,10 +30,29 @@ pub struct Cli {
 pub enum Command {
     /// List the pairs of employees whom the encoder finds hardest to tell apart.
     Lookalikes(LookalikesArgs),
+    /// Look at an encoder before it serves, or go from one to another.
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Compare every photo of a list with every other, to calibrate or judge a model.
     Score(ScoreArgs),
     /// Run the HTTP service (the default).
     Serve,
+}
+
+/// The subcommands of `model`.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Show what an ONNX encoder is and whether it can serve; draft its manifest where it has none.
+    Check(ModelCheckArgs),
+    /// List who must be enrolled again before the former encoder can go.
+    Switch,
+}
+
+/// What `model check` takes.
+#[derive(Args, Debug)]
+pub struct ModelCheckArgs {
+    /// The ONNX file; its manifest lies beside it, with the ending .toml.
+    pub file: PathBuf,
 }
 
 /// What `lookalikes` takes.

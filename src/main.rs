@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use likeness::cli::{lookalikes, score, serve};
+use likeness::cli::{lookalikes, model, score, serve};
 use likeness::config::{Cli, Command};
 use likeness::telemetry;
 
@@ -22,6 +22,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     telemetry::start(cli.config.log_format, &cli.config.log)?;
     match cli.command {
         Some(Command::Lookalikes(args)) => lookalikes::run(cli.config, &args).await,
+        Some(Command::Model(command)) => model::run(cli.config, &command).await,
         Some(Command::Score(args)) => score::run(&cli.config, &args).await,
         Some(Command::Serve) | None => serve::run(cli.config).await,
     }

@@ -4,6 +4,7 @@
 //! one lock and in a task of its own: a client that leaves in between cannot part them.
 
 mod cohort;
+mod error;
 mod outcome;
 
 use std::sync::Arc;
@@ -13,17 +14,16 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use self::cohort::Cohort;
+pub use self::error::{Error, StartError};
 pub use self::outcome::{
     Candidate, Comparison, Enrollment, EnrollmentWishes, Identification, Verification,
 };
-use crate::comparison::{ErrorRatesError, Threshold};
+use crate::comparison::Threshold;
 use crate::embedding::Embedding;
 use crate::employee::{EmployeeId, ModelName, Receipt, Reference};
-use crate::engine::{Engine, EngineError, ExtractError, Extraction};
-use crate::face::NoProminentFace;
+use crate::engine::{Engine, ExtractError, Extraction};
 use crate::gallery::Pair;
-use crate::photo::PhotoError;
-use crate::seal::{DoesNotOpen, Sealer};
+use crate::seal::Sealer;
 use crate::store::{Enrolled, Store, StoreError};
 
 /// The error rates to decide at.
@@ -33,81 +33,6 @@ pub struct Policy {
     pub verify_fmr: f64,
     /// False positive identification rate of an identification.
     pub identify_fpir: f64,
-}
-
-/// Why a use case came to no answer. A non-match is an answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The employee has a reference, and replacing it was not asked for.
-    #[error("this employee is already enrolled; set replace to enrol them anew")]
-    AlreadyEnrolled,
-    /// Too much is under way.
-    #[error("the service is busy; try again shortly")]
-    Busy,
-    /// The models failed.
-    #[error(transparent)]
-    Engine(EngineError),
-    /// The photo does not say whose face is meant.
-    #[error(transparent)]
-    Face(NoProminentFace),
-    /// The photo would be recognised as somebody else who is enrolled.
-    #[error(
-        "this photo looks like {other}, who is enrolled already; if they are two people, set confirm_lookalike"
-    )]
-    LooksLikeAnother {
-        /// Who it looks like.
-        other: String,
-    },
-    /// Nobody of this name.
-    #[error("no employee of this id is enrolled")]
-    NotEnrolled,
-    /// The employee's reference was made by another encoder.
-    #[error(
-        "this employee was enrolled with the model {stored}; enrol them anew with the one that runs now"
-    )]
-    OtherModel {
-        /// The name of the encoder that made the reference.
-        stored: Arc<str>,
-    },
-    /// The bytes are no usable photo.
-    #[error(transparent)]
-    Photo(PhotoError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A task of ours panicked.
-    #[error("a write was interrupted: {0}")]
-    Task(#[from] tokio::task::JoinError),
-}
-
-impl From<ExtractError> for Error {
-    fn from(error: ExtractError) -> Self {
-        match error {
-            ExtractError::Busy => Self::Busy,
-            ExtractError::Engine(error) => Self::Engine(error),
-            ExtractError::Face(error) => Self::Face(error),
-            ExtractError::Photo(error) => Self::Photo(error),
-        }
-    }
-}
-
-/// Why the service cannot start on this store.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The policy asks for more than the encoder's data support.
-    #[error(transparent)]
-    Policy(#[from] ErrorRatesError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A template does not open: most likely it is the wrong key.
-    #[error("the template of employee {employee}: {source}")]
-    Template {
-        /// Whose it is.
-        employee: String,
-        /// What is wrong.
-        source: DoesNotOpen,
-    },
 }
 
 /// Everything that answers a use case; cheap to clone.

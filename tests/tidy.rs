@@ -17,6 +17,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("serde", &["engine", "http"]),
     ("sqlx", &["store"]),
     ("toml", &["engine"]),
+    ("toml_edit", &["engine"]),
     ("tower_http", &["http"]),
     ("tract_onnx", &["engine"]),
 ];

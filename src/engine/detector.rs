@@ -13,7 +13,7 @@ use tract_onnx::prelude::*;
 
 use super::EngineError;
 use super::model::{
-    About, Colour, Golden, Layout, ModelError, ModelSource, PixelFormat, Plan, test_pattern,
+    About, Colour, Golden, Layout, ModelError, ModelSource, PixelFormat, Plan, Scale, test_pattern,
 };
 use crate::face::{Bounds, Face, Point};
 use crate::photo::{Photo, shrink_to_fit};
@@ -73,7 +73,7 @@ struct Input {
     layout: Layout,
     colour: Colour,
     mean: Vec<f32>,
-    scale: f32,
+    scale: Scale,
 }
 
 #[derive(Deserialize)]

@@ -1,12 +1,14 @@
 //! The encoder: an aligned face becomes an embedding.
 
+use std::time::{Duration, Instant};
+
 use anyhow::bail;
 use serde::Deserialize;
 use tract_onnx::prelude::*;
 
 use super::EngineError;
 use super::model::{
-    About, Colour, Golden, Layout, ModelError, ModelSource, PixelFormat, Plan, test_pattern,
+    About, Colour, Golden, Layout, ModelError, ModelSource, PixelFormat, Plan, Scale, test_pattern,
 };
 use crate::comparison::{Calibration, Comparator, ErrorRate, ErrorRates, Head, Measure};
 use crate::embedding::Embedding;
@@ -23,7 +25,7 @@ pub struct Encoder {
     length: usize,
     model: ModelName,
     comparator: Comparator,
-    error_rates: ErrorRates,
+    error_rates: Option<ErrorRates>,
 }
 
 #[derive(Deserialize)]
@@ -33,8 +35,9 @@ struct Manifest {
     input: Input,
     output: Output,
     comparison: Comparison,
+    #[serde(default)]
     error_rate: Vec<Row>,
-    golden: Golden,
+    golden: Option<Golden>,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +49,7 @@ struct Input {
     layout: Layout,
     colour: Colour,
     mean: Vec<f32>,
-    scale: f32,
+    scale: Scale,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +112,30 @@ struct Row {
 
 impl Encoder {
     /// Loads the network and lets it encode the test pattern, which also warms it up.
-    pub(super) fn load(source: &ModelSource) -> Result<Self, ModelError> {
+    ///
+    /// # Errors
+    /// [`ModelError`] saying what does not fit.
+    pub fn load(source: &ModelSource) -> Result<Self, ModelError> {
+        let (encoder, golden) = Self::unproven(source)?;
+        let golden = golden.ok_or_else(|| {
+            source.error("its manifest has no [golden] output; `likeness model check` writes it")
+        })?;
+        let output = encoder.see_pattern().map_err(|e| source.error(format!("{e:#}")))?;
+        golden.check(&output).map_err(|e| source.error(e))?;
+        Ok(encoder)
+    }
+
+    /// What the network gives for the test pattern, whatever its manifest says of that.
+    ///
+    /// # Errors
+    /// [`ModelError`] saying what does not fit.
+    pub fn golden_output(source: &ModelSource) -> Result<Vec<f32>, ModelError> {
+        let (encoder, _) = Self::unproven(source)?;
+        encoder.see_pattern().map_err(|e| source.error(format!("{e:#}")))
+    }
+
+    /// The encoder that the manifest describes, and what would prove it.
+    fn unproven(source: &ModelSource) -> Result<(Self, Option<Golden>), ModelError> {
         let manifest: Manifest = source.manifest()?;
         let (network, model) = source.network(&manifest.model)?;
         let Input { width, height, channels, layout, colour, mean, scale } = manifest.input;
@@ -121,15 +147,13 @@ impl Encoder {
         let length = manifest.output.length;
         let comparator = manifest.comparison.comparator(length).map_err(|e| source.error(e))?;
         let rows = manifest.error_rate.iter().map(|r| ErrorRate { fmr: r.fmr, score: r.score });
-        let error_rates = ErrorRates::new(rows.collect()).map_err(|e| source.error(e))?;
+        let rows: Vec<_> = rows.collect();
+        let rates = if rows.is_empty() { None } else { Some(ErrorRates::new(rows)) };
+        let error_rates = rates.transpose().map_err(|e| source.error(e))?;
         let shape = pixels.shape(width, height);
         let plan = network.plan(&shape).map_err(|e| source.error(format!("{e:#}")))?;
         let encoder = Self { plan, pixels, width, height, length, model, comparator, error_rates };
-        let input = encoder.pixels.tensor(&test_pattern(width, height));
-        let output = input.and_then(|input| encoder.run(input));
-        let output = output.map_err(|e| source.error(format!("{e:#}")))?;
-        manifest.golden.check(&output).map_err(|e| source.error(e))?;
-        Ok(encoder)
+        Ok((encoder, manifest.golden))
     }
 
     /// Its name and identity.
@@ -147,9 +171,24 @@ impl Encoder {
         &self.comparator
     }
 
-    /// Its measured error rates.
-    pub fn error_rates(&self) -> &ErrorRates {
-        &self.error_rates
+    /// Its measured error rates, if its manifest has any.
+    pub fn error_rates(&self) -> Option<&ErrorRates> {
+        self.error_rates.as_ref()
+    }
+
+    /// The time that one face takes on one thread: the median of `rounds` runs.
+    ///
+    /// # Errors
+    /// [`EngineError`] where the network fails.
+    pub fn time_a_face(&self, rounds: usize) -> Result<Duration, EngineError> {
+        let mut times = Vec::with_capacity(rounds);
+        for _ in 0..rounds.max(1) {
+            let started = Instant::now();
+            self.see_pattern().map_err(EngineError::run)?;
+            times.push(started.elapsed());
+        }
+        times.sort_unstable();
+        Ok(times[times.len() / 2])
     }
 
     /// Encodes a face.
@@ -157,6 +196,10 @@ impl Encoder {
         let input = self.pixels.tensor(face.pixels()).map_err(EngineError::run)?;
         let values = self.run(input).map_err(EngineError::run)?;
         self.comparator.measure.embedding(values).map_err(EngineError::run)
+    }
+
+    fn see_pattern(&self) -> TractResult<Vec<f32>> {
+        self.run(self.pixels.tensor(&test_pattern(self.width, self.height))?)
     }
 
     fn run(&self, input: Tensor) -> TractResult<Vec<f32>> {
@@ -196,6 +239,7 @@ mod tests {
             ("[127.5, 127.5, 127.5]", "[0.0, 0.0, 0.0]", "golden"),
             ("length = 128", "length = 64", "128 values"),
             ("[golden]", "[gilded]", "its manifest"),
+            ("kind = \"cosine\"", "kind = \"weighted_l1\"", "weights"),
         ] {
             let error = load_with(word, other).unwrap_err().to_string();
             assert!(error.contains(reason), "{word}: {error}");

@@ -6,7 +6,9 @@
 //! nothing of employees, stores or HTTP.
 
 mod detector;
+pub mod draft;
 mod encoder;
+mod inspection;
 mod model;
 mod prelu;
 
@@ -18,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::detector::Detector;
 pub use self::encoder::Encoder;
+pub use self::inspection::{Inspection, NotOnnx, Port};
 pub use self::model::{ModelError, ModelSource};
 use crate::embedding::Embedding;
 use crate::face::{self, Face, NoProminentFace};

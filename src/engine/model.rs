@@ -13,12 +13,18 @@ use sha2::{Digest, Sha256};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
+use super::inspection::network_inputs;
 use super::prelu;
 use crate::embedding::ModelId;
 use crate::employee::ModelName;
 
 /// A network ready to run at one input size.
 pub(super) type Plan = Arc<TypedRunnableModel>;
+
+/// What to do with a network that compares two photos by itself.
+pub(super) const EXPORT_THE_ENCODER: &str = "A whole Siamese network compares two photos; here its encoder is wanted alone, \
+    one photo in and one vector out (in Keras, model.get_layer(...).export(FILE, format=\"onnx\") of the layer that both photos share; \
+    in PyTorch, torch.onnx.export of that module). Its last layer goes into the manifest: [comparison] kind = \"weighted_l1\", weights, bias";
 
 /// Why a model cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +59,11 @@ impl ModelSource {
             onnx: include_bytes!("../../models/detector.onnx").into(),
             manifest: include_str!("../../models/detector.toml").into(),
         }
+    }
+
+    /// A network and a manifest that are already in memory; `origin` is what errors call it.
+    pub fn new(origin: String, onnx: Vec<u8>, manifest: String) -> Self {
+        Self { origin, onnx: onnx.into(), manifest: manifest.into() }
     }
 
     /// Reads `NAME.onnx` and `NAME.toml` beside it.
@@ -95,22 +106,12 @@ impl ModelSource {
         let proto = onnx().proto_model_for_read(&mut self.onnx.as_ref());
         let mut proto = proto.map_err(|e| self.error(format!("it is not an ONNX file: {e:#}")))?;
         prelu::split(&mut proto);
-        let inputs = network_inputs(&proto);
+        let inputs = network_inputs(&proto).count();
         if inputs != 1 {
-            return Err(self.error(format!(
-                "it has {inputs} inputs; export the encoder alone, one photo in and one vector out, \
-                 and give the comparison in the manifest"
-            )));
+            return Err(self.error(format!("it has {inputs} inputs. {EXPORT_THE_ENCODER}")));
         }
         Ok((Network { proto }, ModelName { name: about.name.as_str().into(), id: digest }))
     }
-}
-
-/// Inputs that are not weights: older exporters list both.
-fn network_inputs(proto: &ModelProto) -> usize {
-    let Some(graph) = &proto.graph else { return 0 };
-    let is_weight = |name: &str| graph.initializer.iter().any(|tensor| tensor.name == name);
-    graph.input.iter().filter(|input| !is_weight(&input.name)).count()
 }
 
 /// A parsed network, not yet bound to an input size.
@@ -197,7 +198,15 @@ pub(super) struct PixelFormat {
     colour: Colour,
     layout: Layout,
     mean: Vec<f32>,
-    scale: f32,
+    scale: Vec<f32>,
+}
+
+/// One factor for all channels, or one for each.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Scale {
+    All(f32),
+    Each(Vec<f32>),
 }
 
 impl PixelFormat {
@@ -207,7 +216,7 @@ impl PixelFormat {
         colour: Colour,
         layout: Layout,
         mean: Vec<f32>,
-        scale: f32,
+        scale: Scale,
     ) -> Result<Self, String> {
         let expected = if colour == Colour::Grey { 1 } else { 3 };
         if channels != expected {
@@ -216,8 +225,14 @@ impl PixelFormat {
         if mean.len() != channels || !mean.iter().all(|m| m.is_finite()) {
             return Err(format!("mean must be {channels} finite numbers, one a channel"));
         }
-        if !scale.is_finite() || scale == 0.0 {
-            return Err("scale must be finite and not 0".to_owned());
+        let scale = match scale {
+            Scale::All(scale) => vec![scale; channels],
+            Scale::Each(scales) => scales,
+        };
+        if scale.len() != channels || !scale.iter().all(|s| s.is_finite() && *s != 0.0) {
+            return Err(format!(
+                "scale must be finite and not 0, one number or {channels}, one a channel"
+            ));
         }
         Ok(Self { colour, layout, mean, scale })
     }
@@ -244,12 +259,13 @@ impl PixelFormat {
                 Colour::Bgr => [b, g, r],
                 Colour::Grey => [luma(pixel.0), 0, 0],
             };
-            for (c, (&value, mean)) in ordered.iter().zip(&self.mean).enumerate() {
+            let normal = self.mean.iter().zip(&self.scale);
+            for (c, (&value, (mean, scale))) in ordered.iter().zip(normal).enumerate() {
                 let at = match self.layout {
                     Layout::Nchw => c * area + i,
                     Layout::Nhwc => i * channels + c,
                 };
-                values[at] = (f32::from(value) - mean) * self.scale;
+                values[at] = (f32::from(value) - mean) * scale;
             }
         }
         Tensor::from_shape(&shape, &values)
@@ -285,7 +301,7 @@ mod tests {
     #[test]
     fn pixels_are_laid_out_as_the_manifest_says() {
         let format = |colour, layout, mean: &[f32], scale| {
-            PixelFormat::new(mean.len(), colour, layout, mean.to_vec(), scale).unwrap()
+            PixelFormat::new(mean.len(), colour, layout, mean.to_vec(), Scale::All(scale)).unwrap()
         };
         let rgb = format(Colour::Rgb, Layout::Nchw, &[0.0; 3], 1.0);
         assert_eq!(values(&rgb), [10.0, 40.0, 20.0, 50.0, 30.0, 60.0]);
@@ -293,17 +309,22 @@ mod tests {
         assert_eq!(values(&bgr), [10.0, 10.0, 5.0, 25.0, 25.0, 20.0]);
         let grey = format(Colour::Grey, Layout::Nchw, &[0.0], 1.0);
         assert_eq!(values(&grey), [18.0, 48.0]);
+        let each = Scale::Each(vec![1.0, 2.0, 0.5]);
+        let each = PixelFormat::new(3, Colour::Rgb, Layout::Nhwc, vec![0.0; 3], each).unwrap();
+        assert_eq!(values(&each), [10.0, 40.0, 15.0, 40.0, 100.0, 30.0]);
     }
 
     #[test]
     fn a_format_that_contradicts_itself_is_refused() {
         let new = |channels, mean: &[f32], scale| {
-            PixelFormat::new(channels, Colour::Rgb, Layout::Nchw, mean.to_vec(), scale)
+            PixelFormat::new(channels, Colour::Rgb, Layout::Nchw, mean.to_vec(), Scale::All(scale))
         };
         assert!(new(1, &[0.0], 1.0).is_err());
         assert!(new(3, &[0.0], 1.0).is_err());
         assert!(new(3, &[0.0; 3], 0.0).is_err());
         assert!(new(3, &[f32::NAN, 0.0, 0.0], 1.0).is_err());
+        let two = Scale::Each(vec![1.0; 2]);
+        assert!(PixelFormat::new(3, Colour::Rgb, Layout::Nchw, vec![0.0; 3], two).is_err());
     }
 
     #[test]

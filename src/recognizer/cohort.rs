@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Policy, StartError};
-use crate::comparison::{Decision, Score, Threshold};
+use crate::comparison::{Decision, ErrorRates, Score, Threshold};
 use crate::embedding::Embedding;
 use crate::employee::{EmployeeId, ModelName};
 use crate::engine::Encoder;
@@ -17,6 +17,7 @@ pub(super) struct Cohort {
     pub(super) encoder: Arc<Encoder>,
     pub(super) gallery: Gallery,
     pub(super) verification: Threshold,
+    error_rates: ErrorRates,
     identify_fpir: f64,
 }
 
@@ -28,7 +29,9 @@ impl Cohort {
         sealer: &Sealer,
         policy: Policy,
     ) -> Result<Self, StartError> {
-        let verification = encoder.error_rates().for_verification(policy.verify_fmr)?;
+        let unmeasured = || StartError::Unmeasured { model: encoder.model().name.clone() };
+        let error_rates = encoder.error_rates().ok_or_else(unmeasured)?.clone();
+        let verification = error_rates.for_verification(policy.verify_fmr)?;
         let gallery = Gallery::new(encoder.embedding_length());
         let model = encoder.model().id;
         for (employee, template) in store.templates(model).await? {
@@ -39,7 +42,8 @@ impl Cohort {
             })?;
             gallery.insert(employee, &reference);
         }
-        Ok(Self { encoder, gallery, verification, identify_fpir: policy.identify_fpir })
+        let identify_fpir = policy.identify_fpir;
+        Ok(Self { encoder, gallery, verification, error_rates, identify_fpir })
     }
 
     pub(super) fn model(&self) -> &ModelName {
@@ -63,7 +67,7 @@ impl Cohort {
 
     /// What identification is decided at among `people`, those of other cohorts included.
     pub(super) fn identification(&self, people: usize) -> Threshold {
-        self.encoder.error_rates().for_identification(self.identify_fpir, people)
+        self.error_rates.for_identification(self.identify_fpir, people)
     }
 
     /// Whoever else a photo of this employee would be identified as.

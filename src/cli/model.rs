@@ -1,0 +1,17 @@
+//! `likeness model`: what to know about an encoder before and while an organisation uses it.
+
+mod check;
+mod switch;
+
+use crate::config::{Config, ModelCommand};
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// The subcommand's.
+pub async fn run(config: Config, command: &ModelCommand) -> anyhow::Result<()> {
+    match command {
+        ModelCommand::Check(args) => check::run(args),
+        ModelCommand::Switch => switch::run(config).await,
+    }
+}

@@ -1,0 +1,89 @@
+//! `likeness model check`: what an encoder is, whether it can serve, and what it still lacks.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use crate::config::ModelCheckArgs;
+use crate::engine::{Encoder, Inspection, ModelSource, Port, draft};
+
+/// Runs of which the median is told.
+const ROUNDS: usize = 20;
+
+/// Prints what the file says of itself, drafts the manifest or fills in its golden output where there
+/// is none, proves the encoder and times a face.
+///
+/// # Errors
+/// What keeps the encoder from serving, with what to do about it.
+pub(super) fn run(args: &ModelCheckArgs) -> anyhow::Result<()> {
+    let onnx = fs::read(&args.file).with_context(|| format!("reading {}", args.file.display()))?;
+    let network = Inspection::of(&onnx)?;
+    describe(&args.file, onnx.len(), &network);
+    if !network.lacking.is_empty() {
+        bail!(
+            "tract, which runs the networks here, lacks {}: export without them, at a lower opset or with other layers",
+            network.lacking.join(", ")
+        );
+    }
+    let path = args.file.with_extension("toml");
+    complete_manifest(&args.file, &path, onnx, &network)?;
+    let encoder = Encoder::load(&ModelSource::read(&args.file)?)?;
+    let time = encoder.time_a_face(ROUNDS)?;
+    say("self-test", "the golden output is repeated");
+    say(
+        "time",
+        &format!("{:.1} ms a face (median of {ROUNDS}, one thread)", 1e3 * time.as_secs_f64()),
+    );
+    match encoder.error_rates() {
+        Some(_) => say("serves", &format!("with --encoder {}", args.file.display())),
+        None => {
+            say("serves", "not yet: its error rates are unknown; --calibrate DIR measures them");
+        }
+    }
+    Ok(())
+}
+
+fn describe(file: &Path, bytes: usize, network: &Inspection) {
+    let ports = |ports: &[Port]| ports.iter().map(Port::to_string).collect::<Vec<_>>().join("; ");
+    let counts = network.operators.iter().map(|(name, n)| format!("{name} {n}"));
+    say("file", &format!("{}, {:.1} MB", file.display(), bytes as f64 / 1e6));
+    say("SHA-256", &network.digest.to_string());
+    say("input", &ports(&network.inputs));
+    say("output", &ports(&network.outputs));
+    say("operators", &counts.collect::<Vec<_>>().join(", "));
+    let lacking = network.lacking.join(", ");
+    say("tract lacks", if lacking.is_empty() { "none of them" } else { &lacking });
+}
+
+/// Writes a manifest where there is none, and the golden output where one lacks it.
+fn complete_manifest(
+    file: &Path,
+    path: &Path,
+    onnx: Vec<u8>,
+    network: &Inspection,
+) -> anyhow::Result<()> {
+    let is_new = !path.exists();
+    let text = if is_new {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let convention = &draft::conventions(network)?[0];
+        draft::manifest(network, &name, convention)?
+    } else {
+        fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?
+    };
+    if !is_new && draft::has_golden(&text) {
+        say("manifest", &path.display().to_string());
+        return Ok(());
+    }
+    let source = ModelSource::new(file.display().to_string(), onnx, text.clone());
+    let text = draft::with_golden(&text, &Encoder::golden_output(&source)?)?;
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+    let what = if is_new { "drafted; look it through" } else { "golden output filled in" };
+    say("manifest", &format!("{} ({what})", path.display()));
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of the command")]
+fn say(what: &str, text: &str) {
+    println!("{what:<12}  {text}");
+}

@@ -1,0 +1,78 @@
+//! `likeness model switch`: who must be enrolled again before the former encoder can go.
+
+use crate::config::Config;
+use crate::employee::{ModelName, Reference};
+use crate::store::Store;
+
+/// Employees read from the store at once.
+const PAGE: u32 = 1000;
+
+/// Prints how many are enrolled with which encoder, and everyone whom the one that is configured now
+/// does not know.
+///
+/// # Errors
+/// Where the data or the models cannot be opened.
+pub(super) async fn run(config: Config) -> anyhow::Result<()> {
+    let (store, recognizer) = super::super::open(config).await?;
+    let present = recognizer.model().clone();
+    let former = recognizer.former().map(|(model, _)| model.clone());
+    let models = store.models().await?;
+    let waiting = enrolled_with_others(&store, &present).await?;
+    print(&present, former.as_ref(), &models, &waiting);
+    store.close().await;
+    Ok(())
+}
+
+async fn enrolled_with_others(
+    store: &Store,
+    present: &ModelName,
+) -> anyhow::Result<Vec<Reference>> {
+    let mut waiting = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.list(after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(waiting) };
+        after = Some(last.employee.clone());
+        waiting.extend(page.into_iter().filter(|reference| reference.model.id != present.id));
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of the command")]
+fn print(
+    present: &ModelName,
+    former: Option<&ModelName>,
+    models: &[(ModelName, u64)],
+    waiting: &[Reference],
+) {
+    println!("present encoder   {} ({})", present.name, present.id);
+    match former {
+        Some(former) => println!("former encoder    {} ({})", former.name, former.id),
+        None => println!("former encoder    none (--former-encoder names one)"),
+    }
+    println!();
+    println!("enrolled  with");
+    for (model, enrolled) in models {
+        let role = if model.id == present.id {
+            "present"
+        } else if former.is_some_and(|former| former.id == model.id) {
+            "serves beside it until they are enrolled anew"
+        } else {
+            "does not run: not recognised"
+        };
+        println!("{enrolled:>8}  {}, {role}", model.name);
+    }
+    println!();
+    if waiting.is_empty() {
+        println!("Everybody is enrolled with the present encoder; --former-encoder can go.");
+        return;
+    }
+    println!("To be enrolled again with the present encoder (POST /enroll with replace=true):");
+    for reference in waiting {
+        println!(
+            "  {}  enrolled {} with {}",
+            reference.employee.as_str(),
+            reference.enrolled_at,
+            reference.model.name
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! Why a use case came to no answer, or the service to no start.
+
+use std::sync::Arc;
+
+use crate::comparison::ErrorRatesError;
+use crate::engine::{EngineError, ExtractError};
+use crate::face::NoProminentFace;
+use crate::photo::PhotoError;
+use crate::seal::DoesNotOpen;
+use crate::store::StoreError;
+
+/// Why a use case came to no answer. A non-match is an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The employee has a reference, and replacing it was not asked for.
+    #[error("this employee is already enrolled; set replace to enrol them anew")]
+    AlreadyEnrolled,
+    /// Too much is under way.
+    #[error("the service is busy; try again shortly")]
+    Busy,
+    /// The models failed.
+    #[error(transparent)]
+    Engine(EngineError),
+    /// The photo does not say whose face is meant.
+    #[error(transparent)]
+    Face(NoProminentFace),
+    /// The photo would be recognised as somebody else who is enrolled.
+    #[error(
+        "this photo looks like {other}, who is enrolled already; if they are two people, set confirm_lookalike"
+    )]
+    LooksLikeAnother {
+        /// Who it looks like.
+        other: String,
+    },
+    /// Nobody of this name.
+    #[error("no employee of this id is enrolled")]
+    NotEnrolled,
+    /// The employee's reference was made by another encoder.
+    #[error(
+        "this employee was enrolled with the model {stored}; enrol them anew with the one that runs now"
+    )]
+    OtherModel {
+        /// The name of the encoder that made the reference.
+        stored: Arc<str>,
+    },
+    /// The bytes are no usable photo.
+    #[error(transparent)]
+    Photo(PhotoError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A task of ours panicked.
+    #[error("a write was interrupted: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl From<ExtractError> for Error {
+    fn from(error: ExtractError) -> Self {
+        match error {
+            ExtractError::Busy => Self::Busy,
+            ExtractError::Engine(error) => Self::Engine(error),
+            ExtractError::Face(error) => Self::Face(error),
+            ExtractError::Photo(error) => Self::Photo(error),
+        }
+    }
+}
+
+/// Why the service cannot start on this store.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The policy asks for more than the encoder's data support.
+    #[error(transparent)]
+    Policy(#[from] ErrorRatesError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A template does not open: most likely it is the wrong key.
+    #[error("the template of employee {employee}: {source}")]
+    Template {
+        /// Whose it is.
+        employee: String,
+        /// What is wrong.
+        source: DoesNotOpen,
+    },
+    /// Nobody knows what its scores mean.
+    #[error(
+        "the encoder {model} has no error rates in its manifest; `likeness model check FILE --calibrate DIR` measures them on photos of yours"
+    )]
+    Unmeasured {
+        /// The encoder's name.
+        model: Arc<str>,
+    },
+}
