@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::access::ApiKey;
+use crate::access::{KeyName, Role};
 use crate::engine::{EngineOptions, ModelSource};
 use crate::http::HttpOptions;
 use crate::photo::PhotoLimits;
@@ -28,6 +28,9 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make, list and take back the keys that callers present.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// List the pairs of employees whom the encoder finds hardest to tell apart.
     Lookalikes(LookalikesArgs),
     /// Look at an encoder before it serves, or go from one to another.
@@ -37,6 +40,36 @@ pub enum Command {
     Score(ScoreArgs),
     /// Run the HTTP service (the default).
     Serve,
+}
+
+/// The subcommands of `keys`.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key and print it, this once.
+    Add(KeysAddArgs),
+    /// List the keys by name, role and age.
+    List,
+    /// Take a key back; whoever presents it is refused from now on.
+    Revoke {
+        /// The key's name.
+        #[arg(value_parser = KeyName::parse)]
+        name: KeyName,
+    },
+}
+
+/// What `keys add` takes.
+#[derive(Args, Debug)]
+pub struct KeysAddArgs {
+    /// What to call it: a terminal, a program, a person. [default with --first: admin]
+    #[arg(value_parser = KeyName::parse, required_unless_present = "first")]
+    pub name: Option<KeyName>,
+    /// What its holder may do: terminal (verify, identify), enroller (also enrol, compare, look up,
+    /// erase), admin (everything), metrics (/metrics alone).
+    #[arg(long, value_parser = role, required_unless_present = "first", conflicts_with = "first")]
+    pub role: Option<Role>,
+    /// Make the first key, an admin's; refused where there is any.
+    #[arg(long)]
+    pub first: bool,
 }
 
 /// The subcommands of `model`.
@@ -87,7 +120,7 @@ pub enum LogFormat {
 /// Settings of the service.
 #[derive(Args, Debug)]
 pub struct Config {
-    /// Address and port to listen on. Any address but loopback needs --api-key-file.
+    /// Address and port to listen on. Any address but loopback needs keys (`likeness keys add`).
     #[arg(long, env = "LIKENESS_LISTEN", default_value = "127.0.0.1:8080", global = true)]
     pub listen: SocketAddr,
 
@@ -99,10 +132,6 @@ pub struct Config {
     /// apart: without it nothing that is stored can be read. [default: master.key in the data folder]
     #[arg(long, env = "LIKENESS_MASTER_KEY_FILE", global = true)]
     master_key_file: Option<PathBuf>,
-
-    /// File whose first line is the API key that every call must present.
-    #[arg(long, env = "LIKENESS_API_KEY_FILE", global = true)]
-    api_key_file: Option<PathBuf>,
 
     /// Encoder to use in place of the embedded one: an ONNX file with its manifest beside it.
     #[arg(long, env = "LIKENESS_ENCODER", global = true)]
@@ -173,20 +202,12 @@ impl Config {
         })
     }
 
-    /// The HTTP side; reads the API key.
-    ///
-    /// # Errors
-    /// Where the key cannot be used, or is missing while others could reach the service.
-    pub fn http_options(&self) -> anyhow::Result<HttpOptions> {
-        let api_key = self.api_key_file.as_deref().map(ApiKey::read).transpose()?;
-        if api_key.is_none() && !self.listen.ip().is_loopback() {
-            bail!(
-                "{} can be reached from other machines: give --api-key-file, or listen on 127.0.0.1",
-                self.listen
-            );
+    /// The HTTP side.
+    pub fn http_options(&self) -> HttpOptions {
+        HttpOptions {
+            local_without_keys: self.listen.ip().is_loopback(),
+            request_timeout: Duration::from_secs(self.request_timeout.unsigned_abs()),
         }
-        let request_timeout = Duration::from_secs(self.request_timeout.unsigned_abs());
-        Ok(HttpOptions { api_key, request_timeout })
     }
 
     /// The error rates to decide at.
@@ -222,6 +243,11 @@ pub struct Files {
     pub key_beside_data: bool,
 }
 
+fn role(word: &str) -> Result<Role, String> {
+    let words = || Role::ALL.map(Role::as_str).join(", ");
+    Role::parse(word).ok_or_else(|| format!("a role is one of {}", words()))
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|e| format!("{e}"))?;
     if rate > 0.0 && rate < 1.0 { Ok(rate) } else { Err("a rate lies between 0 and 1".to_owned()) }
@@ -236,11 +262,12 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_others_reach_needs_a_key() {
-        assert!(config(&[]).http_options().is_ok());
-        assert!(config(&["--listen", "[::1]:80"]).http_options().is_ok());
-        let error = config(&["--listen", "0.0.0.0:8080"]).http_options().unwrap_err();
-        assert!(error.to_string().contains("--api-key-file"), "{error}");
+    fn an_address_that_others_reach_is_never_open() {
+        let open = |arguments: &[&str]| config(arguments).http_options().local_without_keys;
+        assert!(open(&[]));
+        assert!(open(&["--listen", "[::1]:80"]));
+        assert!(!open(&["--listen", "0.0.0.0:8080"]));
+        assert!(!open(&["--listen", "192.0.2.7:8080"]));
     }
 
     #[test]

@@ -21,15 +21,19 @@ impl EmployeeId {
     /// # Errors
     /// [`InvalidEmployeeId`] where it breaks the rule.
     pub fn parse(text: &str) -> Result<Self, InvalidEmployeeId> {
-        let allowed = |c: u8| c.is_ascii_alphanumeric() || b"._@-".contains(&c);
-        let valid = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
-        if valid { Ok(Self(text.into())) } else { Err(InvalidEmployeeId) }
+        if is_identifier(text) { Ok(Self(text.into())) } else { Err(InvalidEmployeeId) }
     }
 
     /// The identifier as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a text is 1 to 64 characters of `[A-Za-z0-9._@-]`.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || b"._@-".contains(&c);
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// The encoder that a reference was made with.

@@ -18,6 +18,7 @@ pub use self::error::{Error, StartError};
 pub use self::outcome::{
     Candidate, Comparison, Enrollment, EnrollmentWishes, Identification, Verification,
 };
+use crate::access::Grant;
 use crate::comparison::Threshold;
 use crate::embedding::Embedding;
 use crate::employee::{EmployeeId, ModelName, Receipt, Reference};
@@ -128,6 +129,14 @@ impl Recognizer {
     /// [`Error::Store`].
     pub async fn ping(&self) -> Result<(), Error> {
         Ok(self.store.ping().await?)
+    }
+
+    /// Every access key.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn grants(&self) -> Result<Vec<Grant>, Error> {
+        Ok(self.store.grants().await?)
     }
 
     /// Enrols an employee by a photo.

@@ -99,7 +99,7 @@ impl Sealer {
                 Ok(Self::new(key))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let key = Zeroizing::new(<[u8; KEY_BYTES]>::generate());
+                let key = random::<KEY_BYTES>();
                 create(path, key.as_slice()).map_err(failed)?;
                 Ok(Self::new(&key))
             }
@@ -147,6 +147,14 @@ impl std::fmt::Debug for Sealer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Sealer")
     }
+}
+
+/// Bytes that nobody can guess.
+///
+/// # Panics
+/// Where the system has no random numbers to give.
+pub(crate) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
+    Zeroizing::new(<[u8; N]>::generate())
 }
 
 /// What a template is bound to; lengths are fixed or written out, so no two bindings coincide.

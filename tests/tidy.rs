@@ -25,8 +25,8 @@ const CRATES: &[(&str, &[&str])] = &[
 /// A module, and the modules of ours that it may name beside `comparison`, `embedding` and
 /// `employee`, which all may.
 const MODULES: &[(&str, &[&str])] = &[
-    ("access", &[]),
-    ("cli", &["config", "engine", "http", "recognizer", "seal", "store"]),
+    ("access", &["seal"]),
+    ("cli", &["access", "config", "engine", "http", "recognizer", "seal", "store"]),
     ("comparison", &[]),
     ("config", &["access", "engine", "http", "photo", "recognizer"]),
     ("embedding", &[]),
@@ -37,9 +37,9 @@ const MODULES: &[(&str, &[&str])] = &[
     ("http", &["access", "engine", "face", "gallery", "photo", "recognizer"]),
     ("main", &["cli", "config", "telemetry"]),
     ("photo", &[]),
-    ("recognizer", &["engine", "face", "gallery", "photo", "seal", "store"]),
+    ("recognizer", &["access", "engine", "face", "gallery", "photo", "seal", "store"]),
     ("seal", &[]),
-    ("store", &["seal"]),
+    ("store", &["access", "seal"]),
     ("telemetry", &["config"]),
 ];
 

@@ -1,9 +1,12 @@
 //! The subcommands, one file each, and the one way in which they open the service's data.
 
+pub mod keys;
 pub mod lookalikes;
 pub mod model;
 pub mod score;
 pub mod serve;
+
+use jiff::Timestamp;
 
 use crate::config::Config;
 use crate::engine::Engine;
@@ -36,4 +39,11 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
         model.id
     );
     Ok((store, recognizer))
+}
+
+/// The time in whole milliseconds, which is what the store keeps.
+#[expect(clippy::disallowed_methods, reason = "the one clock; everything else is told the time")]
+fn wall_clock() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }

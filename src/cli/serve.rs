@@ -2,8 +2,7 @@
 
 use std::future::Future;
 
-use anyhow::Context;
-use jiff::Timestamp;
+use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -17,17 +16,22 @@ use crate::http::{self, AppState};
 pub async fn run(config: Config) -> anyhow::Result<()> {
     // First of all, so that no signal finds the process unprepared.
     let told_to_stop = until_told_to_stop()?;
-    let http = config.http_options()?;
+    let http = config.http_options();
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?;
-    let state = AppState::starting(wall_clock);
+    let state = AppState::starting(super::wall_clock, http);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     // A dropped sender stops the service too.
     let stopped = async { drop(stopped.await) };
     let serving = tokio::spawn(http::serve(listener, state.clone(), http, stopped));
     let (store, recognizer) = super::open(config).await?;
+    if !http.local_without_keys && store.grants().await?.is_empty() {
+        bail!(
+            "{address} can be reached from other machines, and there are no keys: make one with `likeness keys add --first`, or listen on 127.0.0.1"
+        );
+    }
     state.set_ready(recognizer);
     tracing::info!(%address, "likeness answers on http://{address}");
     greet(&format!("http://{address}"));
@@ -56,11 +60,4 @@ fn until_told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
         }
     })
-}
-
-/// The time in whole milliseconds, which is what the store keeps.
-#[expect(clippy::disallowed_methods, reason = "the one clock; everything else is told the time")]
-fn wall_clock() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }

@@ -1,15 +1,18 @@
-//! Who may call: whoever has the key; where there is none, whoever sits at this machine.
+//! Who may call: whoever has a key of the right role; where there are no keys, whoever sits at this
+//! machine.
 //!
-//! A service without a key listens on loopback only, but a proxy or a web page open on this
-//! machine could still reach it for others. Both give themselves away by their headers.
+//! A service without keys listens on loopback only, but a proxy or a web page open on this machine
+//! could still reach it for others. Both give themselves away by their headers.
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, VIA};
+use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::AppState;
 use super::problem::{Code, Problem};
-use crate::access::ApiKey;
+use crate::access::{self, Right, Role};
 
 /// What a proxy adds.
 static DETOURS: [HeaderName; 6] = [
@@ -21,40 +24,90 @@ static DETOURS: [HeaderName; 6] = [
     HeaderName::from_static("x-real-ip"),
 ];
 
-/// Lets through who presents the key.
-pub(super) async fn require_key(
-    State(key): State<Option<ApiKey>>,
-    request: Request,
+/// Who calls, for the handlers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    role: Role,
+}
+
+impl Caller {
+    /// Whether candidates below the threshold are shown: at a door they are nobody's business.
+    pub(super) fn sees_candidates(self) -> bool {
+        self.role != Role::Terminal
+    }
+}
+
+/// What a group of routes needs, and where its keys are.
+#[derive(Clone, Debug)]
+pub(super) struct Guard {
+    pub(super) app: AppState,
+    /// `None`: any key, or none.
+    pub(super) right: Option<Right>,
+}
+
+/// Lets through who may call the route, and tells the handler who it is.
+pub(super) async fn admit(
+    State(guard): State<Guard>,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    let Some(key) = key else { return next.run(request).await };
-    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let presented = header.and_then(|value| value.strip_prefix("Bearer "));
-    if presented.is_some_and(|presented| key.admits(presented)) {
-        return next.run(request).await;
+    match guard.caller(request.uri(), request.headers()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
     }
-    Problem::new(Code::NoKey, "send the API key as: Authorization: Bearer KEY").into_response()
 }
 
-/// Lets through who names this machine and came by no detour. A name of elsewhere that leads here
+impl Guard {
+    async fn caller(&self, uri: &Uri, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let everybody = Caller { role: Role::Admin };
+        let grants = match (self.app.recognizer(), self.right) {
+            (Ok(recognizer), _) => recognizer.grants().await?,
+            // Nothing is there yet that a health check could give away.
+            (Err(_), None) => return Ok(everybody),
+            (Err(not_ready), Some(_)) => return Err(not_ready),
+        };
+        if grants.is_empty() && self.app.local_without_keys {
+            return local(uri, headers).map(|()| everybody);
+        }
+        let Some(right) = self.right else { return Ok(everybody) };
+        let grant = bearer(headers).and_then(|key| access::admitted(&grants, key));
+        let grant = grant.ok_or_else(|| {
+            Problem::new(Code::NoKey, "send a valid API key as: Authorization: Bearer KEY")
+        })?;
+        if !grant.role.may(right) {
+            let detail = format!("a key with the role {} may not do that", grant.role.as_str());
+            return Err(Problem::new(Code::NotAllowed, detail));
+        }
+        Ok(Caller { role: grant.role })
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// Whether the caller names this machine and came by no detour. A name of elsewhere that leads here
 /// is how a web page would reach a service on its reader's machine (DNS rebinding).
-pub(super) async fn local_only(request: Request, next: Next) -> Response {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let host = request.uri().host().or_else(|| host.map(without_port)).unwrap_or_default();
+fn local(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = uri.host().or_else(|| host.map(without_port)).unwrap_or_default();
     let local = ["localhost", "127.0.0.1", "[::1]"].contains(&host.to_ascii_lowercase().as_str());
-    let detour = DETOURS.iter().find(|name| request.headers().contains_key(*name));
+    let detour = DETOURS.iter().find(|name| headers.contains_key(*name));
     match (local, detour) {
-        (true, None) => next.run(request).await,
-        (true, Some(name)) => refuse(&format!("the header {name} says that it was forwarded")),
-        (false, _) => refuse("its Host is not localhost, 127.0.0.1 or [::1]"),
+        (true, None) => Ok(()),
+        (true, Some(name)) => Err(refuse(&format!("the header {name} says that it was forwarded"))),
+        (false, _) => Err(refuse("its Host is not localhost, 127.0.0.1 or [::1]")),
     }
 }
 
-fn refuse(why: &str) -> Response {
+fn refuse(why: &str) -> Problem {
     let detail = format!(
-        "without an API key only this machine itself is served, and {why}; start the service with --api-key-file"
+        "without keys only this machine itself is served, and {why}; `likeness keys add` makes one"
     );
-    Problem::new(Code::NotAllowed, detail).into_response()
+    Problem::new(Code::NotAllowed, detail)
 }
 
 fn without_port(host: &str) -> &str {

@@ -1,5 +1,6 @@
 //! `POST /identify`: who is in the photo? Nobody, unless the best candidate reaches the threshold.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
@@ -7,6 +8,7 @@ use serde::Serialize;
 use super::AppState;
 use super::answer::{Candidate, Face, Model, Reasons, Threshold, timed};
 use super::form::Form;
+use super::guard::Caller;
 use super::problem::Problem;
 
 #[derive(Serialize)]
@@ -22,6 +24,7 @@ struct Answer {
 
 pub(super) async fn identify(
     State(app): State<AppState>,
+    Extension(caller): Extension<Caller>,
     mut form: Form,
 ) -> Result<Response, Problem> {
     let photo = form.photo("photo")?;
@@ -32,7 +35,11 @@ pub(super) async fn identify(
     let candidate = |found| Candidate::new(found, recognizer.model());
     let answer = Answer {
         r#match: identification.matched().map(candidate),
-        candidates: identification.candidates.iter().map(candidate).collect(),
+        candidates: if caller.sees_candidates() {
+            identification.candidates.iter().map(candidate).collect()
+        } else {
+            identification.matched().map(candidate).into_iter().collect()
+        },
         threshold: identification.threshold.into(),
         gallery_size: identification.gallery_size,
         model: Model::from(recognizer.model()),

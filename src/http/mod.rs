@@ -35,16 +35,18 @@ use tower_http::request_id::{
 };
 use tower_http::timeout::TimeoutLayer;
 
+use self::guard::Guard;
 pub use self::problem::Code;
 use self::problem::Problem;
-use crate::access::ApiKey;
+use crate::access::Right;
 use crate::recognizer::Recognizer;
 
 /// What the HTTP side may be told.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpOptions {
-    /// The key that callers must present, if any.
-    pub api_key: Option<ApiKey>,
+    /// Whether everyone on this machine is served as long as there are no keys. Never where others
+    /// could reach the service: then whoever has no key gets nothing, even if there are none.
+    pub local_without_keys: bool,
     /// From a request's first byte to its answer.
     pub request_timeout: Duration,
 }
@@ -54,12 +56,14 @@ pub struct HttpOptions {
 pub struct AppState {
     recognizer: Arc<OnceLock<Recognizer>>,
     now: fn() -> Timestamp,
+    local_without_keys: bool,
 }
 
 impl AppState {
     /// A service that is not ready before [`set_ready`](Self::set_ready); `now` is its one clock.
-    pub fn starting(now: fn() -> Timestamp) -> Self {
-        Self { recognizer: Arc::default(), now }
+    pub fn starting(now: fn() -> Timestamp, options: HttpOptions) -> Self {
+        let HttpOptions { local_without_keys, .. } = options;
+        Self { recognizer: Arc::default(), now, local_without_keys }
     }
 
     /// Lets the service answer from now on; only the first call counts.
@@ -93,22 +97,26 @@ pub async fn serve(
 
 fn router(state: AppState, options: HttpOptions) -> Router {
     let body = |photos| DefaultBodyLimit::max(form::most_body_bytes(photos));
-    let keyed = Router::new()
-        .route("/enroll", post(enroll::enroll).layer(body(1)))
+    let guarded = |routes: Router<AppState>, right| {
+        let guard = Guard { app: state.clone(), right };
+        routes.route_layer(middleware::from_fn_with_state(guard, guard::admit))
+    };
+    let recognize = Router::new()
         .route("/verify", post(verify::verify).layer(body(1)))
-        .route("/identify", post(identify::identify).layer(body(1)))
+        .route("/identify", post(identify::identify).layer(body(1)));
+    let enroll = Router::new()
+        .route("/enroll", post(enroll::enroll).layer(body(1)))
         .route("/compare", post(compare::compare).layer(body(2)))
         .route("/employees", get(employees::list))
-        .route("/employees/{employee_id}", get(employees::find).delete(employees::forget))
-        .route_layer(middleware::from_fn_with_state(options.api_key, guard::require_key));
+        .route("/employees/{employee_id}", get(employees::find).delete(employees::forget));
     let open =
         Router::new().route("/livez", get(health::live)).route("/readyz", get(health::ready));
-    let routes = keyed.merge(open).with_state(state);
-    let guarded = match options.api_key {
-        Some(_) => routes,
-        None => routes.layer(middleware::from_fn(guard::local_only)).layer(CsrfLayer::new()),
-    };
-    layered(guarded, options.request_timeout)
+    let routes = guarded(recognize, Some(Right::Recognize))
+        .merge(guarded(enroll, Some(Right::Enroll)))
+        .merge(guarded(open, None))
+        .layer(CsrfLayer::new())
+        .with_state(state);
+    layered(routes, options.request_timeout)
 }
 
 /// Around every route, outermost first: an id, the log line, problems as JSON, the clock, panics.

@@ -96,10 +96,9 @@ impl Problem {
     fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::new(Code::NoSuchRoute, "there is nothing at this path"),
-            StatusCode::FORBIDDEN => Self::new(
-                Code::NotAllowed,
-                "without an API key no web page of another origin is served",
-            ),
+            StatusCode::FORBIDDEN => {
+                Self::new(Code::NotAllowed, "no web page of another origin is served")
+            }
             StatusCode::METHOD_NOT_ALLOWED => Self::new(
                 Code::MethodNotAllowed,
                 "see the Allow header for the methods of this path",

@@ -37,7 +37,7 @@ pub(crate) fn engine(workers: usize, queue: usize) -> Engine {
 }
 
 pub(crate) const OPEN: HttpOptions =
-    HttpOptions { api_key: None, request_timeout: Duration::from_mins(1) };
+    HttpOptions { local_without_keys: true, request_timeout: Duration::from_mins(1) };
 
 /// A service on a port of its own, with a folder of its own.
 pub(crate) struct App {
@@ -78,7 +78,7 @@ impl App {
 
     async fn spawn_on(folder: TempDir, options: HttpOptions) -> (Self, AppState) {
         let store = Store::open(&folder.path().join("likeness.db")).await.unwrap();
-        let state = AppState::starting(|| NOW.parse::<Timestamp>().unwrap());
+        let state = AppState::starting(|| NOW.parse::<Timestamp>().unwrap(), options);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(http::serve(listener, state.clone(), options, std::future::pending()));

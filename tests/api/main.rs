@@ -7,6 +7,7 @@ mod durability;
 mod employees;
 mod forms;
 mod hostile;
+mod keys;
 mod logs;
 mod models;
 mod people;

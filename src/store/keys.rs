@@ -1,0 +1,78 @@
+//! The access keys, as digests.
+
+use jiff::Timestamp;
+
+use super::{Store, StoreError};
+use crate::access::{Grant, KeyDigest, KeyName, Role};
+
+#[derive(sqlx::FromRow)]
+struct GrantRow {
+    name: String,
+    role: String,
+    digest: Vec<u8>,
+    created_at: i64,
+}
+
+impl Store {
+    /// Every access key, by name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
+        let rows: Vec<GrantRow> =
+            sqlx::query_as("select name, role, digest, created_at from access_key order by name")
+                .fetch_all(&self.readers)
+                .await?;
+        rows.into_iter().map(Grant::try_from).collect()
+    }
+
+    /// Stores a new access key; `false` where there is one of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Driver`]; then nothing has changed.
+    pub async fn grant(&self, grant: &Grant) -> Result<bool, StoreError> {
+        let inserted = sqlx::query(
+            "insert into access_key (name, role, digest, created_at) values (?, ?, ?, ?)
+             on conflict (name) do nothing",
+        )
+        .bind(grant.name.as_str())
+        .bind(grant.role.as_str())
+        .bind(grant.digest.as_bytes().as_slice())
+        .bind(grant.created_at.as_millisecond())
+        .execute(&self.writer)
+        .await?;
+        Ok(inserted.rows_affected() > 0)
+    }
+
+    /// Takes an access key back; `false` where there is none of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Driver`].
+    pub async fn revoke(&self, name: &KeyName) -> Result<bool, StoreError> {
+        let deleted = sqlx::query("delete from access_key where name = ?")
+            .bind(name.as_str())
+            .execute(&self.writer)
+            .await?;
+        Ok(deleted.rows_affected() > 0)
+    }
+}
+
+impl TryFrom<GrantRow> for Grant {
+    type Error = StoreError;
+
+    fn try_from(row: GrantRow) -> Result<Self, StoreError> {
+        let inconsistent = |column| StoreError::Inconsistent {
+            table: "access_key",
+            column,
+            row: row.name.clone(),
+        };
+        let digest = row.digest.as_slice().try_into().map_err(|_| inconsistent("digest"))?;
+        let created_at = Timestamp::from_millisecond(row.created_at);
+        Ok(Self {
+            name: KeyName::parse(&row.name).map_err(|_| inconsistent("name"))?,
+            role: Role::parse(&row.role).ok_or_else(|| inconsistent("role"))?,
+            digest: KeyDigest::from_bytes(digest),
+            created_at: created_at.map_err(|_| inconsistent("created_at"))?,
+        })
+    }
+}
