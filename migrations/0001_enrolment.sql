@@ -19,6 +19,8 @@ create table template (
     employee_id text not null references employee (employee_id) on delete cascade,
     -- The encoder that made the embedding; it is compared with no other's.
     model_id blob not null references model (model_id),
+    -- The data key that it is sealed under, in the file of keys.
+    key_id blob not null unique check (length(key_id) = 16),
     -- Nonce (12 bytes), AES-256-GCM ciphertext of little-endian 32-bit floats, tag (16 bytes);
     -- bound to employee_id and model_id.
     sealed blob not null,

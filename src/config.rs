@@ -49,6 +49,9 @@ pub enum KeysCommand {
     Add(KeysAddArgs),
     /// List the keys by name, role and age.
     List,
+    /// Replace the master key: wrap every data key by a new one. The service must not run; after a kill
+    /// the same command goes on.
+    RotateMaster,
     /// Take a key back; whoever presents it is refused from now on.
     Revoke {
         /// The key's name.
@@ -226,6 +229,7 @@ impl Config {
         let named = self.master_key_file.clone();
         Ok(Files {
             database: self.data_dir.join("likeness.db"),
+            lock: self.data_dir.join("lock"),
             key_beside_data: named.is_none(),
             master_key: named.unwrap_or_else(default_key),
         })
@@ -237,6 +241,8 @@ impl Config {
 pub struct Files {
     /// The SQLite file.
     pub database: PathBuf,
+    /// Held by the one process that writes.
+    pub lock: PathBuf,
     /// The master key file.
     pub master_key: PathBuf,
     /// Whether whoever takes the folder takes the key along.

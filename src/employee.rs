@@ -65,6 +65,9 @@ pub struct Receipt {
     pub employee: EmployeeId,
     /// When.
     pub erased_at: Timestamp,
+    /// Whether no byte of the template is left in any file. Where not, it is sealed under a key that is
+    /// gone or about to go, and is overwritten as soon as that can be, at the next start at the latest.
+    pub wholly: bool,
 }
 
 #[cfg(test)]

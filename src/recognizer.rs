@@ -8,6 +8,7 @@ mod error;
 mod outcome;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -25,7 +26,10 @@ use crate::employee::{EmployeeId, ModelName, Receipt, Reference};
 use crate::engine::{Engine, ExtractError, Extraction};
 use crate::gallery::Pair;
 use crate::seal::Sealer;
-use crate::store::{Enrolled, Store, StoreError};
+use crate::store::{Enrolled, Erased, Store, StoreError};
+
+/// How long after a failed try erased pages are to be overwritten again.
+const WIPE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The error rates to decide at.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +87,8 @@ impl Recognizer {
         sealer: Sealer,
         policy: Policy,
     ) -> Result<Self, StartError> {
-        let load = |encoder| Cohort::load(encoder, &store, &sealer, policy);
+        let keys = store.data_keys().await?;
+        let load = |encoder| Cohort::load(encoder, &store, &sealer, &keys, policy);
         let present = load(engine.encoder().clone()).await?;
         let former = match engine.former_encoder() {
             Some(encoder) => Some(load(encoder.clone()).await?),
@@ -270,12 +275,25 @@ impl Recognizer {
             let _writing = this.writing.lock().await;
             let erased = this.store.erase(&leaver).await?;
             this.cohorts.all().for_each(|cohort| cohort.gallery.remove(&leaver));
+            if erased == Erased::NotYetWholly {
+                tokio::spawn(this.clone().wipe_leftovers());
+            }
             Ok::<_, StoreError>(erased)
         });
-        if erased.await?? {
-            Ok(Receipt { employee, erased_at: now })
-        } else {
-            Err(Error::NotEnrolled)
+        match erased.await?? {
+            Erased::Nobody => Err(Error::NotEnrolled),
+            erased => Ok(Receipt { employee, erased_at: now, wholly: erased == Erased::Wholly }),
+        }
+    }
+
+    /// Tries until nothing of the erased is left in any file.
+    async fn wipe_leftovers(self) {
+        loop {
+            tokio::time::sleep(WIPE_AGAIN).await;
+            let _writing = self.writing.lock().await;
+            if self.store.wipe_leftovers().await {
+                return;
+            }
         }
     }
 
@@ -300,9 +318,10 @@ impl Recognizer {
         replace: bool,
     ) -> Result<Enrolled, Error> {
         let task = tokio::spawn(async move {
-            let template = self.sealer.seal(&reference.employee, reference.model.id, &embedding);
+            let (employee, model) = (&reference.employee, reference.model.id);
+            let (key, template) = self.sealer.seal(employee, model, &embedding);
             let _writing = self.writing.lock().await;
-            let enrolled = self.store.enroll(&reference, &template, replace).await?;
+            let enrolled = self.store.enroll(&reference, &key, &template, replace).await?;
             if enrolled != Enrolled::Kept {
                 self.cohorts.present.gallery.insert(reference.employee.clone(), &embedding);
                 if let Some(former) = &self.cohorts.former {

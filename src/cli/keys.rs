@@ -1,20 +1,26 @@
 //! `likeness keys`: who may call. A running service follows at once.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use crate::access::{self, Grant, KeyDigest, KeyName, Role};
-use crate::config::{Config, KeysAddArgs, KeysCommand};
+use crate::config::{Config, Files, KeysAddArgs, KeysCommand};
+use crate::seal::MasterKeys;
 use crate::store::Store;
+
+/// Data keys of one transaction while the master key is replaced.
+const REWRAPPED_AT_ONCE: u32 = 500;
 
 /// Runs the subcommand.
 ///
 /// # Errors
 /// Where the data cannot be opened, or what is asked for cannot be.
 pub async fn run(config: &Config, command: &KeysCommand) -> anyhow::Result<()> {
-    let store = Store::open(&config.files()?.database).await?;
+    let files = config.files()?;
+    let store = Store::open(&files.database).await?;
     let done = match command {
         KeysCommand::Add(args) => add(&store, args).await,
         KeysCommand::List => list(&store).await,
+        KeysCommand::RotateMaster => rotate_master(&store, &files).await,
         KeysCommand::Revoke { name } => match store.revoke(name).await {
             Ok(true) => Ok(()),
             Ok(false) => bail!("there is no key named {}", name.as_str()),
@@ -54,5 +60,34 @@ async fn list(store: &Store) -> anyhow::Result<()> {
         let (name, role) = (grant.name.as_str(), grant.role.as_str());
         println!("{name:<24}  {role:<8}  since {}", grant.created_at);
     }
+    Ok(())
+}
+
+/// Wraps every data key by a new master key, batch by batch. Until the last one is done both master keys
+/// lie there, and whoever opens templates knows both.
+async fn rotate_master(store: &Store, files: &Files) -> anyhow::Result<()> {
+    let _lock = super::lock(files)?;
+    let masters = MasterKeys::replacing(&files.master_key)?;
+    let next = masters.next().context("a replacement has a next key")?.id();
+    let all = store.count_data_keys().await?;
+    let mut done = 0;
+    loop {
+        let batch = store.data_keys_not_of(next, REWRAPPED_AT_ONCE).await?;
+        if batch.is_empty() {
+            break;
+        }
+        let anew = batch.iter().map(|key| masters.rewrap(key)).collect::<Result<Vec<_>, _>>();
+        let anew =
+            anew.context("a data key was wrapped by another master key than the present one")?;
+        store.rewrap(&anew).await?;
+        done += anew.len();
+        eprint!("\r{done} of {all} data keys");
+    }
+    store.wipe_leftovers().await;
+    MasterKeys::replaced(&files.master_key)?;
+    eprintln!(
+        "\r{all} data keys are wrapped by a new master key in {}; copy it apart",
+        files.master_key.display()
+    );
     Ok(())
 }

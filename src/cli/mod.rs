@@ -6,18 +6,27 @@ pub mod model;
 pub mod score;
 pub mod serve;
 
+use std::fs::{File, TryLockError};
+
+use anyhow::{Context, bail};
 use jiff::Timestamp;
 
-use crate::config::Config;
+use crate::config::{Config, Files};
 use crate::engine::Engine;
 use crate::recognizer::Recognizer;
-use crate::seal::Sealer;
+use crate::seal::{MasterKeys, Sealer};
 use crate::store::Store;
 
 /// Opens key, database and models, and loads the gallery.
 async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
     let files = config.files()?;
-    let sealer = Sealer::open_or_create(&files.master_key)?;
+    let masters = MasterKeys::open_or_create(&files.master_key)?;
+    if masters.next().is_some() {
+        tracing::warn!(
+            "a replacement of the master key was begun and not ended: run `likeness keys rotate-master`"
+        );
+    }
+    let sealer = Sealer::new(masters);
     if files.key_beside_data {
         tracing::warn!(
             "the master key lies beside the data it seals ({}); in earnest use keep it elsewhere (--master-key-file)",
@@ -39,6 +48,23 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
         model.id
     );
     Ok((store, recognizer))
+}
+
+/// Keeps every other process that writes out of the data folder, for as long as what it returns lives.
+fn lock(files: &Files) -> anyhow::Result<File> {
+    let path = &files.lock;
+    let lock = File::options().create(true).truncate(false).write(true).open(path);
+    let lock = lock.with_context(|| format!("opening {}", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another likeness is at work in {}; stop it first",
+            path.parent().unwrap_or(path).display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("locking {}", path.display()))
+        }
+    }
 }
 
 /// The time in whole milliseconds, which is what the store keeps.

@@ -16,6 +16,7 @@ use crate::http::{self, AppState};
 pub async fn run(config: Config) -> anyhow::Result<()> {
     // First of all, so that no signal finds the process unprepared.
     let told_to_stop = until_told_to_stop()?;
+    let _lock = super::lock(&config.files()?)?;
     let http = config.http_options();
     let listener = TcpListener::bind(config.listen)
         .await
@@ -31,6 +32,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         bail!(
             "{address} can be reached from other machines, and there are no keys: make one with `likeness keys add --first`, or listen on 127.0.0.1"
         );
+    }
+    // What a kill or a foreign reader has kept from being erased.
+    if !store.wipe_leftovers().await {
+        tracing::warn!("pages of erased templates are still in a file; the next start tries again");
     }
     state.set_ready(recognizer);
     tracing::info!(%address, "likeness answers on http://{address}");

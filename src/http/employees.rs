@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,9 @@ pub(super) struct Employees {
 pub(super) struct Receipt {
     employee_id: String,
     erased_at: Timestamp,
+    /// `erased`, or with a 202 `erasing`: nobody will be matched any more, and the last bytes go as soon
+    /// as a foreign reader lets go of them.
+    status: &'static str,
 }
 
 /// An employee named by the path. A name that could not be enrolled is one that is not.
@@ -74,8 +78,10 @@ pub(super) async fn find(
 pub(super) async fn forget(
     State(app): State<AppState>,
     Named(employee): Named,
-) -> Result<Json<Receipt>, Problem> {
+) -> Result<(StatusCode, Json<Receipt>), Problem> {
     let receipt = app.recognizer()?.forget(employee, app.now()).await?;
     let employee_id = receipt.employee.as_str().to_owned();
-    Ok(Json(Receipt { employee_id, erased_at: receipt.erased_at }))
+    let (code, status) =
+        if receipt.wholly { (StatusCode::OK, "erased") } else { (StatusCode::ACCEPTED, "erasing") };
+    Ok((code, Json(Receipt { employee_id, erased_at: receipt.erased_at, status })))
 }

@@ -1,5 +1,6 @@
 //! Everyone who is enrolled with one encoder. Nobody is compared across cohorts.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Policy, StartError};
@@ -8,7 +9,7 @@ use crate::embedding::Embedding;
 use crate::employee::{EmployeeId, ModelName};
 use crate::engine::Encoder;
 use crate::gallery::{Gallery, Neighbour, Pair};
-use crate::seal::Sealer;
+use crate::seal::{DataKeyId, Sealer, WrappedKey};
 use crate::store::Store;
 
 /// The people of one encoder and how they are told apart.
@@ -27,6 +28,7 @@ impl Cohort {
         encoder: Arc<Encoder>,
         store: &Store,
         sealer: &Sealer,
+        keys: &HashMap<DataKeyId, WrappedKey>,
         policy: Policy,
     ) -> Result<Self, StartError> {
         let unmeasured = || StartError::Unmeasured { model: encoder.model().name.clone() };
@@ -35,11 +37,12 @@ impl Cohort {
         let gallery = Gallery::new(encoder.embedding_length());
         let model = encoder.model().id;
         for (employee, template) in store.templates(model).await? {
-            let opened = sealer.open(&employee, model, &template);
-            let reference = opened.map_err(|source| StartError::Template {
-                employee: employee.as_str().to_owned(),
-                source,
-            })?;
+            let name = || employee.as_str().to_owned();
+            let key = keys.get(&template.key);
+            let key = key.ok_or_else(|| StartError::DataKey { employee: name() })?;
+            let opened = sealer.open(&employee, model, key, &template);
+            let reference =
+                opened.map_err(|source| StartError::Template { employee: name(), source })?;
             gallery.insert(employee, &reference);
         }
         let identify_fpir = policy.identify_fpir;

@@ -68,6 +68,14 @@ impl From<ExtractError> for Error {
 /// Why the service cannot start on this store.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A template's data key is not there: the file of keys is not the one that belongs to the database.
+    #[error(
+        "the data key of employee {employee} is missing: data-keys.db does not belong to likeness.db; put the right one back"
+    )]
+    DataKey {
+        /// Whose it is.
+        employee: String,
+    },
     /// The policy asks for more than the encoder's data support.
     #[error(transparent)]
     Policy(#[from] ErrorRatesError),

@@ -6,7 +6,7 @@ use sqlx::{Sqlite, Transaction};
 use super::{Store, StoreError};
 use crate::embedding::ModelId;
 use crate::employee::{EmployeeId, ModelName, Reference};
-use crate::seal::Template;
+use crate::seal::{DataKeyId, Sealed, Template, WrappedKey};
 
 /// What became of an enrolment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,6 +19,18 @@ pub enum Enrolled {
     Replaced,
 }
 
+/// What became of an erasure.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Erased {
+    /// Nobody of this name is enrolled.
+    Nobody,
+    /// No byte of the template, sealed or not, is left in any file, and its data key is gone.
+    Wholly,
+    /// Nobody will be matched any more, but [`Store::wipe_leftovers`] has to be tried again: a foreign
+    /// reader holds a write-ahead log, or a file cannot be written.
+    NotYetWholly,
+}
+
 #[derive(sqlx::FromRow)]
 struct ReferenceRow {
     employee_id: String,
@@ -29,19 +41,45 @@ struct ReferenceRow {
 }
 
 impl Store {
-    /// Stores a template as the employee's only reference; durable once it returns.
+    /// Stores a template as the employee's only reference, and its data key; durable once it returns.
     ///
     /// # Errors
-    /// [`StoreError::Driver`]; then nothing has changed.
+    /// [`StoreError::Driver`]; then nobody's reference has changed.
     pub async fn enroll(
+        &self,
+        reference: &Reference,
+        key: &WrappedKey,
+        template: &Template,
+        replace: bool,
+    ) -> Result<Enrolled, StoreError> {
+        self.insert_data_key(key).await?;
+        let inserted = self.insert_template(reference, template, replace).await;
+        let own = || vec![key.id.as_bytes().to_vec()];
+        match inserted {
+            Ok((enrolled, former)) => {
+                let useless = if enrolled == Enrolled::Kept { own() } else { former };
+                if !useless.is_empty() {
+                    self.wipe(&useless).await;
+                }
+                Ok(enrolled)
+            }
+            Err(error) => {
+                self.wipe(&own()).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// What became of the enrolment, and the data keys of the templates whose place it took.
+    async fn insert_template(
         &self,
         reference: &Reference,
         template: &Template,
         replace: bool,
-    ) -> Result<Enrolled, StoreError> {
+    ) -> Result<(Enrolled, Vec<Vec<u8>>), StoreError> {
         let employee = reference.employee.as_str();
-        let mut tx = self.begin().await?;
-        let erased = if replace { delete(&mut tx, employee).await? } else { false };
+        let mut tx = self.data.begin().await?;
+        let former = if replace { delete(&mut tx, employee).await? } else { None };
         let inserted = sqlx::query(
             "insert into employee (employee_id, enrolled_at, expires_at) values (?, ?, ?)",
         )
@@ -54,38 +92,39 @@ impl Store {
             let taken = error
                 .as_database_error()
                 .is_some_and(sqlx::error::DatabaseError::is_unique_violation);
-            return if taken { Ok(Enrolled::Kept) } else { Err(error.into()) };
+            return if taken { Ok((Enrolled::Kept, Vec::new())) } else { Err(error.into()) };
         }
         sqlx::query("insert into model (model_id, name) values (?, ?) on conflict do nothing")
             .bind(reference.model.id.as_bytes().as_slice())
             .bind(&*reference.model.name)
             .execute(&mut *tx)
             .await?;
-        sqlx::query("insert into template (employee_id, model_id, sealed) values (?, ?, ?)")
-            .bind(employee)
-            .bind(reference.model.id.as_bytes().as_slice())
-            .bind(template.as_bytes())
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "insert into template (employee_id, model_id, key_id, sealed) values (?, ?, ?, ?)",
+        )
+        .bind(employee)
+        .bind(reference.model.id.as_bytes().as_slice())
+        .bind(template.key.as_bytes().as_slice())
+        .bind(template.sealed.as_bytes())
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
-        if erased {
-            self.truncate_wal().await;
-        }
-        Ok(if erased { Enrolled::Replaced } else { Enrolled::New })
+        Ok(match former {
+            Some(former) => (Enrolled::Replaced, former),
+            None => (Enrolled::New, Vec::new()),
+        })
     }
 
-    /// Erases an employee with all templates; `false` where nobody of that name is enrolled.
+    /// Erases an employee with all templates and their data keys.
     ///
     /// # Errors
-    /// [`StoreError::Driver`].
-    pub async fn erase(&self, employee: &EmployeeId) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
-        let erased = delete(&mut tx, employee.as_str()).await?;
+    /// [`StoreError::Driver`]; then nothing has changed.
+    pub async fn erase(&self, employee: &EmployeeId) -> Result<Erased, StoreError> {
+        let mut tx = self.data.begin().await?;
+        let former = delete(&mut tx, employee.as_str()).await?;
         tx.commit().await?;
-        if erased {
-            self.truncate_wal().await;
-        }
-        Ok(erased)
+        let Some(former) = former else { return Ok(Erased::Nobody) };
+        Ok(if self.wipe(&former).await { Erased::Wholly } else { Erased::NotYetWholly })
     }
 
     /// The reference of one employee, of whatever model.
@@ -99,7 +138,7 @@ impl Store {
              where employee_id = ?",
         )
         .bind(employee.as_str())
-        .fetch_optional(&self.readers)
+        .fetch_optional(&self.data.readers)
         .await?;
         row.map(Reference::try_from).transpose()
     }
@@ -120,7 +159,7 @@ impl Store {
         )
         .bind(after.map_or("", EmployeeId::as_str))
         .bind(limit)
-        .fetch_all(&self.readers)
+        .fetch_all(&self.data.readers)
         .await?;
         rows.into_iter().map(Reference::try_from).collect()
     }
@@ -133,13 +172,20 @@ impl Store {
         &self,
         model: ModelId,
     ) -> Result<Vec<(EmployeeId, Template)>, StoreError> {
-        let rows: Vec<(String, Vec<u8>)> =
-            sqlx::query_as("select employee_id, sealed from template where model_id = ?")
+        let rows: Vec<(String, Vec<u8>, Vec<u8>)> =
+            sqlx::query_as("select employee_id, key_id, sealed from template where model_id = ?")
                 .bind(model.as_bytes().as_slice())
-                .fetch_all(&self.readers)
+                .fetch_all(&self.data.readers)
                 .await?;
-        let own = rows.into_iter().map(|(employee, sealed)| {
-            Ok((employee_id("template", employee)?, Template::from_bytes(sealed)))
+        let own = rows.into_iter().map(|(employee, key, sealed)| {
+            let employee = employee_id("template", employee)?;
+            let key = key.try_into().map_err(|_| StoreError::Inconsistent {
+                table: "template",
+                column: "key_id",
+                row: employee.as_str().to_owned(),
+            })?;
+            let sealed = Sealed::from_bytes(sealed);
+            Ok((employee, Template { key: DataKeyId::from_bytes(key), sealed }))
         });
         own.collect()
     }
@@ -153,7 +199,7 @@ impl Store {
             "select model_id, name, count(*) from model join template using (model_id)
              group by model_id order by count(*) desc",
         )
-        .fetch_all(&self.readers)
+        .fetch_all(&self.data.readers)
         .await?;
         let models = rows.into_iter().map(|(digest, name, enrolled)| {
             let id = model_id(&digest).ok_or_else(|| StoreError::Inconsistent {
@@ -167,12 +213,21 @@ impl Store {
     }
 }
 
-async fn delete(tx: &mut Transaction<'_, Sqlite>, employee: &str) -> Result<bool, StoreError> {
+/// Deletes an employee; the data keys of their templates, or `None` where nobody is of this name.
+async fn delete(
+    tx: &mut Transaction<'_, Sqlite>,
+    employee: &str,
+) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+    let keys: Vec<Vec<u8>> =
+        sqlx::query_scalar("select key_id from template where employee_id = ?")
+            .bind(employee)
+            .fetch_all(&mut **tx)
+            .await?;
     let deleted = sqlx::query("delete from employee where employee_id = ?")
         .bind(employee)
         .execute(&mut **tx)
         .await?;
-    Ok(deleted.rows_affected() > 0)
+    Ok((deleted.rows_affected() > 0).then_some(keys))
 }
 
 impl TryFrom<ReferenceRow> for Reference {
@@ -212,9 +267,11 @@ fn employee_id(table: &'static str, text: String) -> Result<EmployeeId, StoreErr
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::path::Path;
 
     use super::*;
+    use crate::seal::MasterKeyId;
 
     async fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
@@ -234,8 +291,24 @@ mod tests {
         }
     }
 
-    fn template(marker: &str) -> Template {
-        Template::from_bytes(marker.repeat(20).into_bytes())
+    /// A data key and a template that can be told from others, and found in a file.
+    fn sealed(marker: &str) -> (WrappedKey, Template) {
+        let mut id = [0; 16];
+        id.iter_mut().zip(marker.bytes()).for_each(|(to, from)| *to = from);
+        let id = DataKeyId::from_bytes(id);
+        let bytes = |text: String| Sealed::from_bytes(text.repeat(20).into_bytes());
+        let master = MasterKeyId::from_bytes([0; 8]);
+        let key = WrappedKey { id, master, wrapped: bytes(format!("key-of-{marker}")) };
+        (key, Template { key: id, sealed: bytes(marker.to_owned()) })
+    }
+
+    async fn enroll(store: &Store, reference: &Reference, marker: &str, replace: bool) -> Enrolled {
+        let (key, template) = sealed(marker);
+        store.enroll(reference, &key, &template, replace).await.unwrap()
+    }
+
+    async fn keys_held(store: &Store) -> u64 {
+        store.count_data_keys().await.unwrap()
     }
 
     #[tokio::test]
@@ -243,11 +316,11 @@ mod tests {
         let (_folder, store) = store().await;
         let ada = reference("ada", 1);
         assert_eq!(store.find(&ada.employee).await.unwrap(), None);
-        let enrolled = store.enroll(&ada, &template("ada"), false).await.unwrap();
-        assert_eq!(enrolled, Enrolled::New);
+        assert_eq!(enroll(&store, &ada, "ada", false).await, Enrolled::New);
         assert_eq!(store.find(&ada.employee).await.unwrap(), Some(ada.clone()));
-        let own = store.templates(ada.model.id).await.unwrap();
-        assert_eq!(own, [(ada.employee, template("ada"))]);
+        let (key, template) = sealed("ada");
+        assert_eq!(store.templates(ada.model.id).await.unwrap(), [(ada.employee, template)]);
+        assert_eq!(store.data_keys().await.unwrap(), HashMap::from([(key.id, key)]));
         assert_eq!(store.models().await.unwrap(), [(ada.model, 1)]);
     }
 
@@ -255,19 +328,20 @@ mod tests {
     async fn a_second_enrolment_changes_nothing_unless_it_replaces() {
         let (_folder, store) = store().await;
         let (first, second) = (reference("ada", 1), reference("ada", 2));
-        store.enroll(&first, &template("1"), false).await.unwrap();
-        assert_eq!(store.enroll(&second, &template("2"), false).await.unwrap(), Enrolled::Kept);
+        enroll(&store, &first, "1", false).await;
+        assert_eq!(enroll(&store, &second, "2", false).await, Enrolled::Kept);
         assert_eq!(store.find(&first.employee).await.unwrap(), Some(first.clone()));
-        assert_eq!(store.enroll(&second, &template("2"), true).await.unwrap(), Enrolled::Replaced);
+        assert_eq!(enroll(&store, &second, "2", true).await, Enrolled::Replaced);
         assert_eq!(store.templates(first.model.id).await.unwrap(), []);
         assert_eq!(store.models().await.unwrap(), [(second.model, 1)]);
+        assert_eq!(keys_held(&store).await, 1);
     }
 
     #[tokio::test]
     async fn employees_are_listed_in_order_page_by_page() {
         let (_folder, store) = store().await;
         for employee in ["c", "a", "B", "b"] {
-            store.enroll(&reference(employee, 1), &template("x"), false).await.unwrap();
+            enroll(&store, &reference(employee, 1), employee, false).await;
         }
         let names = |page: Vec<Reference>| {
             page.iter().map(|r| r.employee.as_str().to_owned()).collect::<Vec<_>>()
@@ -282,14 +356,47 @@ mod tests {
     async fn an_erased_or_replaced_template_is_in_no_file_any_more() {
         let (folder, store) = store().await;
         let ada = reference("ada", 1);
-        store.enroll(&reference("bob", 1), &template("stays-here"), false).await.unwrap();
-        store.enroll(&ada, &template("first-photo"), false).await.unwrap();
-        store.enroll(&ada, &template("second-photo"), true).await.unwrap();
+        enroll(&store, &reference("bob", 1), "stays-here", false).await;
+        enroll(&store, &ada, "first-photo", false).await;
+        enroll(&store, &ada, "second-photo", true).await;
         assert!(!on_disk(folder.path(), "first-photo"));
-        assert!(store.erase(&ada.employee).await.unwrap());
-        assert!(!store.erase(&ada.employee).await.unwrap());
+        assert_eq!(store.erase(&ada.employee).await.unwrap(), Erased::Wholly);
+        assert_eq!(store.erase(&ada.employee).await.unwrap(), Erased::Nobody);
         assert!(!on_disk(folder.path(), "second-photo"));
         assert!(on_disk(folder.path(), "stays-here"), "the search itself finds what is there");
+        assert!(on_disk(folder.path(), "key-of-stays-here"));
+    }
+
+    #[tokio::test]
+    async fn erasing_waits_for_a_foreign_reader_and_says_so() {
+        let (folder, store) = store().await;
+        let ada = reference("ada", 1);
+        enroll(&store, &ada, "a-photo", false).await;
+        let mut reader = store.data.readers.begin().await.unwrap();
+        sqlx::query("select * from template").fetch_all(&mut *reader).await.unwrap();
+        assert_eq!(store.erase(&ada.employee).await.unwrap(), Erased::NotYetWholly);
+        assert_eq!(keys_held(&store).await, 0);
+        assert!(
+            on_disk(folder.path(), "a-photo"),
+            "the reader holds it, sealed, and its key is gone"
+        );
+        assert!(!on_disk(folder.path(), "key-of-a-photo"));
+        assert!(!store.wipe_leftovers().await);
+        drop(reader);
+        assert!(store.wipe_leftovers().await);
+        assert!(!on_disk(folder.path(), "a-photo"));
+    }
+
+    #[tokio::test]
+    async fn a_key_whose_template_was_never_stored_is_swept() {
+        let (folder, store) = store().await;
+        enroll(&store, &reference("bob", 1), "stays", false).await;
+        let (orphan, _) = sealed("orphan");
+        store.insert_data_key(&orphan).await.unwrap();
+        assert!(on_disk(folder.path(), "key-of-orphan"));
+        assert!(store.wipe_leftovers().await);
+        assert!(!on_disk(folder.path(), "key-of-orphan"));
+        assert_eq!(keys_held(&store).await, 1);
     }
 
     fn on_disk(folder: &Path, marker: &str) -> bool {
@@ -303,9 +410,9 @@ mod tests {
     async fn a_row_that_cannot_be_ours_names_itself() {
         let (_folder, store) = store().await;
         let ada = reference("ada", 1);
-        store.enroll(&ada, &template("x"), false).await.unwrap();
+        enroll(&store, &ada, "x", false).await;
         sqlx::query("update employee set enrolled_at = 9223372036854775807")
-            .execute(&store.writer)
+            .execute(&store.data.writer)
             .await
             .unwrap();
         let error = store.find(&ada.employee).await.unwrap_err().to_string();

@@ -9,7 +9,7 @@ use likeness::engine::{Engine, EngineOptions, ModelSource};
 use likeness::http::{self, AppState, HttpOptions};
 use likeness::photo::PhotoLimits;
 use likeness::recognizer::{Policy, Recognizer};
-use likeness::seal::Sealer;
+use likeness::seal::{MasterKeys, Sealer};
 use likeness::store::Store;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder};
@@ -66,7 +66,8 @@ impl App {
     }
 
     async fn start(&self, engine: &Engine, state: &AppState) {
-        let sealer = Sealer::open_or_create(&self.folder.path().join("master.key")).unwrap();
+        let masters = MasterKeys::open_or_create(&self.folder.path().join("master.key"));
+        let sealer = Sealer::new(masters.unwrap());
         let started = Recognizer::start(engine.clone(), self.store.clone(), sealer, POLICY).await;
         state.set_ready(started.unwrap());
     }

@@ -25,7 +25,7 @@ async fn whoever_is_erased_is_unknown_and_may_come_back() {
     let receipt = app.delete("/employees/e-1").await;
     assert_eq!(
         (receipt.status, receipt.body),
-        (200, json!({"employee_id": "e-1", "erased_at": NOW}))
+        (200, json!({"employee_id": "e-1", "erased_at": NOW, "status": "erased"}))
     );
     assert_eq!(app.delete("/employees/e-1").await.status, 404);
     assert_eq!(app.get("/employees/e-1").await.status, 404);

@@ -5,6 +5,7 @@
 mod app;
 mod durability;
 mod employees;
+mod erasure;
 mod forms;
 mod hostile;
 mod keys;

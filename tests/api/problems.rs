@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use likeness::embedding::ModelId;
 use likeness::employee::{EmployeeId, ModelName, Reference};
 use likeness::http::{Code, HttpOptions};
-use likeness::seal::Template;
+use likeness::seal::{DataKeyId, MasterKeyId, Sealed, Template, WrappedKey};
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -116,7 +116,11 @@ async fn enrolled_with_another_model(app: &App, employee: &str) {
         expires_at: None,
         model: ModelName { name: "another".into(), id: ModelId::from_digest([7; 32]) },
     };
-    app.store.enroll(&reference, &Template::from_bytes(vec![0; 64]), false).await.unwrap();
+    let key = DataKeyId::from_bytes([7; 16]);
+    let sealed = Sealed::from_bytes(vec![0; 64]);
+    let wrapped =
+        WrappedKey { id: key, master: MasterKeyId::from_bytes([0; 8]), wrapped: sealed.clone() };
+    app.store.enroll(&reference, &wrapped, &Template { key, sealed }, false).await.unwrap();
 }
 
 /// Announces more bytes than it sends.

@@ -21,7 +21,7 @@ impl Store {
     pub async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
         let rows: Vec<GrantRow> =
             sqlx::query_as("select name, role, digest, created_at from access_key order by name")
-                .fetch_all(&self.readers)
+                .fetch_all(&self.data.readers)
                 .await?;
         rows.into_iter().map(Grant::try_from).collect()
     }
@@ -39,7 +39,7 @@ impl Store {
         .bind(grant.role.as_str())
         .bind(grant.digest.as_bytes().as_slice())
         .bind(grant.created_at.as_millisecond())
-        .execute(&self.writer)
+        .execute(&self.data.writer)
         .await?;
         Ok(inserted.rows_affected() > 0)
     }
@@ -51,7 +51,7 @@ impl Store {
     pub async fn revoke(&self, name: &KeyName) -> Result<bool, StoreError> {
         let deleted = sqlx::query("delete from access_key where name = ?")
             .bind(name.as_str())
-            .execute(&self.writer)
+            .execute(&self.data.writer)
             .await?;
         Ok(deleted.rows_affected() > 0)
     }

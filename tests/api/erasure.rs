@@ -1,0 +1,155 @@
+//! What is erased is gone, and the keys that everything is sealed under can be replaced.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use likeness::embedding::Embedding;
+use likeness::employee::{EmployeeId, Reference};
+use likeness::seal::{MasterKeys, Sealer};
+use serde_json::json;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+
+use crate::app::{App, ENGINE, photo};
+use crate::process::Process;
+
+/// Somebody else's program that has begun to read the database and does not end.
+async fn reader(app: &App) -> sqlx::Transaction<'static, sqlx::Sqlite> {
+    let options = SqliteConnectOptions::new().filename(app.folder.path().join("likeness.db"));
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let mut reading = pool.begin().await.unwrap();
+    sqlx::query("select * from template").fetch_all(&mut *reading).await.unwrap();
+    reading
+}
+
+/// The sealed template and the wrapped data key of the only employee, as they lie in the files.
+async fn sealed(app: &App) -> [Vec<u8>; 2] {
+    let (_, template) = app.store.templates(ENGINE.encoder().model().id).await.unwrap().remove(0);
+    let keys = app.store.data_keys().await.unwrap();
+    [template.sealed.as_bytes().to_vec(), keys[&template.key].wrapped.as_bytes().to_vec()]
+}
+
+/// Whether any file of the data folder holds a part of these bytes.
+fn on_disk(app: &App, bytes: &[u8]) -> bool {
+    let part = &bytes[bytes.len() / 4..bytes.len() / 4 + 24];
+    std::fs::read_dir(app.folder.path()).unwrap().any(|entry| {
+        let file = std::fs::read(entry.unwrap().path()).unwrap();
+        file.windows(part.len()).any(|window| window == part)
+    })
+}
+
+#[tokio::test]
+async fn after_the_answer_nothing_of_the_template_is_in_any_file() {
+    let app = App::spawn().await;
+    assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
+    let [template, key] = sealed(&app).await;
+    assert!(on_disk(&app, &template) && on_disk(&app, &key), "the search finds what is there");
+    assert_eq!(app.delete("/employees/e-1").await.status, 200);
+    assert!(!on_disk(&app, &template) && !on_disk(&app, &key));
+}
+
+#[tokio::test]
+async fn while_a_reader_holds_the_files_the_answer_is_erasing_and_then_it_is_done() {
+    let app = App::spawn().await;
+    assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
+    let [template, key] = sealed(&app).await;
+    let reading = reader(&app).await;
+    let receipt = app.delete("/employees/e-1").await;
+    assert_eq!((receipt.status, &receipt.body["status"]), (202, &json!("erasing")));
+    assert!(on_disk(&app, &template), "the reader still sees it");
+    assert!(!on_disk(&app, &key), "but nobody can open it any more");
+    assert_eq!(app.identify(photo("people/p01-b.jpg")).await.body["gallery_size"], 0);
+    drop(reading);
+    for _ in 0..100 {
+        if !on_disk(&app, &template) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("ten seconds after the reader has gone the template is still there");
+}
+
+#[tokio::test]
+async fn what_a_kill_kept_from_being_erased_is_erased_at_the_next_start() {
+    let app = App::spawn().await;
+    assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
+    let [template, key] = sealed(&app).await;
+    // As if the process had been killed right after the first of the two commits.
+    let options = SqliteConnectOptions::new().filename(app.folder.path().join("likeness.db"));
+    let pool = SqlitePool::connect_with(options.foreign_keys(true).pragma("secure_delete", "ON"))
+        .await
+        .unwrap();
+    sqlx::query("delete from employee").execute(&pool).await.unwrap();
+    pool.close().await;
+    assert!(on_disk(&app, &template) && on_disk(&app, &key));
+    let service = Process::start(app.folder.path());
+    assert!(!on_disk(&app, &template) && !on_disk(&app, &key));
+    service.kill();
+}
+
+fn rotation(app: &App) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_likeness"))
+        .args(["keys", "rotate-master", "--data-dir"])
+        .arg(app.folder.path())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_master_key_is_replaced_and_a_kill_at_any_point_loses_nothing() {
+    const PEOPLE: usize = 1200;
+    let app = App::spawn().await;
+    let master = app.folder.path().join("master.key");
+    let sealer = Sealer::new(MasterKeys::open_or_create(&master).unwrap());
+    let model = ENGINE.encoder().model();
+    for person in 0..PEOPLE {
+        let employee = EmployeeId::parse(&format!("e-{person}")).unwrap();
+        let values = (0..128).map(|k| ((person * 31 + k * 17) % 101) as f32 - 50.0).collect();
+        let embedding = Embedding::normalize(values).unwrap();
+        let (key, template) = sealer.seal(&employee, model.id, &embedding);
+        let enrolled_at = Timestamp::UNIX_EPOCH;
+        let reference = Reference { employee, enrolled_at, expires_at: None, model: model.clone() };
+        app.store.enroll(&reference, &key, &template, false).await.unwrap();
+    }
+    let former = std::fs::read(&master).unwrap();
+    let (mut killed, mut app) = (0, app);
+    for milliseconds in (0..).step_by(15) {
+        let mut process = rotation(&app);
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        let ended = process.try_wait().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+        // Whatever was done, every template opens, or the start would fail.
+        app = app.restarted(&ENGINE).await;
+        assert_eq!(app.get("/readyz").await.body["gallery_size"], PEOPLE);
+        if let Some(status) = ended {
+            assert!(status.success());
+            break;
+        }
+        killed += 1;
+    }
+    assert!(killed > 3, "{killed} kills came in time");
+    assert_ne!(std::fs::read(&master).unwrap(), former);
+    std::fs::write(&master, former).unwrap();
+    let refused = Command::new(env!("CARGO_BIN_EXE_likeness"))
+        .args(["lookalikes", "--data-dir"])
+        .arg(app.folder.path())
+        .output();
+    let said = String::from_utf8(refused.unwrap().stderr).unwrap();
+    assert!(said.contains("does not open"), "the former master key opens nothing: {said}");
+}
+
+#[tokio::test]
+async fn two_services_never_share_a_data_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Process::start(folder.path());
+    for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["keys", "rotate-master"]] {
+        let mut second = Command::new(env!("CARGO_BIN_EXE_likeness"));
+        let second = second.args(arguments).arg("--data-dir").arg(folder.path()).output().unwrap();
+        let said = String::from_utf8(second.stderr).unwrap();
+        assert!(said.contains("another likeness is at work"), "{said}");
+    }
+    service.kill();
+    Process::start(folder.path()).kill();
+}
