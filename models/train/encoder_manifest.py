@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 UNFITTED = {"comparison": {"kind": "cosine", "scale": 1.0, "offset": 0.0}, "error_rate": [{"fmr": 1e-2, "score": 0.0}]}
+FITTED = ("comparison", "error_rate", "profile_error_rate")  # what `cfp.py --fit` replaces
 
 
 def pattern(width, height):
@@ -115,5 +116,5 @@ if __name__ == "__main__":
     kind, network, target = sys.argv[1:]
     manifest = {"sface": sface, "yunet": yunet}[kind](network)
     if Path(target).exists():  # a calibration that was fitted stays
-        manifest |= {k: v for k, v in read(target).items() if k in UNFITTED and k in manifest}
+        manifest |= {k: v for k, v in read(target).items() if k in FITTED}
     write(target, manifest)

@@ -77,7 +77,7 @@ def main():
         **encoder_manifest.UNFITTED,
     }
     if target.exists():
-        manifest |= {k: v for k, v in encoder_manifest.read(target).items() if k in encoder_manifest.UNFITTED}
+        manifest |= {k: v for k, v in encoder_manifest.read(target).items() if k in encoder_manifest.FITTED}
     manifest["golden"] = {"output": encoder_manifest.golden_encoder(chosen.out, manifest)}
     encoder_manifest.write(target, manifest)
 
