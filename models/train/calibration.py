@@ -33,16 +33,19 @@ def even(genuine, impostor):
     return np.concatenate([np.full(len(each), 0.5 / len(each)) for each in (genuine, impostor)])
 
 
-def logistic(columns, truth, weight):
-    """The coefficients of the columns, k x pairs, under which the truths are likeliest, by Newton's method with its steps halved where they overshoot."""
+def logistic(columns, truth, weight, ridge=0.0):
+    """The coefficients of the columns, k x pairs, under which the truths are likeliest, by Newton's method with its steps halved where they overshoot.
+
+    `ridge` holds coefficients back that too few pairs of either class speak for.
+    """
 
     def cost(at):
-        return weight @ np.logaddexp(0, (1 - 2 * truth) * (at @ columns))
+        return weight @ np.logaddexp(0, (1 - 2 * truth) * (at @ columns)) + ridge / 2 * at @ at
 
     at = np.zeros(len(columns))
     for _ in range(100):
         p = similarity(at @ columns)
-        step = np.linalg.solve((columns * (weight * p * (1 - p))) @ columns.T, columns @ (weight * (truth - p)))
+        step = np.linalg.solve((columns * (weight * p * (1 - p))) @ columns.T + ridge * np.eye(len(at)), columns @ (weight * (truth - p)) - ridge * at)
         before = cost(at)
         while cost(at + step) > before and np.abs(step).max() > 1e-9:
             step = step / 2

@@ -9,9 +9,12 @@ NAMES = {"FF": "error_rate", "FP": "profile_error_rate"}  # in the manifest
 
 
 def manifest_rows(rows, line):
-    """Rows of a manifest: scores by this line, rounded to the strict side."""
-    return [{"fmr": row.fmr, "score": ceil(line(row.cosine) * 1e4) / 1e4, "interval": [round(float(line(edge)), 4) for edge in row.interval],
-             "pairs": row.pairs} for row in rows]
+    """Rows of a manifest: scores by this line, rounded to the strict side, in intervals that hold them."""
+    written = []
+    for row in rows:
+        score, (low, high) = ceil(line(row.cosine) * 1e4) / 1e4, (round(float(line(edge)), 4) for edge in row.interval)
+        written.append({"fmr": row.fmr, "score": score, "interval": [min(low, score), max(high, score)], "pairs": row.pairs})
+    return written
 
 
 def report_shipped(kind, rows, line, pairs, drawn):

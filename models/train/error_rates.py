@@ -59,12 +59,16 @@ def rows(pairs, drawn):
     tail = Tail(pairs)
     cosines = tail.thresholds(LADDER, tail.reached(np.ones(len(pairs.people))))
     count = tail.above(cosines)
-    resampled = [tail.reached(people) for people in drawn]
-    at_rate = interval([tail.thresholds(LADDER, reached) for reached in resampled])
-    at_cosine = interval([np.where(count > 0, reached[count - 1], 0) for reached in resampled])
+    at_rate, at_cosine = (interval(each) for each in zip(*(_resampled(tail, people, count) for people in drawn)))
     found = [Row(fmr, float(cosine), at_rate[:, k], at_cosine[:, k], tail.different(count[k]))
              for k, (fmr, cosine) in enumerate(zip(LADDER, cosines))]
     return [row for row in found if row.pairs >= LEAST_PAIRS]
+
+
+def _resampled(tail, people, count):
+    """One resample's cosines at the ladder's rates, and its rates where the sample has its first `count` pairs."""
+    reached = tail.reached(people)
+    return tail.thresholds(LADDER, reached), np.where(count > 0, reached[count - 1], 0)
 
 
 def measured(pairs, cosines, drawn):
