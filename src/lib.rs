@@ -29,6 +29,8 @@ pub mod employee;
 
 pub mod gallery;
 
+pub mod evaluation;
+
 pub mod engine;
 
 pub mod seal;

@@ -1,0 +1,264 @@
+//! Error rates with their intervals, and the thresholds that the data support.
+
+use super::bootstrap::Intervals;
+use super::scores::{Ranked, Scores};
+use super::weighted::{Statistic, Weighted};
+
+/// Different pairs of people that must stand behind the false matches of a threshold before its
+/// FMR counts: with fewer, a look-alike or a mislabelled photo more or less moves it by tenths.
+pub const LEAST_PAIRS: u64 = 10;
+
+/// An error rate, and how sure it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// The share of comparisons that are errors, 0..=1.
+    pub value: f64,
+    /// 95 %, by drawing the people anew. Where no error was seen, up to three in as many as there
+    /// are different pairs of people (or people): the rule of three (Jovanovic and Levy 1997).
+    pub interval: [f64; 2],
+    /// Comparisons that are errors.
+    pub errors: u64,
+    /// Comparisons.
+    pub comparisons: u64,
+    /// Different pairs of people behind the errors of an FMR, different people behind those of an
+    /// FNMR.
+    pub behind: u64,
+}
+
+/// Both error rates at one threshold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Operation {
+    /// The threshold.
+    pub score: f64,
+    /// Impostor comparisons that reach it.
+    pub fmr: Rate,
+    /// Genuine comparisons that do not.
+    pub fnmr: Rate,
+}
+
+/// A threshold for a false match rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ErrorRateRow {
+    /// The rate that it is for.
+    pub fmr: f64,
+    /// The lowest score whose FMR is at most that.
+    pub score: f64,
+    /// Where that score lies with 95 %, by drawing the people anew.
+    pub interval: [f64; 2],
+    /// Impostor comparisons that reach it.
+    pub errors: u64,
+    /// Different pairs of people behind them.
+    pub pairs: u64,
+    /// Genuine comparisons that do not reach it.
+    pub fnmr: Rate,
+}
+
+impl ErrorRateRow {
+    /// Whether ten different pairs of people stand behind its errors.
+    pub fn counts(&self) -> bool {
+        self.pairs >= LEAST_PAIRS
+    }
+}
+
+/// A threshold recommended for a false match rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recommendation {
+    /// The rate that was asked for.
+    pub target: f64,
+    /// The row of that rate; where the data do not support it, the strictest row that counts.
+    pub row: ErrorRateRow,
+    /// About how many people with as many photos each would support the target, where these do
+    /// not: false matches grow with the square of the people.
+    pub people_needed: Option<u64>,
+}
+
+/// The rates that rows are made for: from 0.1 down by steps of 1, 2, 5, and the target itself.
+pub(super) fn candidates(target: f64) -> Vec<f64> {
+    let decade = |power: i32| [1.0, 0.5, 0.2].map(|lead| lead * 10.0_f64.powi(power));
+    let mut rates: Vec<f64> = (-8..=-1).rev().flat_map(decade).collect();
+    rates.retain(|rate| (rate / target - 1.0).abs() > 1e-9);
+    rates.push(target);
+    rates.sort_unstable_by(|a, b| b.total_cmp(a));
+    rates
+}
+
+/// The row for a rate; `None` where its score lies among comparisons that were not kept.
+pub(super) fn row(
+    scores: &Scores,
+    evenly: &Weighted<'_>,
+    intervals: &Intervals,
+    fmr: f64,
+) -> Option<ErrorRateRow> {
+    let score = evenly.value(Statistic::ScoreAtFmr(fmr))?;
+    let errors = errors(&scores.impostor, score, true);
+    let [low, high] = intervals.of(Statistic::ScoreAtFmr(fmr)).unwrap_or([score, score]);
+    Some(ErrorRateRow {
+        fmr,
+        score,
+        interval: [low.min(score), high.max(score)],
+        errors: errors as u64,
+        pairs: scores.impostor.behind(errors),
+        fnmr: fnmr(scores, evenly, intervals, score)?,
+    })
+}
+
+/// Both rates at a threshold; `None` where it lies among comparisons that were not kept.
+pub(super) fn operation(
+    scores: &Scores,
+    evenly: &Weighted<'_>,
+    intervals: &Intervals,
+    score: f64,
+) -> Option<Operation> {
+    let value = evenly.value(Statistic::Fmr(score))?;
+    let errors = errors(&scores.impostor, score, true);
+    let people = scores.people() as u64;
+    let fmr = Rate {
+        value,
+        interval: interval(intervals, Statistic::Fmr(score), value, people * (people - 1) / 2),
+        errors: errors as u64,
+        comparisons: scores.impostor.total,
+        behind: scores.impostor.behind(errors),
+    };
+    Some(Operation { score, fmr, fnmr: fnmr(scores, evenly, intervals, score)? })
+}
+
+fn fnmr(scores: &Scores, evenly: &Weighted<'_>, intervals: &Intervals, score: f64) -> Option<Rate> {
+    let value = evenly.value(Statistic::Fnmr(score))?;
+    let errors = errors(&scores.genuine, score, false);
+    let people = scores.photos().iter().filter(|&&photos| photos > 1).count() as u64;
+    Some(Rate {
+        value,
+        interval: interval(intervals, Statistic::Fnmr(score), value, people),
+        errors: errors as u64,
+        comparisons: scores.genuine.total,
+        behind: scores.genuine.behind(errors),
+    })
+}
+
+/// How many of the kept comparisons reach the score, or do not.
+fn errors(ranked: &Ranked, score: f64, reach: bool) -> usize {
+    ranked.worst.partition_point(|c| (f64::from(c.score) >= score) == reach)
+}
+
+fn interval(intervals: &Intervals, statistic: Statistic, value: f64, units: u64) -> [f64; 2] {
+    if value <= 0.0 {
+        return [0.0, (3.0 / units as f64).min(1.0)];
+    }
+    let [low, high] = intervals.of(statistic).unwrap_or([0.0, 1.0]);
+    [low.min(value), high.max(value)]
+}
+
+/// The row for a target; where that does not count, the strictest that does; `None` where none does.
+pub(super) fn recommend(
+    rows: &[ErrorRateRow],
+    target: f64,
+    people: usize,
+) -> Option<Recommendation> {
+    let row = *rows.iter().rfind(|row| row.counts() && row.fmr >= target)?;
+    let met = row.fmr <= target;
+    let needed = people as f64 * (row.fmr / target * LEAST_PAIRS as f64 / row.pairs as f64).sqrt();
+    let people_needed = (!met).then_some(needed.ceil() as u64);
+    Some(Recommendation { target, row, people_needed })
+}
+
+/// The rate at which FMR and FNMR are the same, by bisection between the lowest and the highest
+/// score; `None` where the comparisons around it were not kept.
+pub(super) fn equal_error_rate(evenly: &Weighted<'_>, lowest: f64, highest: f64) -> Option<f64> {
+    let (mut low, mut high) = (lowest, highest);
+    for _ in 0..60 {
+        let score = low.midpoint(high);
+        let (fmr, fnmr) =
+            (evenly.value(Statistic::Fmr(score)), evenly.value(Statistic::Fnmr(score)));
+        // What is not kept of the impostors scores lower, of the genuine higher.
+        if fnmr.is_none() || fmr.is_some_and(|fmr| fmr < fnmr.unwrap_or(1.0)) {
+            high = score;
+        } else {
+            low = score;
+        }
+    }
+    let sides = [low, high].map(|score| {
+        Some(evenly.value(Statistic::Fmr(score))?.max(evenly.value(Statistic::Fnmr(score))?))
+    });
+    match sides {
+        [Some(a), Some(b)] => Some(a.min(b)),
+        [one, other] => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Population, fmr, fnmr};
+    use super::super::{Findings, Scores};
+    use super::*;
+
+    #[test]
+    fn known_rates_are_measured() {
+        let scores = Population { people: 60, photos: 4, own: 0.1 }.scores(3);
+        let findings = Findings::of(&scores, 1e-2, Some(1.0));
+        let present = findings.present.unwrap();
+        for (rate, truth) in [(present.fmr, fmr(1.0)), (present.fnmr, fnmr(1.0))] {
+            assert!((rate.interval[0]..=rate.interval[1]).contains(&truth), "{rate:?} {truth}");
+            assert!((rate.value / truth - 1.0).abs() < 0.3, "{rate:?} is not {truth}");
+        }
+        assert_eq!((present.fmr.comparisons, present.fnmr.comparisons), (28_320, 360));
+        let row = findings.rows.iter().find(|row| row.fmr == 1e-2).unwrap();
+        assert!((fmr(row.score) / 1e-2 - 1.0).abs() < 0.3, "{row:?}");
+        assert!((row.interval[0]..=row.interval[1]).contains(&row.score));
+        let eer = findings.equal_error_rate.unwrap();
+        assert!((eer / fmr(0.0) - 1.0).abs() < 0.2, "{eer} is not {}", fmr(0.0));
+    }
+
+    /// 30 people with two photos each; all impostor comparisons score 0, but for those of some
+    /// pairs of people: `high` of theirs score 9.
+    fn lookalikes(pairs: usize, high: usize) -> Scores {
+        let person_of: Vec<u32> = (0..60).map(|photo| photo / 2).collect();
+        Scores::collect(&person_of, |a, b| {
+            let (p, q) = (a / 2, b / 2);
+            let alike = q == p + 1 && p < pairs && (2 * (a % 2) + b % 2) < high;
+            if p == q || alike { 9.0 } else { 0.0 }
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_row_counts_where_ten_different_pairs_of_people_stand_behind_it() {
+        // 1740 impostor comparisons. Nine pairs of people make 36 errors, 2 %; ten make 10, 0.6 %.
+        let row = |scores: &Scores, fmr: f64| {
+            let findings = Findings::of(scores, fmr, None);
+            let row = findings.rows.into_iter().find(|row| row.fmr == fmr).unwrap();
+            (row.errors, row.pairs, row.counts())
+        };
+        assert_eq!(row(&lookalikes(9, 4), 0.025), (36, 9, false));
+        assert_eq!(row(&lookalikes(10, 1), 0.025), (10, 10, true));
+    }
+
+    #[test]
+    fn what_the_data_do_not_support_is_not_recommended() {
+        let findings = Findings::of(&lookalikes(10, 4), 1e-4, None);
+        let recommended = findings.recommended.unwrap();
+        // 40 of 1740 is 2.3 %: 5 % is the strictest row that lets them through.
+        assert_eq!((recommended.row.fmr, recommended.row.pairs), (0.05, 10));
+        assert_eq!(recommended.people_needed, Some(671));
+        assert!(findings.rows.iter().any(|row| row.fmr == 1e-4 && !row.counts()));
+        let met = Findings::of(&lookalikes(10, 4), 0.03, None).recommended.unwrap();
+        assert_eq!((met.row.fmr, met.people_needed), (0.03, None));
+        assert!(Findings::of(&lookalikes(0, 0), 1e-4, None).recommended.is_none());
+    }
+
+    #[test]
+    fn without_an_error_the_rule_of_three_bounds_the_rate() {
+        let findings = Findings::of(&lookalikes(0, 0), 1e-2, Some(5.0));
+        let present = findings.present.unwrap();
+        assert_eq!((present.fmr.errors, present.fmr.interval), (0, [0.0, 3.0 / 435.0]));
+        assert_eq!((present.fnmr.errors, present.fnmr.interval), (0, [0.0, 0.1]));
+    }
+
+    #[test]
+    fn candidates_hold_the_target_once_and_grow_stricter() {
+        for target in [1e-4, 3e-3, 0.3] {
+            let rates = candidates(target);
+            assert!(rates.is_sorted_by(|a, b| a > b), "{rates:?}");
+            assert_eq!(rates.iter().filter(|&&rate| rate == target).count(), 1);
+        }
+    }
+}
