@@ -93,6 +93,22 @@ impl Calibration {
         (scale.is_finite() && scale > 0.0 && offset.is_finite()).then_some(Self { scale, offset })
     }
 
+    /// Factor of the measure, above 0.
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// What is taken off, in log-odds.
+    pub fn offset(&self) -> f64 {
+        self.offset
+    }
+
+    /// This calibration followed by another of its scores, `scale` * score - `offset`; `None` as
+    /// in [`new`](Self::new).
+    pub fn then(&self, scale: f64, offset: f64) -> Option<Self> {
+        Self::new(scale * self.scale, scale * self.offset + offset)
+    }
+
     /// The score of two embeddings that the measure gives this value.
     pub fn score(&self, measured: f32) -> Score {
         Score(self.scale * f64::from(measured) - self.offset)
@@ -137,6 +153,10 @@ pub struct ErrorRate {
     pub fmr: f64,
     /// The score.
     pub score: f64,
+    /// Where the score of this rate lies with 95 %, where that is known.
+    pub interval: Option<[f64; 2]>,
+    /// Different pairs of people behind the false matches, where that is known.
+    pub pairs: Option<u64>,
 }
 
 /// A model's measured error rates, from lenient to strict; never empty.
@@ -149,6 +169,9 @@ pub enum ErrorRatesError {
     /// Rates must fall and scores must rise from row to row, all within their ranges.
     #[error("error rates must lie in 0..1 and fall from row to row while the scores rise")]
     Disordered,
+    /// An interval must hold the score, and somebody must be behind the errors.
+    #[error("an error rate's interval must hold its score, and its pairs be at least 1")]
+    Doubtful,
     /// No row is as strict as that.
     #[error(
         "a false match rate of {target} is stricter than this model's data support; the strictest is {strictest}"
@@ -165,14 +188,24 @@ impl ErrorRates {
     /// A table from its rows.
     ///
     /// # Errors
-    /// [`ErrorRatesError::Disordered`] where it is empty or not from lenient to strict.
+    /// [`ErrorRatesError::Disordered`] where it is empty or not from lenient to strict,
+    /// [`ErrorRatesError::Doubtful`] where a row contradicts itself.
     pub fn new(rows: Vec<ErrorRate>) -> Result<Self, ErrorRatesError> {
         let ranged = rows.iter().all(|r| r.fmr > 0.0 && r.fmr < 1.0 && r.score.is_finite());
         let ordered = rows.is_sorted_by(|a, b| a.fmr > b.fmr && a.score < b.score);
         if rows.is_empty() || !ranged || !ordered {
             return Err(ErrorRatesError::Disordered);
         }
+        let holds = |r: &ErrorRate| r.interval.is_none_or(|[a, b]| (a..=b).contains(&r.score));
+        if !rows.iter().all(|row| holds(row) && row.pairs != Some(0)) {
+            return Err(ErrorRatesError::Doubtful);
+        }
         Ok(Self(rows))
+    }
+
+    /// The rows, from lenient to strict.
+    pub fn rows(&self) -> &[ErrorRate] {
+        &self.0
     }
 
     /// The threshold for verification at a false match rate of at most `fmr`.
@@ -242,7 +275,7 @@ mod tests {
     use super::*;
 
     fn rates() -> ErrorRates {
-        let row = |fmr, score| ErrorRate { fmr, score };
+        let row = |fmr, score| ErrorRate { fmr, score, interval: None, pairs: None };
         ErrorRates::new(vec![row(1e-2, 1.0), row(1e-3, 3.0), row(1e-4, 5.0)]).unwrap()
     }
 
@@ -271,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_table_that_does_not_get_stricter_is_refused() {
-        let row = |fmr, score| ErrorRate { fmr, score };
+        let row = |fmr, score| ErrorRate { fmr, score, interval: None, pairs: None };
         for rows in [
             vec![],
             vec![row(1e-3, 1.0), row(1e-2, 2.0)],
@@ -280,6 +313,27 @@ mod tests {
             vec![row(0.0, 1.0)],
         ] {
             assert_eq!(ErrorRates::new(rows), Err(ErrorRatesError::Disordered));
+        }
+    }
+
+    #[test]
+    fn one_calibration_follows_another() {
+        let first = Calibration::new(24.0, 5.5).unwrap();
+        let both = first.then(0.5, -1.25).unwrap();
+        let expected = 0.5 * first.score(0.75).value() + 1.25;
+        assert!((both.score(0.75).value() - expected).abs() < 1e-12);
+        assert_eq!(first.then(0.0, 1.0), None);
+    }
+
+    #[test]
+    fn a_row_that_contradicts_itself_is_refused() {
+        let row = |interval, pairs| ErrorRate { fmr: 1e-2, score: 1.0, interval, pairs };
+        let table = |interval, pairs| ErrorRates::new(vec![row(interval, pairs)]);
+        assert!(table(Some([0.5, 1.0]), Some(1)).is_ok());
+        for (interval, pairs) in
+            [(Some([1.5, 2.0]), None), (Some([f64::NAN, 2.0]), None), (None, Some(0))]
+        {
+            assert_eq!(table(interval, pairs), Err(ErrorRatesError::Doubtful));
         }
     }
 

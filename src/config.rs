@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::access::{KeyName, Role};
-use crate::engine::{EngineOptions, ModelSource};
+use crate::engine::{CalibrationSource, EngineOptions, ModelSource};
 use crate::http::HttpOptions;
 use crate::photo::PhotoLimits;
 use crate::recognizer::Policy;
@@ -28,6 +28,8 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Measure error rates on photos of your own, recommend a threshold, and calibrate.
+    Evaluate(EvaluateArgs),
     /// Make, list and take back the keys that callers present.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -91,6 +93,22 @@ pub struct ModelCheckArgs {
     pub file: PathBuf,
 }
 
+/// What `evaluate` takes.
+#[derive(Args, Debug)]
+pub struct EvaluateArgs {
+    /// Folder of one folder for each person, with their photos: DIR/PERSON/*.jpg, jpeg, png, webp.
+    pub dir: PathBuf,
+    /// The false match rate that a threshold is wanted for.
+    #[arg(long, default_value = "1e-4", value_parser = rate)]
+    pub target_fmr: f64,
+    /// Where to write the report, one HTML page.
+    #[arg(long)]
+    pub report: Option<PathBuf>,
+    /// Where to write the calibration that the photos ask for, for --calibration.
+    #[arg(long)]
+    pub calibration_out: Option<PathBuf>,
+}
+
 /// What `lookalikes` takes.
 #[derive(Args, Debug)]
 pub struct LookalikesArgs {
@@ -149,6 +167,10 @@ pub struct Config {
     #[arg(long, env = "LIKENESS_DETECTOR", global = true)]
     detector: Option<PathBuf>,
 
+    /// Calibration to use in place of the encoder's own: the file that `likeness evaluate` writes.
+    #[arg(long, env = "LIKENESS_CALIBRATION", global = true)]
+    calibration: Option<PathBuf>,
+
     /// False match rate that verification is decided at.
     #[arg(long, env = "LIKENESS_VERIFY_FMR", default_value = "1e-4", value_parser = rate, global = true)]
     verify_fmr: f64,
@@ -199,6 +221,7 @@ impl Config {
                 None => None,
             },
             detector: model(&self.detector, ModelSource::embedded_detector)?,
+            calibration: self.calibration.as_deref().map(CalibrationSource::read).transpose()?,
             workers: self.workers.map_or(cores, |workers| workers as usize),
             queue: self.queue as usize,
             limits: PhotoLimits::default(),

@@ -7,10 +7,11 @@ use serde::Deserialize;
 use tract_onnx::prelude::*;
 
 use super::EngineError;
+use super::calibration::{CalibrationSource, Recalibration, Row, error_rates};
 use super::model::{
     About, Colour, Golden, Layout, ModelError, ModelSource, PixelFormat, Plan, Scale, test_pattern,
 };
-use crate::comparison::{Calibration, Comparator, ErrorRate, ErrorRates, Head, Measure};
+use crate::comparison::{Calibration, Comparator, ErrorRates, Head, Measure};
 use crate::embedding::Embedding;
 use crate::employee::ModelName;
 use crate::face::AlignedFace;
@@ -103,13 +104,6 @@ impl Comparison {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Row {
-    fmr: f64,
-    score: f64,
-}
-
 impl Encoder {
     /// Loads the network and lets it encode the test pattern, which also warms it up.
     ///
@@ -146,10 +140,10 @@ impl Encoder {
         let pixels = pixels.map_err(|reason| source.error(reason))?;
         let length = manifest.output.length;
         let comparator = manifest.comparison.comparator(length).map_err(|e| source.error(e))?;
-        let rows = manifest.error_rate.iter().map(|r| ErrorRate { fmr: r.fmr, score: r.score });
-        let rows: Vec<_> = rows.collect();
-        let rates = if rows.is_empty() { None } else { Some(ErrorRates::new(rows)) };
-        let error_rates = rates.transpose().map_err(|e| source.error(e))?;
+        let error_rates = match manifest.error_rate {
+            rows if rows.is_empty() => None,
+            rows => Some(error_rates(rows).map_err(|e| source.error(e))?),
+        };
         let shape = pixels.shape(width, height);
         let plan = network.plan(&shape).map_err(|e| source.error(format!("{e:#}")))?;
         let encoder = Self { plan, pixels, width, height, length, model, comparator, error_rates };
@@ -189,6 +183,14 @@ impl Encoder {
         }
         times.sort_unstable();
         Ok(times[times.len() / 2])
+    }
+
+    /// Takes a calibration in place of the manifest's, if it is one of this encoder.
+    pub(super) fn recalibrated(mut self, source: &CalibrationSource) -> Result<Self, ModelError> {
+        let Recalibration { calibration, error_rates, .. } = source.of(self.model.id)?;
+        self.comparator.calibration = calibration;
+        self.error_rates = Some(error_rates);
+        Ok(self)
     }
 
     /// Encodes a face.

@@ -5,6 +5,7 @@
 //! there are workers. Everything else waits in a bounded queue or is refused at once. It knows
 //! nothing of employees, stores or HTTP.
 
+mod calibration;
 mod detector;
 pub mod draft;
 mod encoder;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use self::calibration::{CalibrationSource, Recalibration};
 use self::detector::Detector;
 pub use self::encoder::Encoder;
 pub use self::inspection::{Inspection, NotOnnx, Port};
@@ -38,6 +40,8 @@ pub struct EngineOptions {
     pub former_encoder: Option<ModelSource>,
     /// The detector to load.
     pub detector: ModelSource,
+    /// What the encoder's scores mean, in place of what its manifest says.
+    pub calibration: Option<CalibrationSource>,
     /// Photos worked on at once.
     pub workers: usize,
     /// Photos that may wait for a worker.
@@ -129,7 +133,10 @@ impl Engine {
     /// # Errors
     /// [`ModelError`] saying which model and what is wrong with it.
     pub fn load(options: &EngineOptions) -> Result<Self, ModelError> {
-        let encoder = Encoder::load(&options.encoder)?;
+        let mut encoder = Encoder::load(&options.encoder)?;
+        if let Some(calibration) = &options.calibration {
+            encoder = encoder.recalibrated(calibration)?;
+        }
         let former_encoder = options.former_encoder.as_ref().map(Encoder::load).transpose()?;
         if let (Some(former), Some(source)) = (&former_encoder, &options.former_encoder)
             && former.model().id == encoder.model().id

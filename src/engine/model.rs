@@ -28,10 +28,16 @@ pub(super) const EXPORT_THE_ENCODER: &str = "A whole Siamese network compares tw
 
 /// Why a model cannot serve.
 #[derive(Debug, thiserror::Error)]
-#[error("the model {name}: {reason}")]
+#[error("{name}: {reason}")]
 pub struct ModelError {
     name: String,
     reason: String,
+}
+
+impl ModelError {
+    pub(super) fn new(name: String, reason: String) -> Self {
+        Self { name, reason }
+    }
 }
 
 /// The bytes of a network and the text of its manifest.
@@ -74,7 +80,7 @@ impl ModelSource {
         let origin = onnx.display().to_string();
         let manifest: PathBuf = onnx.with_extension("toml");
         let failed = |path: &Path, error: std::io::Error| ModelError {
-            name: origin.clone(),
+            name: format!("the model {origin}"),
             reason: format!("{} cannot be read: {error}", path.display()),
         };
         Ok(Self {
@@ -86,7 +92,7 @@ impl ModelSource {
 
     /// An error of this model.
     pub(super) fn error(&self, reason: impl std::fmt::Display) -> ModelError {
-        ModelError { name: self.origin.clone(), reason: reason.to_string() }
+        ModelError { name: format!("the model {}", self.origin), reason: reason.to_string() }
     }
 
     /// Reads the manifest into the given shape.

@@ -29,6 +29,7 @@ pub(crate) fn engine(workers: usize, queue: usize) -> Engine {
         encoder: ModelSource::embedded_encoder(),
         former_encoder: None,
         detector: ModelSource::embedded_detector(),
+        calibration: None,
         workers,
         queue,
         limits: PhotoLimits::default(),

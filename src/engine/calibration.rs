@@ -1,0 +1,172 @@
+//! A calibration made from an organisation's own photos, in place of the manifest's.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::model::ModelError;
+use crate::comparison::{Calibration, ErrorRate, ErrorRates, ErrorRatesError};
+use crate::embedding::ModelId;
+
+/// What `calibration.toml` says, before it is checked.
+#[derive(Clone, Debug)]
+pub struct CalibrationSource {
+    origin: String,
+    text: String,
+}
+
+/// How one encoder's scores are to be understood: what `calibration.toml` holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recalibration {
+    /// The encoder that it was made with; for another it means nothing.
+    pub model: ModelId,
+    /// From the encoder's measure to log-odds.
+    pub calibration: Calibration,
+    /// The thresholds that the photos support.
+    pub error_rates: ErrorRates,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    model: String,
+    comparison: Line,
+    error_rate: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    scale: f64,
+    offset: f64,
+}
+
+/// `[[error_rate]]`, in manifests and in calibrations.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Row {
+    fmr: f64,
+    score: f64,
+    interval: Option<[f64; 2]>,
+    pairs: Option<u64>,
+}
+
+/// The table of these rows.
+pub(super) fn error_rates(rows: Vec<Row>) -> Result<ErrorRates, ErrorRatesError> {
+    let row = |Row { fmr, score, interval, pairs }| ErrorRate { fmr, score, interval, pairs };
+    ErrorRates::new(rows.into_iter().map(row).collect())
+}
+
+impl CalibrationSource {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ModelError`] where it cannot be read.
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
+        let origin = format!("the calibration {}", path.display());
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Self { origin, text }),
+            Err(error) => Err(ModelError::new(origin, format!("it cannot be read: {error}"))),
+        }
+    }
+
+    /// The calibration, if it is one of `model`.
+    pub(super) fn of(&self, model: ModelId) -> Result<Recalibration, ModelError> {
+        let error = |reason: String| ModelError::new(self.origin.clone(), reason);
+        let File { model: digest, comparison, error_rate } =
+            toml::from_str(&self.text).map_err(|e| error(format!("its contents: {e}")))?;
+        if digest.to_ascii_lowercase() != model.to_string() {
+            return Err(error(format!(
+                "it was made with the encoder {digest}, and this one is {model}; make it anew with \
+                 likeness evaluate"
+            )));
+        }
+        let calibration = Calibration::new(comparison.scale, comparison.offset)
+            .ok_or_else(|| error("the comparison's scale must be above 0".to_owned()))?;
+        let error_rates = error_rates(error_rate).map_err(|e| error(e.to_string()))?;
+        Ok(Recalibration { model, calibration, error_rates })
+    }
+}
+
+impl Recalibration {
+    /// The file's text, with a comment above it.
+    pub fn to_toml(&self, comment: &str) -> String {
+        let mut text = String::new();
+        for line in comment.lines() {
+            text += format!("# {line}").trim_end();
+            text += "\n";
+        }
+        let (scale, offset) = (self.calibration.scale(), self.calibration.offset());
+        let model = self.model;
+        let mut line = |line: std::fmt::Arguments<'_>| {
+            writeln!(text, "{line}").expect("a String takes whatever is written");
+        };
+        line(format_args!("model = \"{model}\""));
+        line(format_args!("\n[comparison]\nscale = {scale:?}\noffset = {offset:?}"));
+        for ErrorRate { fmr, score, interval, pairs } in self.error_rates.rows() {
+            line(format_args!("\n[[error_rate]]\nfmr = {fmr:?}\nscore = {score:?}"));
+            if let Some(interval) = interval {
+                line(format_args!("interval = {interval:?}"));
+            }
+            if let Some(pairs) = pairs {
+                line(format_args!("pairs = {pairs}"));
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model() -> ModelId {
+        ModelId::from_digest([0xAB; 32])
+    }
+
+    fn recalibration() -> Recalibration {
+        let row = |fmr, score, interval, pairs| ErrorRate { fmr, score, interval, pairs };
+        let rows = vec![
+            row(0.01, 1.25, None, None),
+            row(1e-3, 3.5, Some([3.25, 4.0]), Some(57)),
+            row(1e-7, 9.0, Some([8.0, 9.0]), Some(10)),
+        ];
+        Recalibration {
+            model: model(),
+            calibration: Calibration::new(24.25, -5.5).unwrap(),
+            error_rates: ErrorRates::new(rows).unwrap(),
+        }
+    }
+
+    fn read(text: &str) -> Result<Recalibration, String> {
+        let source = CalibrationSource { origin: "test.toml".to_owned(), text: text.to_owned() };
+        source.of(model()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let text = recalibration().to_toml("12 people\n\nof whom [no] \"harm\" comes");
+        assert!(text.starts_with("# 12 people\n#\n# of whom [no] \"harm\" comes\nmodel = \"abab"));
+        assert_eq!(read(&text), Ok(recalibration()));
+    }
+
+    #[test]
+    fn a_calibration_that_cannot_be_right_is_refused() {
+        let good = recalibration().to_toml("");
+        for (word, other, reason) in [
+            ("abab", "cdab", "made with the encoder cdab"),
+            ("scale = 24.25", "scale = -1.0", "scale must be above 0"),
+            ("offset = -5.5", "offset = nan", "scale must be above 0"),
+            ("fmr = 0.01", "fmr = 1e-5", "fall from row to row"),
+            ("score = 3.5", "score = 4.5", "interval"),
+            ("pairs = 57", "pairs = 0", "pairs"),
+            ("pairs = 57", "people = 57", "unknown field"),
+            ("[comparison]", "[calibration]", "its contents"),
+        ] {
+            assert!(good.contains(word), "{word}");
+            let error = read(&good.replacen(word, other, 1)).unwrap_err();
+            assert!(error.contains("test.toml") && error.contains(reason), "{word}: {error}");
+        }
+    }
+}
