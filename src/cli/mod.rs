@@ -1,8 +1,10 @@
 //! The subcommands, one file each, and the one way in which they open the service's data.
 
+pub mod evaluate;
 pub mod keys;
 pub mod lookalikes;
 pub mod model;
+mod photos;
 pub mod score;
 pub mod serve;
 

@@ -5,11 +5,10 @@
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::sync::Semaphore;
 
+use super::photos;
 use crate::config::{Config, ScoreArgs};
 use crate::embedding::Embedding;
 use crate::engine::{Engine, ExtractError};
@@ -24,45 +23,12 @@ pub async fn run(config: &Config, args: &ScoreArgs) -> anyhow::Result<()> {
     let list = fs::read_to_string(&args.photos)
         .with_context(|| format!("reading {}", args.photos.display()))?;
     let paths: Vec<&str> = list.lines().filter(|line| !line.is_empty()).collect();
-    let embeddings = embed(&engine, options.workers, &paths).await?;
+    let mut embeddings = Vec::with_capacity(paths.len());
+    for (path, embedding) in paths.iter().zip(photos::embed(&engine, &options, &paths).await?) {
+        embeddings.push(embedding.inspect_err(|refusal| refused(path, refusal)).ok());
+    }
     write_matrix(&engine, &embeddings, &args.out)
         .with_context(|| format!("writing {}", args.out.display()))
-}
-
-/// One embedding a photo, `None` for the refused.
-async fn embed(
-    engine: &Engine,
-    at_once: usize,
-    paths: &[&str],
-) -> anyhow::Result<Vec<Option<Embedding>>> {
-    let places = Arc::new(Semaphore::new(at_once));
-    let mut tasks = Vec::with_capacity(paths.len());
-    for (done, path) in paths.iter().enumerate() {
-        let place = places.clone().acquire_owned().await?;
-        let photo = fs::read(path).with_context(|| format!("reading {path}"))?;
-        let engine = engine.clone();
-        tasks.push(tokio::spawn(async move {
-            let encoder = engine.encoder().clone();
-            let extraction = engine.extract(photo.into(), vec![encoder]).await;
-            drop(place);
-            extraction
-        }));
-        progress(done + 1, paths.len());
-    }
-    let mut embeddings = Vec::with_capacity(paths.len());
-    for (path, task) in paths.iter().zip(tasks) {
-        embeddings.push(match task.await? {
-            Ok(mut extraction) => extraction.embeddings.pop(),
-            Err(error @ (ExtractError::Busy | ExtractError::Engine(_))) => {
-                return Err(error).with_context(|| format!("scoring {path}"));
-            }
-            Err(refusal) => {
-                refused(path, &refusal);
-                None
-            }
-        });
-    }
-    Ok(embeddings)
 }
 
 fn write_matrix(
@@ -86,10 +52,4 @@ fn write_matrix(
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 fn refused(path: &str, refusal: &ExtractError) {
     println!("{path}\t{refusal}");
-}
-
-fn progress(done: usize, of: usize) {
-    if done.is_multiple_of(50) || done == of {
-        eprint!("\r{done} of {of} photos{}", if done == of { "\n" } else { "" });
-    }
 }

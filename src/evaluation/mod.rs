@@ -17,6 +17,7 @@ mod findings;
 mod fit;
 #[cfg(test)]
 mod fixture;
+mod probit;
 mod random;
 mod rates;
 mod scores;
@@ -26,6 +27,7 @@ pub use self::binned::{Bin, Binned, ReliabilityBin};
 pub use self::bootstrap::Intervals;
 pub use self::findings::{CalibrationQuality, CurvePoint, Findings, ReliabilityPoint};
 pub use self::fit::Logistic;
+pub use self::probit::probit;
 pub use self::rates::{ErrorRateRow, LEAST_PAIRS, Operation, Rate, Recommendation};
 pub use self::scores::{Compared, Ranked, Scores, TooFew};
 pub use self::weighted::{Statistic, Weighted};

@@ -40,8 +40,15 @@ fn hex(bytes: &[u8]) -> String {
 fn engine(encoder: ModelSource, former_encoder: Option<ModelSource>) -> Engine {
     let detector = ModelSource::embedded_detector();
     let limits = PhotoLimits::default();
-    let options =
-        EngineOptions { encoder, former_encoder, detector, workers: 2, queue: 64, limits };
+    let options = EngineOptions {
+        encoder,
+        former_encoder,
+        detector,
+        calibration: None,
+        workers: 2,
+        queue: 64,
+        limits,
+    };
     Engine::load(&options).unwrap()
 }
 

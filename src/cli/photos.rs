@@ -1,0 +1,63 @@
+//! Many photos through the pipeline that serves, as fast as the cores allow.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::Semaphore;
+
+use crate::embedding::Embedding;
+use crate::engine::{Engine, EngineOptions, ExtractError};
+
+/// One embedding a photo, or why there is none; a bar on the terminal shows how far it is.
+///
+/// # Errors
+/// Where a file cannot be read or a model fails.
+pub(super) async fn embed(
+    engine: &Engine,
+    options: &EngineOptions,
+    paths: &[impl AsRef<Path>],
+) -> anyhow::Result<Vec<Result<Embedding, ExtractError>>> {
+    // One more than there are workers, so that none waits for a file to be read.
+    let at_once = (options.workers + 1).min(options.workers + options.queue);
+    let places = Arc::new(Semaphore::new(at_once));
+    let bar = bar(paths.len());
+    let mut tasks = Vec::with_capacity(paths.len());
+    for path in paths {
+        let path = path.as_ref();
+        let place = places.clone().acquire_owned().await?;
+        let photo = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let (engine, bar) = (engine.clone(), bar.clone());
+        tasks.push(tokio::spawn(async move {
+            let encoder = engine.encoder().clone();
+            let extraction = engine.extract(photo.into(), vec![encoder]).await;
+            drop(place);
+            bar.inc(1);
+            extraction.map(|mut extraction| extraction.embeddings.pop())
+        }));
+    }
+    let mut embeddings = Vec::with_capacity(paths.len());
+    for (path, task) in paths.iter().zip(tasks) {
+        let failed = || format!("encoding {}", path.as_ref().display());
+        embeddings.push(match task.await? {
+            Ok(embedding) => Ok(embedding.with_context(failed)?),
+            Err(error @ (ExtractError::Busy | ExtractError::Engine(_))) => {
+                return Err(error).with_context(failed);
+            }
+            Err(refusal) => Err(refusal),
+        });
+    }
+    bar.finish_and_clear();
+    Ok(embeddings)
+}
+
+/// A bar on standard error, where that is a terminal.
+fn bar(photos: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "{bar:32} {human_pos} of {human_len} photos, {per_sec:.0}, {eta} left",
+    );
+    let style = style.expect("the template is a good one, as any run on a terminal shows");
+    ProgressBar::new(photos as u64).with_style(style)
+}
