@@ -104,6 +104,7 @@ impl Findings {
             .iter()
             .filter_map(|&(fmr, _)| rates::row(scores, &evenly, &intervals, fmr))
             .collect();
+        let rows = rates::telling(rows, target);
         let recommended = rates::recommend(&rows, target, scores.people());
         let curve = curve_rates.into_iter().filter_map(|fmr| {
             let statistic = Statistic::FnmrAtFmr(fmr);

@@ -74,8 +74,10 @@ pub struct Recommendation {
 
 /// The rates that rows are made for: from 0.1 down by steps of 1, 2, 5, and the target itself.
 pub(super) fn candidates(target: f64) -> Vec<f64> {
-    let decade = |power: i32| [1.0, 0.5, 0.2].map(|lead| lead * 10.0_f64.powi(power));
-    let mut rates: Vec<f64> = (-8..=-1).rev().flat_map(decade).collect();
+    let decades = (1..=8).map(|power| 10.0_f64.powi(power));
+    // By division, which gives the number that 2e-6 is written as.
+    let mut rates: Vec<f64> =
+        decades.flat_map(|of| [1.0, 2.0, 5.0].map(|part| 1.0 / (part * of))).collect();
     rates.retain(|rate| (rate / target - 1.0).abs() > 1e-9);
     rates.push(target);
     rates.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -133,6 +135,14 @@ fn fnmr(scores: &Scores, evenly: &Weighted<'_>, intervals: &Intervals, score: f6
         comparisons: scores.genuine.total,
         behind: scores.genuine.behind(errors),
     })
+}
+
+/// The rows worth telling: those that count, the first that does not, and the target's.
+pub(super) fn telling(rows: Vec<ErrorRateRow>, target: f64) -> Vec<ErrorRateRow> {
+    let counting = rows.iter().filter(|row| row.counts()).count();
+    let told = rows.into_iter().enumerate();
+    let told = told.filter(|(at, row)| *at <= counting || row.fmr.total_cmp(&target).is_eq());
+    told.map(|(_, row)| row).collect()
 }
 
 /// How many of the kept comparisons reach the score, or do not.
@@ -259,6 +269,7 @@ mod tests {
             let rates = candidates(target);
             assert!(rates.is_sorted_by(|a, b| a > b), "{rates:?}");
             assert_eq!(rates.iter().filter(|&&rate| rate == target).count(), 1);
+            assert!([0.02, 1e-3, 2e-6].iter().all(|rate| rates.contains(rate)), "{rates:?}");
         }
     }
 }

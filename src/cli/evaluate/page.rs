@@ -123,25 +123,24 @@ fn cards(outcome: &Outcome) -> String {
 }
 
 fn card(class: &str, title: &str, sub: &str, operation: &Operation) -> String {
+    let Operation { fmr, fnmr, .. } = operation;
     let interval = |rate: &Rate| match rate.errors {
         0 => format!("no error seen; at most {}", share(rate.interval[1])),
         _ => format!("95 %: {}", between(rate.interval)),
     };
-    let one_in = |rate: f64| match rate {
-        small if small > 0.0 && small < 0.01 => {
-            format!(", 1 in {}", count((1.0 / small).round() as u64))
-        }
-        _ => String::new(),
+    let one_in = if fmr.value > 0.0 && fmr.value < 0.01 {
+        format!("1 in {}; ", count(two_digits(1.0 / fmr.value)))
+    } else {
+        String::new()
     };
-    let Operation { fmr, fnmr, .. } = operation;
     format!(
         "<section class=\"card {class}\"><h2>{title}</h2><p class=\"sub\">{sub}</p><dl>\
-         <dt>Strangers match (FMR)</dt><dd class=\"value\">{}</dd><dd class=\"detail\">{}{}<br>{} among {}</dd>\
-         <dt>Colleagues are missed (FNMR)</dt><dd class=\"value\">{}</dd><dd class=\"detail\">{}<br>{} of {}</dd>\
+         <dt>False matches (FMR)</dt><dd class=\"value\">{}</dd><dd class=\"detail\">{}{}<br>{} among {}</dd>\
+         <dt>Missed matches (FNMR)</dt><dd class=\"value\">{}</dd><dd class=\"detail\">{}<br>{} of {}</dd>\
          </dl></section>\n",
         share(fmr.value),
+        one_in,
         interval(fmr),
-        one_in(fmr.value),
         number_of(fmr.errors, "false match", "false matches"),
         number_of(fmr.behind, "pair of people", "pairs of people"),
         share(fnmr.value),
@@ -149,6 +148,11 @@ fn card(class: &str, title: &str, sub: &str, operation: &Operation) -> String {
         number_of(fnmr.errors, "missed match", "missed matches"),
         number_of(fnmr.behind, "person", "people"),
     )
+}
+
+/// Two significant digits.
+fn two_digits(value: f64) -> u64 {
+    format!("{value:.1e}").parse().map_or(0, |rounded: f64| rounded as u64)
 }
 
 fn figures(outcome: &Outcome) -> String {
@@ -182,9 +186,9 @@ fn rows(outcome: &Outcome) -> String {
             true if Some(row.fmr) == chosen => " class=\"chosen\"",
             true => "",
         };
-        let verdict = if row.counts() { "" } else { "too few to count" };
+        let verdict = if row.counts() { "" } else { ": too few" };
         format!(
-            "<tr{class}><td>{}</td><td class=\"n\">{:.3}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{verdict}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>\n",
+            "<tr{class}><td>{}</td><td class=\"n\">{:.3}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}{verdict}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>\n",
             target(row.fmr),
             row.score,
             scores_between(row.interval),
@@ -198,7 +202,7 @@ fn rows(outcome: &Outcome) -> String {
     format!(
         "<h2>Thresholds</h2>\n<div class=\"scroll\"><table><caption>The lowest score whose FMR is at most that of the row. A row counts where at least {LEAST_PAIRS} different pairs of people stand behind its false matches: \
          with fewer, one pair of look-alikes more or less moves it. Intervals are 95 %.</caption>\n\
-         <thead><tr><th>FMR</th><th class=\"n\">score</th><th class=\"n\">interval</th><th class=\"n\">false matches</th><th class=\"n\">pairs of people</th><th></th><th class=\"n\">FNMR</th><th class=\"n\">interval</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
+         <thead><tr><th>FMR</th><th class=\"n\">score</th><th class=\"n\">interval</th><th class=\"n\">false matches</th><th class=\"n\">pairs of people</th><th class=\"n\">FNMR</th><th class=\"n\">interval</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
     )
 }
 

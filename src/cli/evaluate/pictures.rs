@@ -173,9 +173,12 @@ pub(super) fn tradeoff(outcome: &Outcome) -> String {
             plot.point(class, [probit(fmr.value), height(fnmr.value)], name);
         }
     };
-    mark("now", findings.present.as_ref(), "now");
-    if !is_one_point(findings.present.as_ref(), findings.at_recommended.as_ref()) {
-        mark("recommended", findings.at_recommended.as_ref(), "recommended");
+    let (now, recommended) = (findings.present.as_ref(), findings.at_recommended.as_ref());
+    if is_one_point(now, recommended) {
+        mark("now", now, "now and recommended");
+    } else {
+        mark("now", now, "now");
+        mark("recommended", recommended, "recommended");
     }
     plot.finished()
 }
