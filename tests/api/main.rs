@@ -6,6 +6,7 @@ mod app;
 mod durability;
 mod employees;
 mod erasure;
+mod evaluate;
 mod forms;
 mod hostile;
 mod keys;

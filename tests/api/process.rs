@@ -13,10 +13,16 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the service and waits for the line that says that it is ready.
     pub(crate) fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn start_with(data: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_likeness"))
             .args(["--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
             .args(["--log-format", "json"])
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(data.join("log")).unwrap())
             .spawn()
