@@ -69,10 +69,7 @@ pub(super) fn day(outcome: &Outcome) -> String {
 
 /// The flags that let the service use it.
 pub(super) fn command(outcome: &Outcome, path: &Path) -> String {
-    let flag = match outcome.findings.recommended {
-        // Stricter than the photos support, the service would rightly refuse to start.
-        Some(r) if r.row.fmr > 1e-4 => format!(" --verify-fmr {:?}", r.row.fmr),
-        Some(_) | None => String::new(),
-    };
-    format!("likeness --calibration {}{flag}", path.display())
+    // Without the rate, a default that is stricter than the photos support would stop the start.
+    let rate = outcome.findings.recommended.map(|r| format!(" --verify-fmr {:?}", r.row.fmr));
+    format!("likeness --calibration {}{}", path.display(), rate.unwrap_or_default())
 }
