@@ -33,7 +33,7 @@ pub async fn run(config: &Config, args: &EvaluateArgs) -> anyhow::Result<()> {
     let paths: Vec<_> = folder.photos.iter().map(|(_, path)| path).collect();
     let embeddings = super::photos::embed(&engine, &options, &paths).await?;
     let (policy, now) = (config.policy(), super::wall_clock());
-    let outcome = Outcome::of(engine.encoder(), folder, embeddings, policy, args.target_fmr, now)?;
+    let outcome = Outcome::of(engine.encoder(), &folder, embeddings, policy, args.target_fmr, now)?;
     summary::print(&outcome);
     if let Some(path) = &args.report {
         write(path, &page::html(&outcome))?;

@@ -28,7 +28,7 @@ pub struct ReliabilityBin {
 }
 
 /// Bins of the expected calibration error.
-const ECE_BINS: usize = 10;
+const ECE_BINS: f64 = 10.0;
 
 impl Binned {
     /// Sorts the bins by score and puts those of one score together.
@@ -51,11 +51,13 @@ impl Binned {
     }
 
     /// The bins of both.
+    #[must_use]
     pub fn merged(self, other: Self) -> Self {
         Self::new([self.0, other.0].concat())
     }
 
     /// The same comparisons with other scores; `score` must rise with its argument.
+    #[must_use]
     pub fn rescored(&self, score: impl Fn(f64) -> f64) -> Self {
         Self(self.0.iter().map(|bin| Bin { score: score(bin.score), ..*bin }).collect())
     }
@@ -107,15 +109,15 @@ impl Binned {
     /// in each the distance between the mean similarity and the share of genuine comparisons; the
     /// mean over the bins, 0..=1.
     pub fn calibration_error(&self) -> f64 {
-        let (mut error, mut excess, mut weight, mut closed) = (0.0, 0.0_f64, 0.0, 1);
+        let (mut error, mut excess, mut weight, mut closed) = (0.0, 0.0_f64, 0.0, 1.0);
         for (score, genuine, impostor) in self.even() {
             excess += (genuine + impostor) * sigmoid(score) - genuine;
             weight += genuine + impostor;
-            if weight >= closed as f64 / ECE_BINS as f64 - 1e-9 {
+            if weight >= closed / ECE_BINS - 1e-9 {
                 error += excess.abs();
                 excess = 0.0;
-                while weight >= closed as f64 / ECE_BINS as f64 - 1e-9 {
-                    closed += 1;
+                while weight >= closed / ECE_BINS - 1e-9 {
+                    closed += 1.0;
                 }
             }
         }

@@ -109,13 +109,13 @@ mod tests {
 
     #[test]
     fn intervals_hold_the_truth_about_as_often_as_they_say() {
+        const TRIES: u64 = 60;
         // People whose photos differ by a trait of their own, so that comparisons that share
         // somebody depend on each other: counted as independent, they would be far too sure.
-        let population = Population { people: 40, photos: 3, own: 0.7 };
+        let population = Population { people: 30, photos: 2, own: 0.7 };
         let asked = [Statistic::Fmr(2.0), Statistic::Fnmr(2.0)];
         let truth = [fmr(2.0), fnmr(2.0)];
         let mut held = [0; 2];
-        const TRIES: u64 = 60;
         for seed in 0..TRIES {
             let scores = population.scores(seed);
             let intervals = scores.intervals(&asked);

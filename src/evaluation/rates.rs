@@ -201,6 +201,10 @@ mod tests {
     use super::super::{Findings, Scores};
     use super::*;
 
+    fn same(a: f64, b: f64) -> bool {
+        (a / b - 1.0).abs() < 1e-12
+    }
+
     #[test]
     fn known_rates_are_measured() {
         let scores = Population { people: 60, photos: 4, own: 0.1 }.scores(3);
@@ -211,7 +215,7 @@ mod tests {
             assert!((rate.value / truth - 1.0).abs() < 0.3, "{rate:?} is not {truth}");
         }
         assert_eq!((present.fmr.comparisons, present.fnmr.comparisons), (28_320, 360));
-        let row = findings.rows.iter().find(|row| row.fmr == 1e-2).unwrap();
+        let row = findings.rows.iter().find(|row| same(row.fmr, 1e-2)).unwrap();
         assert!((fmr(row.score) / 1e-2 - 1.0).abs() < 0.3, "{row:?}");
         assert!((row.interval[0]..=row.interval[1]).contains(&row.score));
         let eer = findings.equal_error_rate.unwrap();
@@ -235,7 +239,7 @@ mod tests {
         // 1740 impostor comparisons. Nine pairs of people make 36 errors, 2 %; ten make 10, 0.6 %.
         let row = |scores: &Scores, fmr: f64| {
             let findings = Findings::of(scores, fmr, None);
-            let row = findings.rows.into_iter().find(|row| row.fmr == fmr).unwrap();
+            let row = findings.rows.into_iter().find(|row| same(row.fmr, fmr)).unwrap();
             (row.errors, row.pairs, row.counts())
         };
         assert_eq!(row(&lookalikes(9, 4), 0.025), (36, 9, false));
@@ -249,7 +253,7 @@ mod tests {
         // 40 of 1740 is 2.3 %: 5 % is the strictest row that lets them through.
         assert_eq!((recommended.row.fmr, recommended.row.pairs), (0.05, 10));
         assert_eq!(recommended.people_needed, Some(671));
-        assert!(findings.rows.iter().any(|row| row.fmr == 1e-4 && !row.counts()));
+        assert!(findings.rows.iter().any(|row| same(row.fmr, 1e-4) && !row.counts()));
         let met = Findings::of(&lookalikes(10, 4), 0.03, None).recommended.unwrap();
         assert_eq!((met.row.fmr, met.people_needed), (0.03, None));
         assert!(Findings::of(&lookalikes(0, 0), 1e-4, None).recommended.is_none());
@@ -268,7 +272,7 @@ mod tests {
         for target in [1e-4, 3e-3, 0.3] {
             let rates = candidates(target);
             assert!(rates.is_sorted_by(|a, b| a > b), "{rates:?}");
-            assert_eq!(rates.iter().filter(|&&rate| rate == target).count(), 1);
+            assert_eq!(rates.iter().filter(|&&rate| same(rate, target)).count(), 1);
             assert!([0.02, 1e-3, 2e-6].iter().all(|rate| rates.contains(rate)), "{rates:?}");
         }
     }

@@ -84,7 +84,9 @@ impl Scores {
     ) -> Result<Self, TooFew> {
         let people = person_of.iter().max().map_or(0, |&last| last as usize + 1);
         let mut photos = vec![0_u64; people];
-        person_of.iter().for_each(|&person| photos[person as usize] += 1);
+        for &person in person_of {
+            photos[person as usize] += 1;
+        }
         if photos.iter().filter(|&&n| n > 0).count() < 2 {
             return Err(TooFew::OnePerson);
         }
@@ -208,7 +210,9 @@ fn count(person_of: &[u32], compare: &(impl Fn(usize, usize) -> f32 + Sync)) -> 
         let tallies: Vec<_> = tallies.iter().filter_map(|pages| pages[page].get(..PAGE)).collect();
         for at in 0..if tallies.is_empty() { 0 } else { PAGE } {
             let mut sum = Counts::default();
-            tallies.iter().for_each(|tally| sum.add(tally[at]));
+            for tally in &tallies {
+                sum.add(tally[at]);
+            }
             if sum.genuine.iter().chain(&sum.impostor).any(|&n| n > 0) {
                 whole.push(((page * PAGE + at) as u32, sum));
             }

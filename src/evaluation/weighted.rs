@@ -40,7 +40,7 @@ impl<'a> Weighted<'a> {
     }
 
     /// Everybody once.
-    pub fn evenly(scores: &'a Scores) -> Self {
+    pub(super) fn evenly(scores: &'a Scores) -> Self {
         let weighted = Self::new(scores, &vec![1; scores.photos().len()]);
         weighted.expect("Scores::collect refuses to be without genuine or impostor comparisons")
     }

@@ -75,14 +75,14 @@ impl Outcome {
     /// Compares everything with everything.
     pub(super) fn of(
         encoder: &Encoder,
-        folder: Folder,
+        folder: &Folder,
         embeddings: Vec<Result<Embedding, ExtractError>>,
         policy: Policy,
         target: f64,
         now: Timestamp,
     ) -> anyhow::Result<Self> {
         let photos_found = folder.photos.len();
-        let (used, failures) = sort_out(&folder, embeddings);
+        let (used, failures) = sort_out(folder, embeddings);
         let comparator = encoder.comparator();
         let compare = |a: usize, b: usize| {
             comparator.compare(&used.embeddings[a], &used.embeddings[b]).value()

@@ -2,13 +2,11 @@
 //!
 //! Names of people and files come from the disk, so everything passes through [`escape`].
 
-use std::fmt::Write;
-
 use super::outcome::{NamedPair, Outcome};
 use super::pictures;
 use super::recalibration::day;
 use super::summary::recommendation;
-use super::words::{between, count, number_of, scores_between, share, target};
+use super::words::{add, between, count, number_of, scores_between, share, target};
 use crate::comparison::Score;
 use crate::evaluation::{CalibrationQuality, ErrorRateRow, LEAST_PAIRS, Operation, Rate};
 
@@ -82,7 +80,10 @@ fn cards(outcome: &Outcome) -> String {
     let mut html = String::new();
     if outcome.findings.recommended.is_none_or(|r| r.people_needed.is_some()) {
         let lines = recommendation(outcome);
-        html += &format!("<p class=\"warning\"><strong>{}</strong></p>\n", escape(&lines[0]));
+        add(
+            &mut html,
+            format_args!("<p class=\"warning\"><strong>{}</strong></p>\n", escape(&lines[0])),
+        );
     }
     html += "<div class=\"cards\">\n";
     let at = |score: f64, rate: f64| {
@@ -95,9 +96,12 @@ fn cards(outcome: &Outcome) -> String {
             html += &card("now", "At the threshold that the service uses now", &sub, operation);
         }
         (Err(reason), _) => {
-            html += &format!(
-                "<section class=\"card now\"><h2>The service has no threshold now</h2><p class=\"sub\">{}</p></section>\n",
-                escape(reason)
+            add(
+                &mut html,
+                format_args!(
+                    "<section class=\"card now\"><h2>The service has no threshold now</h2><p class=\"sub\">{}</p></section>\n",
+                    escape(reason)
+                ),
             );
         }
         (Ok(_), None) => {}
@@ -113,10 +117,13 @@ fn cards(outcome: &Outcome) -> String {
     }
     html += "</div>\n";
     if let Some([fmr, fnmr]) = outcome.findings.held_out {
-        html += &format!(
-            "<p class=\"note\">A threshold chosen on half of the people and judged on the other half, both ways round: FMR {}, FNMR {}.</p>\n",
-            share(fmr),
-            share(fnmr)
+        add(
+            &mut html,
+            format_args!(
+                "<p class=\"note\">A threshold chosen on half of the people and judged on the other half, both ways round: FMR {}, FNMR {}.</p>\n",
+                share(fmr),
+                share(fnmr)
+            ),
         );
     }
     html
@@ -270,9 +277,12 @@ fn failures(outcome: &Outcome) -> String {
                 count(*n as u64)
             )
         });
-        html += &format!(
-            "<table><thead><tr><th>reason</th><th class=\"n\">photos</th><th class=\"n\">of all</th></tr></thead>\n<tbody>\n{}</tbody></table>\n",
-            counts.collect::<String>()
+        add(
+            &mut html,
+            format_args!(
+                "<table><thead><tr><th>reason</th><th class=\"n\">photos</th><th class=\"n\">of all</th></tr></thead>\n<tbody>\n{}</tbody></table>\n",
+                counts.collect::<String>()
+            ),
         );
         let rows = failed.photos.iter().take(NAMED).map(|(photo, reason)| {
             format!(
@@ -281,16 +291,19 @@ fn failures(outcome: &Outcome) -> String {
                 escape(reason)
             )
         });
-        html += &format!(
-            "<div class=\"scroll\"><table><thead><tr><th>photo</th><th>reason</th></tr></thead>\n<tbody>\n{}</tbody></table></div>\n",
-            rows.collect::<String>()
+        add(
+            &mut html,
+            format_args!(
+                "<div class=\"scroll\"><table><thead><tr><th>photo</th><th>reason</th></tr></thead>\n<tbody>\n{}</tbody></table></div>\n",
+                rows.collect::<String>()
+            ),
         );
         html += &more(failed.photos.len());
     }
     if !outcome.skipped.is_empty() {
         html += "<h2>Files that were skipped</h2>\n<p>Not photos by their names: they are not looked at.</p>\n<ul>\n";
         for path in outcome.skipped.iter().take(NAMED) {
-            html += &format!("<li><code>{}</code></li>\n", escape(path));
+            add(&mut html, format_args!("<li><code>{}</code></li>\n", escape(path)));
         }
         html += "</ul>\n";
         html += &more(outcome.skipped.len());
@@ -306,9 +319,7 @@ fn more(all: usize) -> String {
 }
 
 fn footer(outcome: &Outcome) -> String {
-    let mut html = String::new();
-    let written = write!(
-        html,
+    format!(
         "<footer><p>Encoder {}, SHA-256 <code>{}</code>; likeness {}, {}.</p>\
          <p>Genuine: two photos of one person. Impostor: photos of two people. Intervals come from drawing the people anew 500 times (bootstrap); an impostor comparison comes along with both its people. \
          Where no error was seen, the bound is three in as many as there are different pairs of people, or people (rule of three). Rates hold for photos and people like these, and for no others. \
@@ -317,9 +328,7 @@ fn footer(outcome: &Outcome) -> String {
         outcome.model.id,
         env!("CARGO_PKG_VERSION"),
         day(outcome),
-    );
-    written.expect("a String takes whatever is written");
-    html
+    )
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! The report's pictures, as SVG whose colours the page's style sheet sets.
 
-use std::fmt::Write;
-
 use super::outcome::Outcome;
-use super::words::target;
+use super::words::{add, target};
 use crate::comparison::Score;
 use crate::evaluation::{CurvePoint, Operation, probit};
 
@@ -68,7 +66,7 @@ impl Plot {
     }
 
     fn add(&mut self, part: std::fmt::Arguments<'_>) {
-        self.svg.write_fmt(part).expect("a String takes whatever is written");
+        add(&mut self.svg, part);
     }
 
     fn across(&self, value: f64) -> f64 {
@@ -86,8 +84,7 @@ impl Plot {
         let mut path = String::new();
         for [x, y] in points {
             let verb = if path.is_empty() { 'M' } else { 'L' };
-            let place = write!(path, "{verb}{:.1} {:.1}", self.across(x), self.up(y));
-            place.expect("a String takes whatever is written");
+            add(&mut path, format_args!("{verb}{:.1} {:.1}", self.across(x), self.up(y)));
         }
         let end = if closed { "Z" } else { "" };
         if !path.is_empty() {

@@ -1,6 +1,13 @@
 //! Numbers as people like to read them.
 
+use std::fmt::{Arguments, Write};
+
 use crate::evaluation::Rate;
+
+/// Appends formatted text.
+pub(super) fn add(text: &mut String, part: Arguments<'_>) {
+    text.write_fmt(part).expect("a String takes whatever is written");
+}
 
 /// With a comma between thousands.
 pub(super) fn count(n: u64) -> String {
