@@ -150,12 +150,23 @@ pub fn prominent(mut faces: Vec<Face>, photo: &Photo) -> Result<Face, NoProminen
 /// A face turned upright and scaled so that its landmarks lie where the encoder expects them.
 pub struct AlignedFace {
     pixels: RgbImage,
+    onto_photo: Similarity,
+    photo: (u32, u32),
 }
 
 impl AlignedFace {
     /// The RGB pixels, of the size that was asked for.
     pub(crate) fn pixels(&self) -> &RgbImage {
         &self.pixels
+    }
+
+    /// Whether a pixel was sampled from the photo alone, nothing of it from beyond the edge.
+    pub(crate) fn covers(&self, x: u32, y: u32) -> bool {
+        let at = self.onto_photo.apply(Point { x: f64::from(x), y: f64::from(y) });
+        let margin = self.onto_photo.scale() / 2.0;
+        let within =
+            |value: f64, length: u32| value >= margin && value <= f64::from(length) - 1.0 - margin;
+        within(at.x, self.photo.0) && within(at.y, self.photo.1)
     }
 }
 
@@ -192,7 +203,7 @@ pub fn align(photo: &Photo, face: &Face, width: u32, height: u32) -> AlignedFace
         }
         image::Rgb(sum.map(|c| (c * share + 0.5) as u8))
     });
-    AlignedFace { pixels }
+    AlignedFace { pixels, onto_photo, photo: photo.working().dimensions() }
 }
 
 /// The colour at a place between pixels, 0..=255 a channel; black outside the image.

@@ -147,8 +147,9 @@ impl Recognizer {
     /// Enrols an employee by a photo.
     ///
     /// # Errors
-    /// [`Error::AlreadyEnrolled`] unless `replace`; [`Error::LooksLikeAnother`] unless
-    /// `confirm_lookalike`; what [`Engine::extract`] says; the store's.
+    /// [`Error::AlreadyEnrolled`] unless `replace`; [`Error::PoorPhoto`];
+    /// [`Error::LooksLikeAnother`] unless `confirm_lookalike`; what [`Engine::extract`] says; the
+    /// store's.
     pub async fn enroll(
         &self,
         employee: EmployeeId,
@@ -162,7 +163,12 @@ impl Recognizer {
             return Err(Error::AlreadyEnrolled);
         }
         let cohorts: Vec<_> = self.cohorts.all().collect();
-        let Extraction { face, embeddings, timings } = self.extract(photo, &cohorts).await?;
+        let Extraction { face, quality, embeddings, timings } =
+            self.extract(photo, &cohorts).await?;
+        let reasons = quality.reasons();
+        if !reasons.is_empty() {
+            return Err(Error::PoorPhoto(reasons));
+        }
         if !confirm_lookalike && let Some(other) = self.lookalike(&employee, &embeddings) {
             return Err(Error::LooksLikeAnother { other: other.as_str().to_owned() });
         }
@@ -184,7 +190,8 @@ impl Recognizer {
         let Some(cohort) = self.cohorts.of(employee) else {
             return Err(self.why_absent(employee).await?);
         };
-        let Extraction { face, embeddings, timings } = self.extract(photo, &[cohort]).await?;
+        let Extraction { face, quality, embeddings, timings } =
+            self.extract(photo, &[cohort]).await?;
         // Whoever was erased meanwhile is missing.
         let Some(score) = cohort.compare(employee, &last(embeddings)) else {
             return Err(self.why_absent(employee).await?);
@@ -192,7 +199,8 @@ impl Recognizer {
         let threshold = cohort.verification;
         let model = cohort.model().clone();
         let decision = threshold.decide(score);
-        Ok(Verification { decision, score, threshold, model, face, timings })
+        let reasons = quality.reasons();
+        Ok(Verification { decision, score, threshold, model, face, reasons, timings })
     }
 
     /// Searches everyone for whoever a photo shows; `top` candidates at most.
@@ -201,7 +209,8 @@ impl Recognizer {
     /// What [`Engine::extract`] says.
     pub async fn identify(&self, photo: Bytes, top: usize) -> Result<Identification, Error> {
         let cohorts: Vec<_> = self.cohorts.all().collect();
-        let Extraction { face, embeddings, timings } = self.extract(photo, &cohorts).await?;
+        let Extraction { face, quality, embeddings, timings } =
+            self.extract(photo, &cohorts).await?;
         let gallery_size = self.cohorts.people();
         let mut candidates = Vec::new();
         for (cohort, probe) in cohorts.into_iter().zip(&embeddings) {
@@ -216,7 +225,8 @@ impl Recognizer {
         candidates.sort_by(|a, b| b.margin().total_cmp(&a.margin()));
         candidates.truncate(top);
         let threshold = self.cohorts.present.identification(gallery_size);
-        Ok(Identification { candidates, threshold, gallery_size, face, timings })
+        let reasons = quality.reasons();
+        Ok(Identification { candidates, threshold, gallery_size, face, reasons, timings })
     }
 
     /// Compares two photos; nothing is stored.

@@ -27,6 +27,7 @@ pub use self::model::{ModelError, ModelSource};
 use crate::embedding::Embedding;
 use crate::face::{self, Face, NoProminentFace};
 use crate::photo::{EncodedPhoto, PhotoError, PhotoLimits};
+use crate::quality::{self, Quality};
 
 /// The unit in which decoded bytes are counted; a semaphore counts in 32 bits.
 const KILOBYTE: u64 = 1000;
@@ -83,6 +84,8 @@ impl EngineError {
 pub struct Extraction {
     /// The prominent face.
     pub face: Face,
+    /// How it was photographed, as the present encoder sees it.
+    pub quality: Quality,
     /// What each encoder that was asked makes of it, in the order of asking.
     pub embeddings: Vec<Embedding>,
     /// Where the time went.
@@ -180,12 +183,12 @@ impl Engine {
         let arrived = Instant::now();
         let admission = self.admit(place, photo.decoded_bytes()).await;
         timings.0.push(("queue", arrived.elapsed()));
-        let detector = self.detector.clone();
+        let (detector, present) = (self.detector.clone(), self.encoder.clone());
         let span = tracing::Span::current();
         #[expect(clippy::disallowed_methods, reason = "this is the one place that bounds the work")]
         let work = tokio::task::spawn_blocking(move || {
             let _admission = admission;
-            span.in_scope(|| extract(photo, &detector, &encoders, timings))
+            span.in_scope(|| extract(photo, &detector, &present, &encoders, timings))
         });
         work.await.map_err(|e| EngineError(format!("the work panicked: {e}")))?
     }
@@ -202,17 +205,24 @@ impl Engine {
 fn extract(
     photo: EncodedPhoto,
     detector: &Detector,
+    present: &Encoder,
     encoders: &[Arc<Encoder>],
     mut timings: Timings,
 ) -> Result<Extraction, ExtractError> {
     let photo = timings.time("decode", || photo.decode())?;
     let faces = timings.time("detect", || detector.detect(&photo))?;
     let face = face::prominent(faces, &photo)?;
+    let (width, height) = (present.width, present.height);
+    let aligned = timings.time("align", || face::align(&photo, &face, width, height));
+    let quality = timings.time("assess", || quality::assess(&face, &aligned));
     let mut embeddings = Vec::with_capacity(encoders.len());
     for encoder in encoders {
-        let aligned =
-            timings.time("align", || face::align(&photo, &face, encoder.width, encoder.height));
-        embeddings.push(timings.time("encode", || encoder.encode(&aligned))?);
+        let sees_another_size = (encoder.width, encoder.height) != (width, height);
+        let another = sees_another_size.then(|| {
+            timings.time("align", || face::align(&photo, &face, encoder.width, encoder.height))
+        });
+        let seen = another.as_ref().unwrap_or(&aligned);
+        embeddings.push(timings.time("encode", || encoder.encode(seen))?);
     }
-    Ok(Extraction { face, embeddings, timings })
+    Ok(Extraction { face, quality, embeddings, timings })
 }

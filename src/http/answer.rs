@@ -1,5 +1,7 @@
 //! The shapes that several answers share, as the contract writes them.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::http::HeaderName;
 use axum::response::{IntoResponse, Response};
@@ -10,6 +12,7 @@ use crate::comparison;
 use crate::employee;
 use crate::engine::Timings;
 use crate::face;
+use crate::quality::Reason;
 use crate::recognizer;
 
 /// `model`: the encoder's name and digest.
@@ -117,8 +120,22 @@ impl From<&employee::Reference> for Employee {
     }
 }
 
-/// `reasons` that stand beside a decision. None is measured yet, so the list is empty.
-pub(super) type Reasons = [&'static str; 0];
+/// `reasons`: what speaks against the photo as a reference, beside a probe's decision or in the
+/// refusal of an enrolment.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Reasons(Vec<&'static str>);
+
+impl Reasons {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<&BTreeSet<Reason>> for Reasons {
+    fn from(reasons: &BTreeSet<Reason>) -> Self {
+        Self(reasons.iter().map(|reason| reason.code()).collect())
+    }
+}
 
 /// An answer with the time of each stage in its `Server-Timing` header.
 pub(super) fn timed<'a>(

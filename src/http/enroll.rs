@@ -34,7 +34,8 @@ pub(super) async fn enroll(
     let answer = Answer {
         employee: Employee::from(&enrollment.reference),
         face: Face::from(&enrollment.face),
-        reasons: [],
+        // A photo with a reason was refused.
+        reasons: Reasons::default(),
     };
     let response = timed([&enrollment.timings], answer);
     if enrollment.replaced {

@@ -44,7 +44,7 @@ pub(super) async fn identify(
         gallery_size: identification.gallery_size,
         model: Model::from(recognizer.model()),
         face: Face::from(&identification.face),
-        reasons: [],
+        reasons: Reasons::from(&identification.reasons),
     };
     Ok(timed([&identification.timings], answer))
 }

@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::answer::Reasons;
 use super::request_id;
 use crate::face::NoProminentFace;
 use crate::photo::PhotoError;
@@ -54,6 +55,7 @@ codes! {
     NotEnrolled: NOT_FOUND, "not_enrolled", "The employee is not enrolled";
     NotReady: SERVICE_UNAVAILABLE, "not_ready", "The service is starting";
     OtherModel: CONFLICT, "other_model", "The employee was enrolled with another model";
+    PoorPhoto: UNPROCESSABLE_ENTITY, "poor_photo", "The photo is too poor for a reference";
     SeveralFaces: UNPROCESSABLE_ENTITY, "several_faces", "Several faces in the photo";
     TimedOut: REQUEST_TIMEOUT, "timed_out", "The request took too long";
     TooManyPixels: PAYLOAD_TOO_LARGE, "too_many_pixels", "The photo is too large";
@@ -67,6 +69,7 @@ codes! {
 pub(super) struct Problem {
     pub code: Code,
     detail: String,
+    reasons: Reasons,
     /// For the log alone.
     pub source: Option<String>,
 }
@@ -74,7 +77,7 @@ pub(super) struct Problem {
 impl Problem {
     /// A failure with a sentence that the caller can act on.
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), source: None }
+        Self { code, detail: detail.into(), reasons: Reasons::default(), source: None }
     }
 
     /// A failure of ours: the client learns nothing of the inside, the log does.
@@ -118,26 +121,38 @@ impl Problem {
     }
 }
 
+impl From<&recognizer::Error> for Code {
+    fn from(error: &recognizer::Error) -> Self {
+        use recognizer::Error;
+        match error {
+            Error::AlreadyEnrolled => Self::AlreadyEnrolled,
+            Error::Busy => Self::Busy,
+            Error::Engine(_) | Error::Store(_) | Error::Task(_) => Self::Internal,
+            Error::Face(NoProminentFace::None) => Self::NoFace,
+            Error::Face(NoProminentFace::Several) => Self::SeveralFaces,
+            Error::LooksLikeAnother { .. } => Self::LooksLikeAnother,
+            Error::NotEnrolled => Self::NotEnrolled,
+            Error::OtherModel { .. } => Self::OtherModel,
+            Error::Photo(photo) => match photo {
+                PhotoError::ForeignFormat(_) | PhotoError::UnknownFormat => Self::UnsupportedFormat,
+                PhotoError::TooManyPixels { .. } => Self::TooManyPixels,
+                PhotoError::TooSmall { .. } => Self::NoFace,
+                PhotoError::Unreadable(_) => Self::UnreadablePhoto,
+            },
+            Error::PoorPhoto(_) => Self::PoorPhoto,
+        }
+    }
+}
+
 impl From<recognizer::Error> for Problem {
     fn from(error: recognizer::Error) -> Self {
-        use recognizer::Error;
-        let code = match &error {
-            Error::AlreadyEnrolled => Code::AlreadyEnrolled,
-            Error::Busy => Code::Busy,
-            Error::Face(NoProminentFace::None) => Code::NoFace,
-            Error::Face(NoProminentFace::Several) => Code::SeveralFaces,
-            Error::LooksLikeAnother { .. } => Code::LooksLikeAnother,
-            Error::NotEnrolled => Code::NotEnrolled,
-            Error::OtherModel { .. } => Code::OtherModel,
-            Error::Photo(photo) => match photo {
-                PhotoError::ForeignFormat(_) | PhotoError::UnknownFormat => Code::UnsupportedFormat,
-                PhotoError::TooManyPixels { .. } => Code::TooManyPixels,
-                PhotoError::TooSmall { .. } => Code::NoFace,
-                PhotoError::Unreadable(_) => Code::UnreadablePhoto,
-            },
-            Error::Engine(_) | Error::Store(_) | Error::Task(_) => return Self::internal(error),
-        };
-        Self::new(code, error.to_string())
+        match (Code::from(&error), &error) {
+            (Code::Internal, _) => Self::internal(error),
+            (code, recognizer::Error::PoorPhoto(reasons)) => {
+                Self { reasons: reasons.into(), ..Self::new(code, error.to_string()) }
+            }
+            (code, _) => Self::new(code, error.to_string()),
+        }
     }
 }
 
@@ -157,6 +172,8 @@ struct Body<'a> {
     status: u16,
     code: &'static str,
     detail: &'a str,
+    #[serde(skip_serializing_if = "Reasons::is_empty")]
+    reasons: &'a Reasons,
     request_id: &'a str,
 }
 
@@ -177,6 +194,7 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
         status: status.as_u16(),
         code,
         detail: &problem.detail,
+        reasons: &problem.reasons,
         request_id: &id,
     };
     let mut rendered = (status, Json(body)).into_response();

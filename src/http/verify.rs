@@ -37,7 +37,7 @@ pub(super) async fn verify(
         threshold: verification.threshold.into(),
         model: Model::from(&verification.model),
         face: Face::from(&verification.face),
-        reasons: [],
+        reasons: Reasons::from(&verification.reasons),
     };
     Ok(timed([&verification.timings], answer))
 }

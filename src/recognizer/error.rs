@@ -1,11 +1,13 @@
 //! Why a use case came to no answer, or the service to no start.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::comparison::ErrorRatesError;
 use crate::engine::{EngineError, ExtractError};
 use crate::face::NoProminentFace;
 use crate::photo::PhotoError;
+use crate::quality::Reason;
 use crate::seal::DoesNotOpen;
 use crate::store::StoreError;
 
@@ -46,12 +48,20 @@ pub enum Error {
     /// The bytes are no usable photo.
     #[error(transparent)]
     Photo(PhotoError),
+    /// The photo is too poor for a reference.
+    #[error("this photo cannot serve as a reference: {}", advice(.0))]
+    PoorPhoto(BTreeSet<Reason>),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A task of ours panicked.
     #[error("a write was interrupted: {0}")]
     Task(#[from] tokio::task::JoinError),
+}
+
+fn advice(reasons: &BTreeSet<Reason>) -> String {
+    let advice: Vec<_> = reasons.iter().map(|reason| reason.advice()).collect();
+    advice.join("; ")
 }
 
 impl From<ExtractError> for Error {

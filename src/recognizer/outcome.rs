@@ -1,9 +1,12 @@
 //! What the use cases are asked with and answer with.
 
+use std::collections::BTreeSet;
+
 use crate::comparison::{Decision, Score, Threshold};
 use crate::employee::{EmployeeId, ModelName, Reference};
 use crate::engine::Timings;
 use crate::face::Face;
+use crate::quality::Reason;
 
 /// What the caller of an enrolment insists on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,6 +43,8 @@ pub struct Verification {
     pub model: ModelName,
     /// The face that was used.
     pub face: Face,
+    /// What the photo would be refused for as a reference.
+    pub reasons: BTreeSet<Reason>,
     /// Where the time went.
     pub timings: Timings,
 }
@@ -75,6 +80,8 @@ pub struct Identification {
     pub gallery_size: usize,
     /// The face that was used.
     pub face: Face,
+    /// What the photo would be refused for as a reference.
+    pub reasons: BTreeSet<Reason>,
     /// Where the time went.
     pub timings: Timings,
 }

@@ -16,3 +16,4 @@ mod people;
 mod photos;
 mod problems;
 mod process;
+mod quality;

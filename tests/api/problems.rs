@@ -54,6 +54,7 @@ async fn provoke(code: Code) -> Answer {
             enrolled_with_another_model(&app, "e-1").await;
             app.verify("e-1", face()).await
         }
+        Code::PoorPhoto => app.enroll("e-1", crate::quality::blurred(8.0)).await,
         Code::SeveralFaces => app.identify(photo("odd/two-faces.jpg")).await,
         Code::TimedOut => a_body_that_never_ends().await,
         Code::TooManyPixels => app.identify(crate::photos::png(12_001, 40)).await,
