@@ -127,6 +127,10 @@ pub struct ScoreArgs {
     /// and columns of photos that are refused.
     #[arg(long)]
     pub out: PathBuf,
+    /// Where to write what was measured of each photo, as CSV: its path, the code that it is refused
+    /// with or nothing, each measure, and the reasons that speak against it as a reference.
+    #[arg(long)]
+    pub quality: Option<PathBuf>,
 }
 
 /// How logs are written.

@@ -19,7 +19,7 @@ use anyhow::{Context, bail};
 use self::folder::Folder;
 use self::outcome::Outcome;
 use crate::config::{Config, EvaluateArgs};
-use crate::engine::Engine;
+use crate::engine::{Engine, Extraction};
 
 /// Evaluates the photos of a folder, prints the summary and writes what was asked for.
 ///
@@ -31,7 +31,9 @@ pub async fn run(config: &Config, args: &EvaluateArgs) -> anyhow::Result<()> {
     let options = config.engine_options()?;
     let engine = Engine::load(&options)?;
     let paths: Vec<_> = folder.photos.iter().map(|(_, path)| path).collect();
-    let embeddings = super::photos::embed(&engine, &options, &paths).await?;
+    let encoders = vec![engine.encoder().clone()];
+    let found = super::photos::extract(&engine, &options, encoders, &paths).await?;
+    let embeddings = found.into_iter().map(|found| found.map(Extraction::into_last)).collect();
     let (policy, now) = (config.policy(), super::wall_clock());
     let outcome = Outcome::of(engine.encoder(), &folder, embeddings, policy, args.target_fmr, now)?;
     summary::print(&outcome);

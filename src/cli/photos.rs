@@ -8,18 +8,19 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::Semaphore;
 
-use crate::embedding::Embedding;
-use crate::engine::{Engine, EngineOptions, ExtractError};
+use crate::engine::{Encoder, Engine, EngineOptions, ExtractError, Extraction};
 
-/// One embedding a photo, or why there is none; a bar on the terminal shows how far it is.
+/// What was found in each photo, with an embedding by each of the encoders, or why it is refused; a bar
+/// on the terminal shows how far it is.
 ///
 /// # Errors
 /// Where a file cannot be read or a model fails.
-pub(super) async fn embed(
+pub(super) async fn extract(
     engine: &Engine,
     options: &EngineOptions,
+    encoders: Vec<Arc<Encoder>>,
     paths: &[impl AsRef<Path>],
-) -> anyhow::Result<Vec<Result<Embedding, ExtractError>>> {
+) -> anyhow::Result<Vec<Result<Extraction, ExtractError>>> {
     // One more than there are workers, so that none waits for a file to be read.
     let at_once = (options.workers + 1).min(options.workers + options.queue);
     let places = Arc::new(Semaphore::new(at_once));
@@ -29,28 +30,26 @@ pub(super) async fn embed(
         let path = path.as_ref();
         let place = places.clone().acquire_owned().await?;
         let photo = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        let (engine, bar) = (engine.clone(), bar.clone());
+        let (engine, encoders, bar) = (engine.clone(), encoders.clone(), bar.clone());
         tasks.push(tokio::spawn(async move {
-            let encoder = engine.encoder().clone();
-            let extraction = engine.extract(photo.into(), vec![encoder]).await;
+            let extraction = engine.extract(photo.into(), encoders).await;
             drop(place);
             bar.inc(1);
-            extraction.map(|mut extraction| extraction.embeddings.pop())
+            extraction
         }));
     }
-    let mut embeddings = Vec::with_capacity(paths.len());
+    let mut found = Vec::with_capacity(paths.len());
     for (path, task) in paths.iter().zip(tasks) {
-        let failed = || format!("encoding {}", path.as_ref().display());
-        embeddings.push(match task.await? {
-            Ok(embedding) => Ok(embedding.with_context(failed)?),
+        found.push(match task.await? {
             Err(error @ (ExtractError::Busy | ExtractError::Engine(_))) => {
+                let failed = || format!("encoding {}", path.as_ref().display());
                 return Err(error).with_context(failed);
             }
-            Err(refusal) => Err(refusal),
+            found => found,
         });
     }
     bar.finish_and_clear();
-    Ok(embeddings)
+    Ok(found)
 }
 
 /// A bar on standard error, where that is a terminal.

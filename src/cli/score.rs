@@ -1,6 +1,7 @@
 //! `likeness score`: every photo of a list against every other, through the pipeline that serves.
 //!
-//! It is how models are calibrated and judged: only scores leave it, never an embedding.
+//! It is how models and the limits of quality are calibrated and judged: scores and measures leave
+//! it, never an embedding.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -10,8 +11,10 @@ use anyhow::Context;
 
 use super::photos;
 use crate::config::{Config, ScoreArgs};
-use crate::embedding::Embedding;
-use crate::engine::{Engine, ExtractError};
+use crate::engine::{Engine, Extraction};
+use crate::http::Code;
+use crate::quality::Quality;
+use crate::recognizer;
 
 /// Writes the matrix of scores, and for each refused photo a line `path<TAB>reason` to standard output.
 ///
@@ -23,22 +26,59 @@ pub async fn run(config: &Config, args: &ScoreArgs) -> anyhow::Result<()> {
     let list = fs::read_to_string(&args.photos)
         .with_context(|| format!("reading {}", args.photos.display()))?;
     let paths: Vec<&str> = list.lines().filter(|line| !line.is_empty()).collect();
-    let mut embeddings = Vec::with_capacity(paths.len());
-    for (path, embedding) in paths.iter().zip(photos::embed(&engine, &options, &paths).await?) {
-        embeddings.push(embedding.inspect_err(|refusal| refused(path, refusal)).ok());
+    let encoders = vec![engine.encoder().clone()];
+    let found = photos::extract(&engine, &options, encoders, &paths).await?;
+    let found: Vec<_> =
+        found.into_iter().map(|found| found.map_err(recognizer::Error::from)).collect();
+    for (path, found) in paths.iter().zip(&found) {
+        if let Err(refusal) = found {
+            refused(path, refusal);
+        }
     }
-    write_matrix(&engine, &embeddings, &args.out)
+    if let Some(file) = &args.quality {
+        write_quality(&paths, &found, file)
+            .with_context(|| format!("writing {}", file.display()))?;
+    }
+    write_matrix(&engine, &found, &args.out)
         .with_context(|| format!("writing {}", args.out.display()))
+}
+
+/// A line a photo, after one of titles: path, code of the refusal, measures, reasons.
+fn write_quality(
+    paths: &[&str],
+    found: &[Result<Extraction, recognizer::Error>],
+    file: &Path,
+) -> std::io::Result<()> {
+    let mut file = BufWriter::new(fs::File::create(file)?);
+    writeln!(file, "path,code,{},reasons", Quality::MEASURES.join(","))?;
+    for (path, found) in paths.iter().zip(found) {
+        let path = format!("\"{}\"", path.replace('"', "\"\""));
+        match found {
+            Ok(Extraction { quality, .. }) => {
+                let measures = quality.measures().map(|value| format!("{value:.4}"));
+                let reasons: Vec<_> = quality.reasons().iter().map(|r| r.code()).collect();
+                writeln!(file, "{path},,{},{}", measures.join(","), reasons.join(" "))?;
+            }
+            Err(refusal) => {
+                let (_, code, _) = Code::from(refusal).row();
+                let nothing = ",".repeat(Quality::MEASURES.len());
+                writeln!(file, "{path},{code}{nothing},")?;
+            }
+        }
+    }
+    file.flush()
 }
 
 fn write_matrix(
     engine: &Engine,
-    embeddings: &[Option<Embedding>],
+    found: &[Result<Extraction, recognizer::Error>],
     path: &Path,
 ) -> std::io::Result<()> {
+    let embeddings: Vec<_> =
+        found.iter().map(|found| found.as_ref().ok().and_then(|f| f.embeddings.last())).collect();
     let mut file = BufWriter::new(fs::File::create(path)?);
-    for a in embeddings {
-        for b in embeddings {
+    for a in &embeddings {
+        for b in &embeddings {
             let score = match (a, b) {
                 (Some(a), Some(b)) => engine.encoder().comparator().compare(a, b).value() as f32,
                 _ => f32::NAN,
@@ -50,6 +90,6 @@ fn write_matrix(
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
-fn refused(path: &str, refusal: &ExtractError) {
+fn refused(path: &str, refusal: &recognizer::Error) {
     println!("{path}\t{refusal}");
 }
