@@ -155,6 +155,14 @@ pub struct AlignedFace {
 }
 
 impl AlignedFace {
+    /// Pixels that somebody else has aligned.
+    #[cfg(test)]
+    pub(crate) fn from_pixels(pixels: RgbImage) -> Self {
+        let photo = pixels.dimensions();
+        let here = Similarity { a: Point { x: 1.0, y: 0.0 }, b: Point { x: 0.0, y: 0.0 } };
+        Self { pixels, onto_photo: here, photo }
+    }
+
     /// The RGB pixels, of the size that was asked for.
     pub(crate) fn pixels(&self) -> &RgbImage {
         &self.pixels

@@ -30,11 +30,11 @@ PROVENANCE = (
 ROWS_COMMENT = "# Estimated on {} pairs of different people of CelebA's test part who were not trained on; who is who was judged by SFace.\n"
 
 
-def encoder(filters=((24, 5), (32, 3), (64, 3), (64, 3)), length=96):
-    """Each convolution halves the map: 56 x 56 to 4 x 4, which is then weighed place by place."""
+def encoder(widths=(32, 64, 64), length=96):
+    """56 x 56 to 14 x 14, 7 x 7 and 4 x 4, which is then weighed place by place."""
     x = face = keras.Input((SIDE, SIDE, 1), name="face")
-    for width, kernel in filters:
-        x = layers.Conv2D(width, kernel, strides=2, padding="same", use_bias=False)(x)
+    for width, kernel, stride in zip(widths, (7, 3, 3), (4, 2, 2)):
+        x = layers.Conv2D(width, kernel, strides=stride, padding="same", use_bias=False)(x)
         x = layers.BatchNormalization()(x)
         x = layers.ReLU()(x)
     x = layers.DepthwiseConv2D(x.shape[1], use_bias=False)(x)
@@ -82,8 +82,8 @@ def judge(encode, siamese, faces):
           f"accuracy at even odds {(found + 1 - taken) / 2:.2%}, missed {1 - found:.2%}, wrong {taken:.2%}")
     rows = []
     for fmr in (1e-2, 1e-3, 1e-4):
-        level = float(np.ceil(strangers[-int(fmr * len(strangers))] * 1e4) / 1e4)
-        rows.append({"fmr": fmr, "score": level})
+        level = np.ceil(float(strangers[-int(fmr * len(strangers))]) * 1e4) / 1e4
+        rows.append({"fmr": fmr, "score": float(level)})
         print(f"FMR {fmr:.0e}: score {level:.4f}, found {(same >= level).mean():.2%}")
     return rows, len(strangers)
 
@@ -121,7 +121,8 @@ def test_data(siamese, run, head, out):
     vectors = np.concatenate([run.run(None, {run.get_inputs()[0].name: face[None]})[0] for face in given])
     score = scores(vectors, vectors, np.array(head["weights"]), head["bias"])
     difference = max(abs(1 / (1 + np.exp(-score[i, j])) - s) for (i, j), s in zip(pairs, said))
-    print(f"{len(faces)} generated faces, similarities {said.min():.4f} to {said.max():.4f}; largest difference between Keras and encoder.onnx with head {difference:.1e}")
+    print(f"{len(faces)} generated faces, similarities {said.min():.4f} to {said.max():.4f}; "
+          f"largest difference between Keras and encoder.onnx with head {difference:.1e}")
     assert difference < 1e-5
     (out / "faces.u8").write_bytes(faces.tobytes())
     rows = [json.dumps({"a": i, "b": j, "similarity": float(s)}) for (i, j), s in zip(pairs, said)]
@@ -133,8 +134,8 @@ def main():
     arguments.add_argument("--data", required=True, type=Path)
     arguments.add_argument("--work", default=Path("../train"), type=Path)
     arguments.add_argument("--out", default=Path("../../tests/data/koch"), type=Path)
-    arguments.add_argument("--epochs", default=20, type=int)
-    arguments.add_argument("--steps", default=200, type=int, help="batches an epoch")
+    arguments.add_argument("--epochs", default=25, type=int)
+    arguments.add_argument("--steps", default=100, type=int, help="batches an epoch")
     chosen = arguments.parse_args()
     keras.utils.set_random_seed(0)
     folder = chosen.work / "koch"
@@ -150,7 +151,7 @@ def main():
     rows, strangers = judge(encode, siamese, faces)
     run, head = export(encode, siamese, rows, strangers, chosen.out)
     test_data(siamese, run, head, chosen.out)
-    tiny = networks(encoder(((2, 5), (2, 3), (2, 3), (2, 3)), 4))[0]
+    tiny = networks(encoder((2, 2, 2), 4))[0]
     tiny([np.zeros((1, SIDE, SIDE, 1), np.float32)] * 2)  # Keras exports a functional network only once it has been called
     tiny.export(chosen.out / "siamese.onnx", format="onnx", verbose=False)
     print(f"{chosen.out / 'siamese.onnx'}: {(chosen.out / 'siamese.onnx').stat().st_size:,} bytes, two inputs, not trained")

@@ -22,7 +22,8 @@ CHAINED = 250  # so many photos of one person there are not: a chain of look-ali
 
 def grey(rgb):
     """The service's whole-number luma, uint8."""
-    return ((rgb.astype(np.uint32) @ np.array([299, 587, 114], np.uint32) + 500) // 1000).astype(np.uint8)
+    red, green, blue = (rgb[..., channel].astype(np.int32) for channel in range(3))
+    return ((299 * red + 587 * green + 114 * blue + 500) // 1000).astype(np.uint8)
 
 
 def halved(faces):
@@ -51,7 +52,11 @@ class Faces:
 
     def __init__(self, data, work):
         faces, self.teacher, source = encoder_faces.load(data, work)
-        self.pixels = np.concatenate([halved(grey(faces[at:at + 1000])) for at in range(0, len(faces), 1000)])
+        cache = Path(work) / "koch" / "faces.npy"
+        if not cache.exists():
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            np.save(cache, np.concatenate([halved(grey(faces[at:at + 1000])) for at in range(0, len(faces), 1000)]))
+        self.pixels = np.load(cache)
         self.celeb = np.flatnonzero(source == encoder_faces.SETS.index("celeb"))
         self.others = np.flatnonzero(source != encoder_faces.SETS.index("celeb"))
         self.person, near = people(self.teacher[self.celeb])
@@ -65,7 +70,7 @@ class Faces:
 class Batches(keras.utils.PyDataset):
     """Batches of pairs of one person each; crossed, they give a batch's strangers. The number of a batch is its seed."""
 
-    def __init__(self, faces, steps, celeb=96, others=32):
+    def __init__(self, faces, steps, celeb=48, others=16):
         super().__init__()
         self.faces, self.steps, self.celeb, self.others, self.epoch = faces, steps, celeb, others, 0
 
@@ -122,6 +127,6 @@ if __name__ == "__main__":
     chosen = arguments.parse_args()
     faces = Faces(chosen.data, chosen.work)
     kept = faces.person[faces.kept_back]
-    print(f"{len(faces.trained)} faces of {len(np.unique(faces.person[~faces.kept_back]))} people to train on with "
+    print(f"{len(faces.trained)} faces of {len(np.unique(faces.person[np.isin(faces.celeb, faces.trained)]))} people to train on with "
           f"{sum(len(faces.near[at]) - 1 for at in faces.trained) // 2} pairs; {len(kept)} faces of {len(np.unique(kept))} people kept back; "
           f"{len(faces.others)} other faces")

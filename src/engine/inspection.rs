@@ -36,6 +36,15 @@ pub struct Port {
     pub shape: Vec<Option<usize>>,
 }
 
+impl Port {
+    /// Whether a tensor of this shape goes in.
+    pub(super) fn takes(&self, shape: &[usize]) -> bool {
+        let fits = |(own, length): (&Option<usize>, &usize)| own.is_none_or(|own| own == *length);
+        let same_rank = self.shape.len() == shape.len();
+        self.shape.is_empty() || same_rank && self.shape.iter().zip(shape).all(fits)
+    }
+}
+
 impl std::fmt::Display for Port {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let length = |side: &Option<usize>| side.map_or("any".to_owned(), |n| n.to_string());

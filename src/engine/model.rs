@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
-use super::inspection::network_inputs;
+use super::inspection::{Port, network_inputs};
 use super::prelu;
 use crate::embedding::ModelId;
 use crate::employee::ModelName;
@@ -130,6 +130,11 @@ impl Network {
     pub(super) fn outputs(&self) -> Vec<&str> {
         let graph = self.proto.graph.as_ref();
         graph.map(|g| g.output.iter().map(|o| o.name.as_str()).collect()).unwrap_or_default()
+    }
+
+    /// The input, as the file describes it.
+    pub(super) fn input(&self) -> Option<Port> {
+        network_inputs(&self.proto).next().map(Port::from)
     }
 
     /// Optimises the network for one input shape.
