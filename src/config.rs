@@ -91,6 +91,10 @@ pub enum ModelCommand {
 pub struct ModelCheckArgs {
     /// The ONNX file; its manifest lies beside it, with the ending .toml.
     pub file: PathBuf,
+    /// Measure calibration and error rates on labelled photos, DIR/PERSON/*.jpg, and write them into the
+    /// manifest. Where how pixels become numbers is still a guess, the usual ways are tried.
+    #[arg(long, value_name = "DIR")]
+    pub calibrate: Option<PathBuf>,
 }
 
 /// What `evaluate` takes.

@@ -4,22 +4,25 @@
 //! embedding nor a photo leaves the process: only rates, and the names of the pairs that stand out.
 
 mod folder;
-mod outcome;
+pub(super) mod outcome;
 mod page;
 mod pictures;
-mod recalibration;
-mod summary;
+pub(super) mod recalibration;
+pub(super) mod summary;
 mod words;
 
 use std::fs;
 use std::path::Path;
+use std::slice;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
 use self::folder::Folder;
 use self::outcome::Outcome;
 use crate::config::{Config, EvaluateArgs};
-use crate::engine::{Engine, Extraction};
+use crate::engine::{Encoder, Engine, EngineOptions, ExtractError, Extraction};
+use crate::recognizer::Policy;
 
 /// Evaluates the photos of a folder, prints the summary and writes what was asked for.
 ///
@@ -27,15 +30,12 @@ use crate::engine::{Engine, Extraction};
 /// Where the folder holds too little to compare, a file cannot be read or written, a model fails, or
 /// the photos support no calibration though one is asked for.
 pub async fn run(config: &Config, args: &EvaluateArgs) -> anyhow::Result<()> {
-    let folder = Folder::read(&args.dir)?;
     let options = config.engine_options()?;
     let engine = Engine::load(&options)?;
-    let paths: Vec<_> = folder.photos.iter().map(|(_, path)| path).collect();
-    let encoders = vec![engine.encoder().clone()];
-    let found = super::photos::extract(&engine, &options, encoders, &paths).await?;
-    let embeddings = found.into_iter().map(|found| found.map(Extraction::into_last)).collect();
-    let (policy, now) = (config.policy(), super::wall_clock());
-    let outcome = Outcome::of(engine.encoder(), &folder, embeddings, policy, args.target_fmr, now)?;
+    let encoder = engine.encoder();
+    let mut photos =
+        Photos::extract(&engine, &options, slice::from_ref(encoder), &args.dir).await?;
+    let outcome = photos.judge(encoder, config.policy(), args.target_fmr)?;
     summary::print(&outcome);
     if let Some(path) = &args.report {
         write(path, &page::html(&outcome))?;
@@ -52,6 +52,42 @@ pub async fn run(config: &Config, args: &EvaluateArgs) -> anyhow::Result<()> {
         say(&format!("  {}", recalibration::command(&outcome, path)));
     }
     Ok(())
+}
+
+/// The photos of a folder, and what was found in each.
+pub(super) struct Photos {
+    folder: Folder,
+    found: Vec<Result<Extraction, ExtractError>>,
+}
+
+impl Photos {
+    /// Lets every encoder encode every photo.
+    pub(super) async fn extract(
+        engine: &Engine,
+        options: &EngineOptions,
+        encoders: &[Arc<Encoder>],
+        dir: &Path,
+    ) -> anyhow::Result<Self> {
+        let folder = Folder::read(dir)?;
+        let paths: Vec<_> = folder.photos.iter().map(|(_, path)| path).collect();
+        let found = super::photos::extract(engine, options, encoders.to_vec(), &paths).await?;
+        Ok(Self { folder, found })
+    }
+
+    /// What the embeddings of the last encoder that is still there say of it; takes them out.
+    pub(super) fn judge(
+        &mut self,
+        encoder: &Encoder,
+        policy: Policy,
+        target_fmr: f64,
+    ) -> anyhow::Result<Outcome> {
+        let embeddings = self.found.iter_mut().map(|found| match found {
+            Ok(extraction) => Ok(extraction.embeddings.pop().expect("one of each encoder")),
+            Err(refusal) => Err(&*refusal),
+        });
+        let embeddings = embeddings.collect();
+        Outcome::of(encoder, &self.folder, embeddings, policy, target_fmr, super::wall_clock())
+    }
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! `likeness model`: what to know about an encoder before and while an organisation uses it.
 
+mod calibrate;
 mod check;
 mod switch;
 
@@ -11,7 +12,7 @@ use crate::config::{Config, ModelCommand};
 /// The subcommand's.
 pub async fn run(config: Config, command: &ModelCommand) -> anyhow::Result<()> {
     match command {
-        ModelCommand::Check(args) => check::run(args),
+        ModelCommand::Check(args) => check::run(&config, args).await,
         ModelCommand::Switch => switch::run(config).await,
     }
 }

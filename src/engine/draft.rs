@@ -1,10 +1,16 @@
 //! A first manifest for a network that has none, and filling in what can be measured.
 
-use toml_edit::{Array, DocumentMut, Item, Table, value};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
+use super::calibration::Recalibration;
 use super::inspection::Inspection;
+use crate::comparison::ErrorRate;
 
 const NUMBERS_A_LINE: usize = 8;
+
+/// What stands above a guessed input until somebody, or a calibration, knows better.
+const GUESS: &str =
+    "# What stands here is a guess by `likeness model check`: compare it with what the network";
 
 /// A way in which training programs turn pixels into numbers: (pixel - mean) * scale.
 #[derive(Clone, Copy, Debug)]
@@ -112,9 +118,11 @@ pub fn manifest(
     model["sha256"] = value(network.digest.to_string());
     model["licence"] = value("?");
     model["provenance"] = value("?");
-    let about_input = "\n# Pixels become (pixel - mean) * scale. What stands here is a guess unless `--calibrate` chose it:\n\
-                       # compare it with what the network was trained with, and if you change it, delete [golden].\n";
-    let input = section(&mut document, "input", about_input);
+    let about_input = format!(
+        "\n# Pixels become (pixel - mean) * scale.\n{GUESS}\n\
+         # was trained with, and if you change it, delete [golden].\n"
+    );
+    let input = section(&mut document, "input", &about_input);
     input["width"] = value(width);
     input["height"] = value(height);
     input["channels"] = value(channels as i64);
@@ -138,6 +146,42 @@ pub fn manifest(
 /// Whether a manifest has a golden output; one that is no TOML is left to whoever reads it.
 pub fn has_golden(manifest: &str) -> bool {
     manifest.parse::<DocumentMut>().is_ok_and(|document| document.contains_key("golden"))
+}
+
+/// Whether the input is still what [`manifest`] guessed.
+pub fn is_a_guess(manifest: &str) -> bool {
+    manifest.contains(GUESS)
+}
+
+/// The manifest with a calibration and its error rates in place of its own. A guessed input counts as
+/// chosen now.
+///
+/// # Errors
+/// Where the manifest is no TOML.
+pub fn with_calibration(
+    manifest: &str,
+    measured: &Recalibration,
+) -> Result<String, toml_edit::TomlError> {
+    let chosen = "# What stands here was chosen among the usual conventions by `--calibrate`: compare it with what it";
+    let mut document: DocumentMut = manifest.replace(GUESS, chosen).parse()?;
+    document["comparison"]["scale"] = value(measured.calibration.scale());
+    document["comparison"]["offset"] = value(measured.calibration.offset());
+    let mut rows = ArrayOfTables::new();
+    for ErrorRate { fmr, score, interval, pairs } in measured.error_rates.rows() {
+        let mut row = Table::new();
+        row["fmr"] = value(*fmr);
+        row["score"] = value(*score);
+        if let Some(interval) = interval {
+            row["interval"] = value(interval.iter().copied().collect::<Array>());
+        }
+        if let Some(pairs) = pairs {
+            row["pairs"] = value(*pairs as i64);
+        }
+        rows.push(row);
+    }
+    document["error_rate"] = Item::ArrayOfTables(rows);
+    document.remove("profile_error_rate");
+    Ok(document.to_string())
 }
 
 /// The manifest with the network's own output for the test pattern.

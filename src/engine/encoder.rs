@@ -27,6 +27,7 @@ pub struct Encoder {
     model: ModelName,
     comparator: Comparator,
     error_rates: Option<ErrorRates>,
+    profile_error_rates: Option<ErrorRates>,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +39,8 @@ struct Manifest {
     comparison: Comparison,
     #[serde(default)]
     error_rate: Vec<Row>,
+    #[serde(default)]
+    profile_error_rate: Vec<Row>,
     golden: Option<Golden>,
 }
 
@@ -140,13 +143,30 @@ impl Encoder {
         let pixels = pixels.map_err(|reason| source.error(reason))?;
         let length = manifest.output.length;
         let comparator = manifest.comparison.comparator(length).map_err(|e| source.error(e))?;
-        let error_rates = match manifest.error_rate {
-            rows if rows.is_empty() => None,
-            rows => Some(error_rates(rows).map_err(|e| source.error(e))?),
+        let table = |rows: Vec<Row>| {
+            let table = if rows.is_empty() { None } else { Some(error_rates(rows)) };
+            table.transpose().map_err(|e| source.error(e))
         };
+        let error_rates = table(manifest.error_rate)?;
+        let profile_error_rates = table(manifest.profile_error_rate)?;
         let shape = pixels.shape(width, height);
+        if let Some(input) = network.input().filter(|input| !input.takes(&shape)) {
+            return Err(
+                source.error(format!("the manifest's input is {shape:?}, the network's {input}"))
+            );
+        }
         let plan = network.plan(&shape).map_err(|e| source.error(format!("{e:#}")))?;
-        let encoder = Self { plan, pixels, width, height, length, model, comparator, error_rates };
+        let encoder = Self {
+            plan,
+            pixels,
+            width,
+            height,
+            length,
+            model,
+            comparator,
+            error_rates,
+            profile_error_rates,
+        };
         Ok((encoder, manifest.golden))
     }
 
@@ -170,6 +190,12 @@ impl Encoder {
         self.error_rates.as_ref()
     }
 
+    /// The same where the probe is turned into profile. Nothing is decided by it: it tells what turning
+    /// away costs.
+    pub fn profile_error_rates(&self) -> Option<&ErrorRates> {
+        self.profile_error_rates.as_ref()
+    }
+
     /// The time that one face takes on one thread: the median of `rounds` runs.
     ///
     /// # Errors
@@ -190,6 +216,7 @@ impl Encoder {
         let Recalibration { calibration, error_rates, .. } = source.of(self.model.id)?;
         self.comparator.calibration = calibration;
         self.error_rates = Some(error_rates);
+        self.profile_error_rates = None;
         Ok(self)
     }
 
@@ -221,20 +248,29 @@ impl Encoder {
 mod tests {
     use super::*;
 
-    /// Loads the default encoder with a word of its manifest changed.
-    fn load_with(word: &str, other: &str) -> Result<Encoder, ModelError> {
-        let folder = tempfile::tempdir().unwrap();
-        let onnx = folder.path().join("encoder.onnx");
-        std::fs::write(&onnx, include_bytes!("../../models/encoder.onnx")).unwrap();
-        let manifest = include_str!("../../models/encoder.toml");
+    const DEFAULT: (&[u8], &str) =
+        (include_bytes!("../../models/encoder.onnx"), include_str!("../../models/encoder.toml"));
+
+    /// A Siamese network after Koch et al. 2015, exported by Keras; its head stands in the manifest.
+    const KOCH: (&[u8], &str) = (
+        include_bytes!("../../tests/data/koch/encoder.onnx"),
+        include_str!("../../tests/data/koch/encoder.toml"),
+    );
+
+    /// Loads an encoder with a word of its manifest changed.
+    fn load_with(
+        (onnx, manifest): (&[u8], &str),
+        word: &str,
+        other: &str,
+    ) -> Result<Encoder, ModelError> {
         assert!(manifest.contains(word), "{word}");
-        std::fs::write(onnx.with_extension("toml"), manifest.replace(word, other)).unwrap();
-        Encoder::load(&ModelSource::read(&onnx).unwrap())
+        let manifest = manifest.replacen(word, other, 1);
+        Encoder::load(&ModelSource::new("test".to_owned(), onnx.to_vec(), manifest))
     }
 
     #[test]
     fn a_manifest_that_shows_the_network_something_else_is_refused() {
-        assert!(load_with("likeness-encoder-1", "another name").is_ok());
+        assert!(load_with(DEFAULT, "likeness-encoder", "another name").is_ok());
         for (word, other, reason) in [
             ("\"rgb\"", "\"bgr\"", "golden"),
             ("scale = 0.0078125", "scale = 0.0039", "golden"),
@@ -243,8 +279,73 @@ mod tests {
             ("[golden]", "[gilded]", "its manifest"),
             ("kind = \"cosine\"", "kind = \"weighted_l1\"", "weights"),
         ] {
-            let error = load_with(word, other).unwrap_err().to_string();
+            let error = load_with(DEFAULT, word, other).unwrap_err().to_string();
             assert!(error.contains(reason), "{word}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_siamese_head_that_does_not_fit_its_encoder_is_refused() {
+        assert!(load_with(KOCH, "koch", "koch").is_ok());
+        for (word, other, reason) in [
+            ("weights = [", "weights = [1.0,", "97 weights for 96 values"),
+            ("bias = ", "bias = inf # ", "finite"),
+            ("bias = ", "# bias = ", "missing field `bias`"),
+            ("kind = \"weighted_l1\"", "kind = \"koch\"", "unknown variant"),
+            ("colour = \"grey\"", "colour = \"rgb\"", "has 3 channels, not 1"),
+            (
+                "layout = \"nhwc\"",
+                "layout = \"nchw\"",
+                "is [1, 1, 56, 56], the network's face: float any x 56",
+            ),
+            ("width = 56", "width = 64", "is [1, 56, 64, 1], the network's face: float any x 56"),
+            ("mean = [127.5]", "mean = [0.0]", "golden"),
+            ("sha256 = \"", "sha256 = \"00", "its manifest says 00"),
+        ] {
+            let error = load_with(KOCH, word, other).unwrap_err().to_string();
+            assert!(error.contains(reason), "{word}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_whole_siamese_network_is_told_what_to_export() {
+        let whole = include_bytes!("../../tests/data/koch/siamese.onnx");
+        let digest = crate::engine::Inspection::of(whole).unwrap().digest;
+        let own = crate::engine::Inspection::of(KOCH.0).unwrap().digest;
+        let manifest = KOCH.1.replace(&own.to_string(), &digest.to_string());
+        let source = ModelSource::new("test".to_owned(), whole.to_vec(), manifest);
+        let error = Encoder::load(&source).unwrap_err().to_string();
+        for part in ["2 inputs", "export", "weighted_l1", "weights, bias"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[derive(Deserialize)]
+    struct Pair {
+        a: usize,
+        b: usize,
+        similarity: f64,
+    }
+
+    /// Faces of generated people, 56 x 56 and grey, and what Keras's own Siamese model says of each pair.
+    #[test]
+    fn a_siamese_network_exported_by_keras_answers_as_keras_does() {
+        let encoder = load_with(KOCH, "koch", "koch").unwrap();
+        let faces = include_bytes!("../../tests/data/koch/faces.u8").chunks_exact(56 * 56);
+        let embeddings: Vec<_> = faces
+            .map(|grey| {
+                let rgb = grey.iter().flat_map(|&level| [level; 3]).collect();
+                let pixels = image::RgbImage::from_raw(56, 56, rgb).unwrap();
+                encoder.encode(&AlignedFace::from_pixels(pixels)).unwrap()
+            })
+            .collect();
+        let pairs: Vec<Pair> =
+            serde_json::from_str(include_str!("../../tests/data/koch/pairs.json")).unwrap();
+        assert_eq!(pairs.len(), 21);
+        for Pair { a, b, similarity } in pairs {
+            let score = encoder.comparator().compare(&embeddings[a], &embeddings[b]);
+            let off = (score.similarity() - similarity).abs();
+            assert!(off < 1e-4, "{a} {b}: {} where Keras says {similarity}", score.similarity());
         }
     }
 }

@@ -92,18 +92,6 @@ pub struct Extraction {
     pub timings: Timings,
 }
 
-impl Extraction {
-    /// The embedding by the last encoder that was asked.
-    ///
-    /// # Panics
-    /// Where none was asked.
-    pub fn into_last(mut self) -> Embedding {
-        self.embeddings
-            .pop()
-            .expect("an extraction has an embedding of every encoder that was asked")
-    }
-}
-
 /// The time that each stage took, in the order of the flow.
 #[derive(Clone, Debug, Default)]
 pub struct Timings(Vec<(&'static str, Duration)>);

@@ -22,7 +22,7 @@ fn text(bytes: &[u8]) -> &str {
 
 /// The people of `tests/data`, one of them under a name that would be HTML, and things that are no
 /// use.
-fn lay_out(dir: &Path) {
+pub(crate) fn lay_out(dir: &Path) {
     for person in 1..=20 {
         let folder = if person == 1 { "<b>p01&".to_owned() } else { format!("p{person:02}") };
         fs::create_dir_all(dir.join(&folder)).unwrap();

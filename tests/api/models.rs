@@ -191,3 +191,44 @@ fn a_file_that_is_no_encoder_is_told_why() {
     assert!(!good && said.contains("not one vector"), "{said}");
     assert!(!detector.with_extension("toml").exists(), "nothing is drafted for it");
 }
+
+#[test]
+fn how_pixels_become_numbers_is_found_and_measured_on_labelled_photos() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    crate::evaluate::lay_out(&photos);
+    let onnx = folder.path().join("mine.onnx");
+    std::fs::copy(DEFAULT, &onnx).unwrap();
+    let (good, said) = check(&onnx, &["--calibrate", photos.to_str().unwrap()]);
+    assert!(good && said.contains("taken         -1 to 1, RGB"), "{said}");
+    let manifest = std::fs::read_to_string(onnx.with_extension("toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    assert!(manifest["comparison"]["scale"].as_float().unwrap() > 2.0);
+    assert!(!manifest["error_rate"].as_array().unwrap().is_empty());
+    let (good, said) = check(&onnx, &[]);
+    assert!(good && said.contains("serves        with --encoder"), "{said}");
+}
+
+#[tokio::test]
+async fn a_siamese_network_exported_by_keras_serves() {
+    let koch = Path::new(DEFAULT).parent().unwrap().with_file_name("tests/data/koch/encoder.onnx");
+    let engine = engine(ModelSource::read(&koch).unwrap(), None);
+    let app = App::spawn_with(&engine, OPEN).await;
+    let enrolled = app.enroll("e-1", photo("people/p01-a.jpg")).await;
+    assert_eq!((enrolled.status, &enrolled.body["model"]["name"]), (201, &json!("koch-siamese-1")));
+    // The same two photos give the same score by every way, the raw embedding sealed in between or not.
+    let verified = app.verify("e-1", photo("people/p01-b.jpg")).await.body;
+    let found = app.identify(photo("people/p01-b.jpg")).await.body;
+    let form = Form::new().part("photo_a", file(photo("people/p01-a.jpg")));
+    let form = form.part("photo_b", file(photo("people/p01-b.jpg")));
+    let compared = app.post("/compare", form).await.body;
+    let reference = photo("people/p01-a.jpg").into();
+    let probe = photo("people/p01-b.jpg").into();
+    let encoders = || vec![engine.encoder().clone()];
+    let a = engine.extract(reference, encoders()).await.unwrap();
+    let b = engine.extract(probe, encoders()).await.unwrap();
+    let direct = engine.encoder().comparator().compare(&a.embeddings[0], &b.embeddings[0]);
+    for score in [&verified["score"], &found["candidates"][0]["score"], &compared["score"]] {
+        assert_eq!(score.as_f64().unwrap(), direct.value());
+    }
+}

@@ -18,7 +18,7 @@ const NAMED: usize = 20;
 
 /// What an evaluation found.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(in crate::cli) struct Outcome {
     pub(super) now: Timestamp,
     pub(super) model: ModelName,
     /// What the scores were made with.
@@ -34,7 +34,7 @@ pub(super) struct Outcome {
     pub(super) skipped: Vec<String>,
     pub(super) genuine: u64,
     pub(super) impostor: u64,
-    pub(super) findings: Findings,
+    pub(in crate::cli) findings: Findings,
     pub(super) binned: Binned,
     /// The most similar pairs of different people, the most similar first.
     pub(super) lookalikes: Vec<NamedPair>,
@@ -76,7 +76,7 @@ impl Outcome {
     pub(super) fn of(
         encoder: &Encoder,
         folder: &Folder,
-        embeddings: Vec<Result<Embedding, ExtractError>>,
+        embeddings: Vec<Result<Embedding, &ExtractError>>,
         policy: Policy,
         target: f64,
         now: Timestamp,
@@ -123,7 +123,10 @@ fn present(encoder: &Encoder, policy: Policy) -> Result<Threshold, String> {
 }
 
 /// Numbers whoever has a usable photo, and keeps the reasons of the rest.
-fn sort_out(folder: &Folder, embeddings: Vec<Result<Embedding, ExtractError>>) -> (Used, Failures) {
+fn sort_out(
+    folder: &Folder,
+    embeddings: Vec<Result<Embedding, &ExtractError>>,
+) -> (Used, Failures) {
     let (mut used, mut failures) = (Used::default(), Failures::default());
     let (mut last, mut people) = (None, 0);
     for ((person, path), embedding) in folder.photos.iter().zip(embeddings) {
@@ -139,7 +142,7 @@ fn sort_out(folder: &Folder, embeddings: Vec<Result<Embedding, ExtractError>>) -
                 used.embeddings.push(embedding);
             }
             Err(error) => {
-                *failures.counts.entry(kind(&error)).or_default() += 1;
+                *failures.counts.entry(kind(error)).or_default() += 1;
                 failures.photos.push((photo, error.to_string()));
             }
         }

@@ -9,7 +9,7 @@ use crate::engine::Recalibration;
 use crate::evaluation::ErrorRateRow;
 
 /// The calibration; `None` where no threshold counts.
-pub(super) fn of(outcome: &Outcome) -> Option<Recalibration> {
+pub(in crate::cli) fn of(outcome: &Outcome) -> Option<Recalibration> {
     let old = &outcome.calibration;
     let fitted = outcome.findings.fitted.as_ref();
     let (scale, offset) = fitted.map_or((1.0, 0.0), |(line, _)| (line.scale, line.offset));

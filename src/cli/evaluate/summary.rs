@@ -9,7 +9,7 @@ use crate::evaluation::{CalibrationQuality, LEAST_PAIRS, Operation};
 const NAMED: usize = 5;
 
 /// Prints the summary.
-pub(super) fn print(outcome: &Outcome) {
+pub(in crate::cli) fn print(outcome: &Outcome) {
     photos(outcome);
     say("");
     thresholds(outcome);

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use crate::config::ModelCheckArgs;
+use crate::comparison::{ErrorRate, ErrorRates};
+use crate::config::{Config, ModelCheckArgs};
 use crate::engine::{Encoder, Inspection, ModelSource, Port, draft};
 
 /// Runs of which the median is told.
@@ -16,7 +17,7 @@ const ROUNDS: usize = 20;
 ///
 /// # Errors
 /// What keeps the encoder from serving, with what to do about it.
-pub(super) fn run(args: &ModelCheckArgs) -> anyhow::Result<()> {
+pub(super) async fn run(config: &Config, args: &ModelCheckArgs) -> anyhow::Result<()> {
     let onnx = fs::read(&args.file).with_context(|| format!("reading {}", args.file.display()))?;
     let network = Inspection::of(&onnx)?;
     describe(&args.file, onnx.len(), &network);
@@ -35,13 +36,26 @@ pub(super) fn run(args: &ModelCheckArgs) -> anyhow::Result<()> {
         "time",
         &format!("{:.1} ms a face (median of {ROUNDS}, one thread)", 1e3 * time.as_secs_f64()),
     );
+    if let Some(dir) = &args.calibrate {
+        super::calibrate::run(config, &args.file, &network, dir).await?;
+        return Ok(());
+    }
     match encoder.error_rates() {
-        Some(_) => say("serves", &format!("with --encoder {}", args.file.display())),
+        Some(rates) => {
+            table("error rates", rates);
+            encoder.profile_error_rates().inspect(|rates| table("of profiles", rates));
+            say("serves", &format!("with --encoder {}", args.file.display()));
+        }
         None => {
             say("serves", "not yet: its error rates are unknown; --calibrate DIR measures them");
         }
     }
     Ok(())
+}
+
+fn table(what: &str, rates: &ErrorRates) {
+    let row = |row: &ErrorRate| format!("{:e} at {:.2}", row.fmr, row.score);
+    say(what, &format!("FMR {}", rates.rows().iter().map(row).collect::<Vec<_>>().join(", ")));
 }
 
 fn describe(file: &Path, bytes: usize, network: &Inspection) {
