@@ -87,6 +87,25 @@ async fn what_a_kill_kept_from_being_erased_is_erased_at_the_next_start() {
     service.kill();
 }
 
+#[tokio::test]
+async fn a_database_without_its_file_of_keys_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let app = App::spawn().await;
+        assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
+        app.store.close().await;
+        for name in ["likeness.db", "master.key"] {
+            std::fs::copy(app.folder.path().join(name), folder.path().join(name)).unwrap();
+        }
+    }
+    let refused = Command::new(env!("CARGO_BIN_EXE_likeness"))
+        .args(["lookalikes", "--data-dir"])
+        .arg(folder.path())
+        .output();
+    let said = String::from_utf8(refused.unwrap().stderr).unwrap();
+    assert!(said.contains("the data key of employee e-1 is missing"), "{said}");
+}
+
 fn rotation(app: &App) -> Child {
     Command::new(env!("CARGO_BIN_EXE_likeness"))
         .args(["keys", "rotate-master", "--data-dir"])
