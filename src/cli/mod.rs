@@ -49,6 +49,19 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
         model.name,
         model.id
     );
+    let bound = recognizer.identification().target;
+    if bound > policy.identify_fpir {
+        tracing::warn!(
+            bound,
+            "among so many people a stranger is taken for somebody in about {bound} of all identifications, not {}: the encoder's data support nothing stricter",
+            policy.identify_fpir
+        );
+    } else {
+        tracing::info!(
+            bound,
+            "a stranger is taken for somebody in at most about {bound} of all identifications"
+        );
+    }
     Ok((store, recognizer))
 }
 
