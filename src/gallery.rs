@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use jiff::Timestamp;
 use zeroize::Zeroize;
 
 use crate::comparison::{Comparator, Score};
@@ -47,14 +48,21 @@ struct Rows {
     /// `employees.len()` rows of `width` values.
     values: Vec<f32>,
     employees: Vec<EmployeeId>,
+    /// When each reference ends, if ever; from then on it is compared with nothing.
+    expiries: Vec<Option<Timestamp>>,
     row_of: HashMap<EmployeeId, usize>,
 }
 
 impl Gallery {
     /// An empty gallery for embeddings of `width` values.
     pub fn new(width: usize) -> Self {
-        let rows =
-            Rows { width, values: Vec::new(), employees: Vec::new(), row_of: HashMap::new() };
+        let rows = Rows {
+            width,
+            values: Vec::new(),
+            employees: Vec::new(),
+            expiries: Vec::new(),
+            row_of: HashMap::new(),
+        };
         Self { rows: RwLock::new(rows) }
     }
 
@@ -78,17 +86,24 @@ impl Gallery {
     /// # Panics
     /// Where the embedding is not of the gallery's width: it is of another model, and no such
     /// template is opened.
-    pub fn insert(&self, employee: EmployeeId, reference: &Embedding) {
+    pub fn insert(
+        &self,
+        employee: EmployeeId,
+        reference: &Embedding,
+        expires_at: Option<Timestamp>,
+    ) {
         let mut rows = self.write();
         assert_eq!(reference.values().len(), rows.width, "an embedding of another model");
         if let Some(&row) = rows.row_of.get(&employee) {
             let span = rows.span(row);
             rows.values[span].copy_from_slice(reference.values());
+            rows.expiries[row] = expires_at;
         } else {
             let row = rows.employees.len();
             rows.make_room();
             rows.values.extend_from_slice(reference.values());
             rows.employees.push(employee.clone());
+            rows.expiries.push(expires_at);
             rows.row_of.insert(employee, row);
         }
     }
@@ -103,32 +118,44 @@ impl Gallery {
         rows.values[last_span.clone()].zeroize();
         rows.values.truncate(last_span.start);
         rows.employees.swap_remove(row);
+        rows.expiries.swap_remove(row);
         if row != last {
             let moved = rows.employees[row].clone();
             rows.row_of.insert(moved, row);
         }
     }
 
-    /// Compares a probe with one employee's reference; `None` where they are not in the gallery.
+    /// Compares a probe with one employee's reference; `None` where they are not in the gallery, or no
+    /// longer.
     pub fn compare(
         &self,
         employee: &EmployeeId,
         probe: &Embedding,
         comparator: &Comparator,
+        now: Timestamp,
     ) -> Option<Score> {
         let rows = self.read();
-        let span = rows.span(*rows.row_of.get(employee)?);
+        let row = *rows.row_of.get(employee).filter(|row| rows.holds(**row, now))?;
+        let span = rows.span(row);
         Some(
             comparator.calibration.score(comparator.measure.of(&rows.values[span], probe.values())),
         )
     }
 
     /// The `top` nearest, nearest first.
-    pub fn search(&self, probe: &Embedding, top: usize, comparator: &Comparator) -> Vec<Neighbour> {
+    pub fn search(
+        &self,
+        probe: &Embedding,
+        top: usize,
+        comparator: &Comparator,
+        now: Timestamp,
+    ) -> Vec<Neighbour> {
         let rows = self.read();
         let mut best = Best::new(top);
         for (row, values) in rows.values.chunks_exact(rows.width).enumerate() {
-            best.offer(comparator.measure.of(values, probe.values()), row);
+            if rows.holds(row, now) {
+                best.offer(comparator.measure.of(values, probe.values()), row);
+            }
         }
         let nearest = best.items.into_iter().map(|(measured, row)| Neighbour {
             employee: rows.employees[row].clone(),
@@ -184,6 +211,11 @@ impl Rows {
         row * self.width..(row + 1) * self.width
     }
 
+    /// Whether a reference has not ended.
+    fn holds(&self, row: usize, now: Timestamp) -> bool {
+        self.expiries[row].is_none_or(|end| now < end)
+    }
+
     /// Grows by hand, so that the matrix that is left behind is overwritten.
     fn make_room(&mut self) {
         if self.values.capacity() - self.values.len() >= self.width {
@@ -209,12 +241,16 @@ impl std::fmt::Debug for Gallery {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::comparison::{Calibration, Measure};
 
     const WIDTH: usize = 5;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -254,7 +290,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Insert(who, reference) => {
-                        gallery.insert(id(who), &reference);
+                        gallery.insert(id(who), &reference, None);
                         model.insert(id(who), reference);
                     }
                     Step::Remove(who) => {
@@ -262,7 +298,7 @@ mod tests {
                         model.remove(&id(who));
                     }
                     Step::Search(probe) => {
-                        let found = gallery.search(&probe, 4, &comparator);
+                        let found = gallery.search(&probe, 4, &comparator, NOW);
                         prop_assert_eq!(gallery.len(), model.len());
                         let mut expected: Vec<_> =
                             model.values().map(|r| comparator.compare(&probe, r).value()).collect();
@@ -271,7 +307,7 @@ mod tests {
                         let scores: Vec<_> = found.iter().map(|c| c.score.value()).collect();
                         prop_assert_eq!(scores, expected);
                         for near in found {
-                            let own = gallery.compare(&near.employee, &probe, &comparator);
+                            let own = gallery.compare(&near.employee, &probe, &comparator, NOW);
                             prop_assert_eq!(own, Some(near.score));
                             let reference = &model[&near.employee];
                             prop_assert_eq!(comparator.compare(&probe, reference), near.score);
@@ -283,10 +319,27 @@ mod tests {
     }
 
     #[test]
+    fn what_has_ended_is_compared_with_nothing() {
+        let gallery = Gallery::new(2);
+        let face = Embedding::normalize(vec![3.0, 4.0]).unwrap();
+        let end = NOW + Duration::from_secs(10);
+        gallery.insert(id(1), &face, Some(end));
+        let comparator = cosine(1.0, 0.0);
+        let found = |now| {
+            let searched = gallery.search(&face, 1, &comparator, now).len();
+            (searched, gallery.compare(&id(1), &face, &comparator, now).is_some())
+        };
+        assert_eq!(found(end - Duration::from_millis(1)), (1, true));
+        assert_eq!(found(end), (0, false));
+        gallery.insert(id(1), &face, None);
+        assert_eq!(found(end), (1, true));
+    }
+
+    #[test]
     fn the_closest_pair_comes_first() {
         let gallery = Gallery::new(2);
         for (who, values) in [(1, [1.0, 0.0]), (2, [0.0, 1.0]), (3, [0.9, 0.1])] {
-            gallery.insert(id(who), &Embedding::normalize(values.to_vec()).unwrap());
+            gallery.insert(id(who), &Embedding::normalize(values.to_vec()).unwrap(), None);
         }
         let comparator = cosine(1.0, 0.0);
         let pairs = gallery.closest_pairs(2, &comparator);
@@ -300,8 +353,8 @@ mod tests {
     fn whoever_takes_the_place_of_the_removed_keeps_their_own_reference() {
         let gallery = Gallery::new(2);
         let (first, last) = (id(1), id(2));
-        gallery.insert(first.clone(), &Embedding::normalize(vec![3.0, 4.0]).unwrap());
-        gallery.insert(last.clone(), &Embedding::normalize(vec![4.0, 3.0]).unwrap());
+        gallery.insert(first.clone(), &Embedding::normalize(vec![3.0, 4.0]).unwrap(), None);
+        gallery.insert(last.clone(), &Embedding::normalize(vec![4.0, 3.0]).unwrap(), None);
         gallery.remove(&first);
         assert_eq!(gallery.read().values, [0.8, 0.6]);
         assert!(!gallery.contains(&first) && gallery.contains(&last));

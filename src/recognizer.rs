@@ -157,7 +157,9 @@ impl Recognizer {
         wishes: EnrollmentWishes,
         now: Timestamp,
     ) -> Result<Enrollment, Error> {
-        let EnrollmentWishes { replace, confirm_lookalike } = wishes;
+        let EnrollmentWishes { replace, confirm_lookalike, expires_at } = wishes;
+        // Whoever has ended is no longer enrolled, even where their reference is not erased yet.
+        self.erase_expired(now).await?;
         // Spares the inference; what decides is the commit.
         if !replace && self.cohorts.of(&employee).is_some() {
             return Err(Error::AlreadyEnrolled);
@@ -169,12 +171,12 @@ impl Recognizer {
         if !reasons.is_empty() {
             return Err(Error::PoorPhoto(reasons));
         }
-        if !confirm_lookalike && let Some(other) = self.lookalike(&employee, &embeddings) {
+        if !confirm_lookalike && let Some(other) = self.lookalike(&employee, &embeddings, now) {
             return Err(Error::LooksLikeAnother { other: other.as_str().to_owned() });
         }
         let embedding = last(embeddings);
         let model = self.model().clone();
-        let reference = Reference { employee, enrolled_at: now, expires_at: None, model };
+        let reference = Reference { employee, enrolled_at: now, expires_at, model };
         match self.clone().store_reference(reference.clone(), embedding, replace).await? {
             Enrolled::Kept => Err(Error::AlreadyEnrolled),
             Enrolled::New => Ok(Enrollment { reference, replaced: false, face, timings }),
@@ -186,14 +188,19 @@ impl Recognizer {
     ///
     /// # Errors
     /// [`Error::NotEnrolled`], [`Error::OtherModel`]; what [`Engine::extract`] says.
-    pub async fn verify(&self, employee: &EmployeeId, photo: Bytes) -> Result<Verification, Error> {
+    pub async fn verify(
+        &self,
+        employee: &EmployeeId,
+        photo: Bytes,
+        now: Timestamp,
+    ) -> Result<Verification, Error> {
         let Some(cohort) = self.cohorts.of(employee) else {
             return Err(self.why_absent(employee).await?);
         };
         let Extraction { face, quality, embeddings, timings } =
             self.extract(photo, &[cohort]).await?;
         // Whoever was erased meanwhile is missing.
-        let Some(score) = cohort.compare(employee, &last(embeddings)) else {
+        let Some(score) = cohort.compare(employee, &last(embeddings), now) else {
             return Err(self.why_absent(employee).await?);
         };
         let threshold = cohort.verification;
@@ -207,7 +214,12 @@ impl Recognizer {
     ///
     /// # Errors
     /// What [`Engine::extract`] says.
-    pub async fn identify(&self, photo: Bytes, top: usize) -> Result<Identification, Error> {
+    pub async fn identify(
+        &self,
+        photo: Bytes,
+        top: usize,
+        now: Timestamp,
+    ) -> Result<Identification, Error> {
         let cohorts: Vec<_> = self.cohorts.all().collect();
         let Extraction { face, quality, embeddings, timings } =
             self.extract(photo, &cohorts).await?;
@@ -215,7 +227,7 @@ impl Recognizer {
         let mut candidates = Vec::new();
         for (cohort, probe) in cohorts.into_iter().zip(&embeddings) {
             let threshold = cohort.identification(gallery_size);
-            candidates.extend(cohort.search(probe, top).into_iter().map(|near| Candidate {
+            candidates.extend(cohort.search(probe, top, now).into_iter().map(|near| Candidate {
                 employee: near.employee,
                 score: near.score,
                 threshold,
@@ -296,6 +308,22 @@ impl Recognizer {
         }
     }
 
+    /// Erases everyone whose enrolment has ended.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn erase_expired(&self, now: Timestamp) -> Result<usize, Error> {
+        let ended = self.store.expired(now).await?;
+        for employee in &ended {
+            match self.forget(employee.clone(), now).await {
+                // Erased by somebody else in between.
+                Ok(_) | Err(Error::NotEnrolled) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ended.len())
+    }
+
     /// Tries until nothing of the erased is left in any file.
     async fn wipe_leftovers(self) {
         loop {
@@ -314,10 +342,15 @@ impl Recognizer {
     }
 
     /// Whoever else a photo of this employee would be identified as; `embeddings` are of all cohorts.
-    fn lookalike(&self, employee: &EmployeeId, embeddings: &[Embedding]) -> Option<EmployeeId> {
+    fn lookalike(
+        &self,
+        employee: &EmployeeId,
+        embeddings: &[Embedding],
+        now: Timestamp,
+    ) -> Option<EmployeeId> {
         let people = self.cohorts.people();
         let mut probes = self.cohorts.all().zip(embeddings);
-        probes.find_map(|(cohort, probe)| cohort.lookalike(employee, probe, people))
+        probes.find_map(|(cohort, probe)| cohort.lookalike(employee, probe, people, now))
     }
 
     /// Commits a reference and lets the gallery follow.
@@ -333,7 +366,8 @@ impl Recognizer {
             let _writing = self.writing.lock().await;
             let enrolled = self.store.enroll(&reference, &key, &template, replace).await?;
             if enrolled != Enrolled::Kept {
-                self.cohorts.present.gallery.insert(reference.employee.clone(), &embedding);
+                let (employee, end) = (reference.employee.clone(), reference.expires_at);
+                self.cohorts.present.gallery.insert(employee, &embedding, end);
                 if let Some(former) = &self.cohorts.former {
                     former.gallery.remove(&reference.employee);
                 }

@@ -1,6 +1,7 @@
 //! `likeness serve`: open everything, answer until told to stop, then let what is under way end.
 
 use std::future::Future;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::TcpListener;
@@ -8,6 +9,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
 use crate::http::{self, AppState};
+use crate::recognizer::Recognizer;
+
+/// How often ended enrolments are looked for.
+const RETENTION_ROUND: Duration = Duration::from_secs(5);
 
 /// Runs the service until SIGINT or SIGTERM.
 ///
@@ -37,6 +42,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     if !store.wipe_leftovers().await {
         tracing::warn!("pages of erased templates are still in a file; the next start tries again");
     }
+    let retention = tokio::spawn(erase_on_time(recognizer.clone()));
     state.set_ready(recognizer);
     tracing::info!(%address, "likeness answers on http://{address}");
     greet(&format!("http://{address}"));
@@ -44,6 +50,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     tracing::info!("stopping: what is under way is answered first");
     drop(stop);
     serving.await??;
+    retention.abort();
     store.close().await;
     Ok(())
 }
@@ -65,4 +72,18 @@ fn until_told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+/// Erases everyone whose enrolment ends, now and from now on. They are compared with nobody from the
+/// moment on at which it ends, whenever this comes by.
+async fn erase_on_time(recognizer: Recognizer) {
+    let mut rounds = tokio::time::interval(RETENTION_ROUND);
+    loop {
+        rounds.tick().await;
+        match recognizer.erase_expired(super::wall_clock()).await {
+            Ok(0) => {}
+            Ok(erased) => tracing::info!(erased, "{erased} enrolments have ended and are erased"),
+            Err(error) => tracing::error!(%error, "ended enrolments could not be erased"),
+        }
+    }
 }

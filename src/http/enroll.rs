@@ -28,6 +28,7 @@ pub(super) async fn enroll(
     let wishes = EnrollmentWishes {
         replace: form.flag("replace")?,
         confirm_lookalike: form.flag("confirm_lookalike")?,
+        expires_at: form.later("expires_at", app.now())?,
     };
     form.finish()?;
     let enrollment = app.recognizer()?.enroll(employee, photo, wishes, app.now()).await?;

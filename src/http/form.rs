@@ -12,6 +12,7 @@ use axum::http::header::CONTENT_TYPE;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::problem::{Code, Problem};
@@ -115,6 +116,25 @@ impl Form {
         };
         let text = text.ok_or_else(|| Problem::malformed("employee_id must be text"))?;
         EmployeeId::parse(&text).map_err(|e| Problem::malformed(e.to_string()))
+    }
+
+    /// Takes a time (RFC 3339) later than `now`, if it is there.
+    pub(super) fn later(
+        &mut self,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Problem> {
+        let text = match self.0.remove(name) {
+            None => return Ok(None),
+            Some(Field::Part(bytes)) => String::from_utf8(bytes.into()).ok(),
+            Some(Field::Member(Value::String(text))) => Some(text),
+            Some(Field::Member(_)) => None,
+        };
+        let time = text.and_then(|text| text.parse::<Timestamp>().ok()).filter(|time| *time > now);
+        let time = time.ok_or_else(|| {
+            Problem::malformed(format!("{name} must be a time to come, like 2030-12-31T18:00:00Z"))
+        })?;
+        Ok(Some(time))
     }
 
     /// Takes a yes or no; no where it is missing.

@@ -31,7 +31,7 @@ pub(super) async fn identify(
     let top = form.number("top", 1..=20, 5)?;
     form.finish()?;
     let recognizer = app.recognizer()?;
-    let identification = recognizer.identify(photo, top as usize).await?;
+    let identification = recognizer.identify(photo, top as usize, app.now()).await?;
     let candidate = |found| Candidate::new(found, recognizer.model());
     let answer = Answer {
         r#match: identification.matched().map(candidate),

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::{Policy, StartError};
 use crate::comparison::{Decision, ErrorRates, Score, Threshold};
 use crate::embedding::Embedding;
@@ -36,14 +38,14 @@ impl Cohort {
         let verification = error_rates.for_verification(policy.verify_fmr)?;
         let gallery = Gallery::new(encoder.embedding_length());
         let model = encoder.model().id;
-        for (employee, template) in store.templates(model).await? {
+        for (employee, template, expires_at) in store.templates(model).await? {
             let name = || employee.as_str().to_owned();
             let key = keys.get(&template.key);
             let key = key.ok_or_else(|| StartError::DataKey { employee: name() })?;
             let opened = sealer.open(&employee, model, key, &template);
             let reference =
                 opened.map_err(|source| StartError::Template { employee: name(), source })?;
-            gallery.insert(employee, &reference);
+            gallery.insert(employee, &reference, expires_at);
         }
         let identify_fpir = policy.identify_fpir;
         Ok(Self { encoder, gallery, verification, error_rates, identify_fpir })
@@ -54,13 +56,18 @@ impl Cohort {
     }
 
     /// Compares a probe with one employee's reference, if it is of this cohort.
-    pub(super) fn compare(&self, employee: &EmployeeId, probe: &Embedding) -> Option<Score> {
-        self.gallery.compare(employee, probe, self.encoder.comparator())
+    pub(super) fn compare(
+        &self,
+        employee: &EmployeeId,
+        probe: &Embedding,
+        now: Timestamp,
+    ) -> Option<Score> {
+        self.gallery.compare(employee, probe, self.encoder.comparator(), now)
     }
 
     /// The `top` nearest to a probe, nearest first.
-    pub(super) fn search(&self, probe: &Embedding, top: usize) -> Vec<Neighbour> {
-        self.gallery.search(probe, top, self.encoder.comparator())
+    pub(super) fn search(&self, probe: &Embedding, top: usize, now: Timestamp) -> Vec<Neighbour> {
+        self.gallery.search(probe, top, self.encoder.comparator(), now)
     }
 
     /// The `top` closest pairs, closest first.
@@ -79,9 +86,10 @@ impl Cohort {
         employee: &EmployeeId,
         probe: &Embedding,
         people: usize,
+        now: Timestamp,
     ) -> Option<EmployeeId> {
         // The employee's own former reference may be the nearest, so two are asked for.
-        let nearest = self.search(probe, 2);
+        let nearest = self.search(probe, 2, now);
         let other = nearest.into_iter().find(|near| near.employee != *employee)?;
         let confused = self.identification(people).decide(other.score) == Decision::Match;
         confused.then_some(other.employee)

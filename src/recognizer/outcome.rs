@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use crate::comparison::{Decision, Score, Threshold};
 use crate::employee::{EmployeeId, ModelName, Reference};
 use crate::engine::Timings;
@@ -15,6 +17,8 @@ pub struct EnrollmentWishes {
     pub replace: bool,
     /// Enrol although the photo looks like somebody else who is enrolled.
     pub confirm_lookalike: bool,
+    /// When the enrolment ends by itself, if ever.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// What an enrolment found and did.

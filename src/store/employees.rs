@@ -40,6 +40,14 @@ struct ReferenceRow {
     name: String,
 }
 
+#[derive(sqlx::FromRow)]
+struct TemplateRow {
+    employee_id: String,
+    key_id: Vec<u8>,
+    sealed: Vec<u8>,
+    expires_at: Option<i64>,
+}
+
 impl Store {
     /// Stores a template as the employee's only reference, and its data key; durable once it returns.
     ///
@@ -164,30 +172,35 @@ impl Store {
         rows.into_iter().map(Reference::try_from).collect()
     }
 
-    /// Every template of one model.
+    /// Every template of one model, and when it ends, if ever.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn templates(
         &self,
         model: ModelId,
-    ) -> Result<Vec<(EmployeeId, Template)>, StoreError> {
-        let rows: Vec<(String, Vec<u8>, Vec<u8>)> =
-            sqlx::query_as("select employee_id, key_id, sealed from template where model_id = ?")
-                .bind(model.as_bytes().as_slice())
+    ) -> Result<Vec<(EmployeeId, Template, Option<Timestamp>)>, StoreError> {
+        let rows: Vec<TemplateRow> = sqlx::query_as(
+            "select employee_id, key_id, sealed, expires_at
+             from template join employee using (employee_id) where model_id = ?",
+        )
+        .bind(model.as_bytes().as_slice())
+        .fetch_all(&self.data.readers)
+        .await?;
+        rows.into_iter().map(TemplateRow::read).collect()
+    }
+
+    /// Everyone whose enrolment has ended.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn expired(&self, now: Timestamp) -> Result<Vec<EmployeeId>, StoreError> {
+        let ended: Vec<String> =
+            sqlx::query_scalar("select employee_id from employee where expires_at <= ?")
+                .bind(now.as_millisecond())
                 .fetch_all(&self.data.readers)
                 .await?;
-        let own = rows.into_iter().map(|(employee, key, sealed)| {
-            let employee = employee_id("template", employee)?;
-            let key = key.try_into().map_err(|_| StoreError::Inconsistent {
-                table: "template",
-                column: "key_id",
-                row: employee.as_str().to_owned(),
-            })?;
-            let sealed = Sealed::from_bytes(sealed);
-            Ok((employee, Template { key: DataKeyId::from_bytes(key), sealed }))
-        });
-        own.collect()
+        ended.into_iter().map(|employee| employee_id("employee", employee)).collect()
     }
 
     /// Every model that somebody is enrolled with, and how many are.
@@ -250,6 +263,22 @@ impl TryFrom<ReferenceRow> for Reference {
             model: ModelName { name: row.name.into(), id },
             employee,
         })
+    }
+}
+
+impl TemplateRow {
+    fn read(self) -> Result<(EmployeeId, Template, Option<Timestamp>), StoreError> {
+        let employee = employee_id("template", self.employee_id)?;
+        let inconsistent = |table, column| StoreError::Inconsistent {
+            table,
+            column,
+            row: employee.as_str().to_owned(),
+        };
+        let key = self.key_id.try_into().map_err(|_| inconsistent("template", "key_id"))?;
+        let end = self.expires_at.map(Timestamp::from_millisecond).transpose();
+        let end = end.map_err(|_| inconsistent("employee", "expires_at"))?;
+        let sealed = Sealed::from_bytes(self.sealed);
+        Ok((employee, Template { key: DataKeyId::from_bytes(key), sealed }, end))
     }
 }
 
@@ -319,7 +348,7 @@ mod tests {
         assert_eq!(enroll(&store, &ada, "ada", false).await, Enrolled::New);
         assert_eq!(store.find(&ada.employee).await.unwrap(), Some(ada.clone()));
         let (key, template) = sealed("ada");
-        assert_eq!(store.templates(ada.model.id).await.unwrap(), [(ada.employee, template)]);
+        assert_eq!(store.templates(ada.model.id).await.unwrap(), [(ada.employee, template, None)]);
         assert_eq!(store.data_keys().await.unwrap(), HashMap::from([(key.id, key)]));
         assert_eq!(store.models().await.unwrap(), [(ada.model, 1)]);
     }

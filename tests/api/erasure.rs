@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use likeness::embedding::Embedding;
 use likeness::employee::{EmployeeId, Reference};
 use likeness::seal::{MasterKeys, Sealer};
+use reqwest::multipart::Form;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
-use crate::app::{App, ENGINE, photo};
+use crate::app::{App, ENGINE, file, photo, send};
 use crate::process::Process;
 
 /// Somebody else's program that has begun to read the database and does not end.
@@ -24,7 +25,8 @@ async fn reader(app: &App) -> sqlx::Transaction<'static, sqlx::Sqlite> {
 
 /// The sealed template and the wrapped data key of the only employee, as they lie in the files.
 async fn sealed(app: &App) -> [Vec<u8>; 2] {
-    let (_, template) = app.store.templates(ENGINE.encoder().model().id).await.unwrap().remove(0);
+    let (_, template, _) =
+        app.store.templates(ENGINE.encoder().model().id).await.unwrap().remove(0);
     let keys = app.store.data_keys().await.unwrap();
     [template.sealed.as_bytes().to_vec(), keys[&template.key].wrapped.as_bytes().to_vec()]
 }
@@ -104,6 +106,40 @@ async fn a_database_without_its_file_of_keys_is_refused() {
         .output();
     let said = String::from_utf8(refused.unwrap().stderr).unwrap();
     assert!(said.contains("the data key of employee e-1 is missing"), "{said}");
+}
+
+#[tokio::test]
+async fn an_enrolment_ends_on_time_whether_or_not_the_service_runs_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = reqwest::Client::new();
+    let now = || Timestamp::try_from(std::time::SystemTime::now()).unwrap();
+    let enroll = async |service: &Process, employee: &'static str, name: &str, end: Timestamp| {
+        let form = Form::new().text("employee_id", employee).text("expires_at", end.to_string());
+        let form = form.part("photo", file(photo(name)));
+        send(client.post(format!("{}/enroll", service.url)).multipart(form)).await
+    };
+    let enrolled = async |service: &Process| {
+        send(client.get(format!("{}/readyz", service.url))).await.body["gallery_size"].clone()
+    };
+    let service = Process::start(folder.path());
+    let past = enroll(&service, "e-0", "people/p03-a.jpg", now()).await;
+    assert_eq!((past.status, &past.body["code"]), (400, &json!("malformed")));
+    let end = now() + Duration::from_secs(6);
+    for (employee, name) in [("e-1", "people/p01-a.jpg"), ("e-2", "people/p02-a.jpg")] {
+        let answer = enroll(&service, employee, name, end).await;
+        assert_eq!((answer.status, &answer.body["expires_at"]), (201, &json!(end.to_string())));
+    }
+    service.kill();
+    let service = Process::start(folder.path());
+    let first = enroll(&service, "e-3", "people/p03-a.jpg", now() + Duration::from_secs(6)).await;
+    assert_eq!(first.status, 201);
+    for _ in 0..300 {
+        if enrolled(&service).await == 0 {
+            return service.kill();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("after thirty seconds somebody is still enrolled");
 }
 
 fn rotation(app: &App) -> Child {
