@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::access::{KeyName, Role};
+use crate::employee::EmployeeId;
 use crate::engine::{CalibrationSource, EngineOptions, ModelSource};
 use crate::http::HttpOptions;
 use crate::photo::PhotoLimits;
@@ -30,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Measure error rates on photos of your own, recommend a threshold, and calibrate.
     Evaluate(EvaluateArgs),
+    /// Print all that is held on one employee, as JSON.
+    Export(ExportArgs),
     /// Make, list and take back the keys that callers present.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -42,6 +45,14 @@ pub enum Command {
     Score(ScoreArgs),
     /// Run the HTTP service (the default).
     Serve,
+}
+
+/// What `export` takes.
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// Whose data.
+    #[arg(value_parser = EmployeeId::parse)]
+    pub employee: EmployeeId,
 }
 
 /// The subcommands of `keys`.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use likeness::cli::{evaluate, keys, lookalikes, model, score, serve};
+use likeness::cli::{evaluate, export, keys, lookalikes, model, score, serve};
 use likeness::config::{Cli, Command};
 use likeness::telemetry;
 
@@ -22,6 +22,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     telemetry::start(cli.config.log_format, &cli.config.log)?;
     match cli.command {
         Some(Command::Evaluate(args)) => evaluate::run(&cli.config, &args).await,
+        Some(Command::Export(args)) => export::run(&cli.config, &args).await,
         Some(Command::Keys(command)) => keys::run(&cli.config, &command).await,
         Some(Command::Lookalikes(args)) => lookalikes::run(cli.config, &args).await,
         Some(Command::Model(command)) => model::run(cli.config, &command).await,

@@ -1,6 +1,7 @@
 //! The subcommands, one file each, and the one way in which they open the service's data.
 
 pub mod evaluate;
+pub mod export;
 pub mod keys;
 pub mod lookalikes;
 pub mod model;

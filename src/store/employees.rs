@@ -31,6 +31,17 @@ pub enum Erased {
     NotYetWholly,
 }
 
+/// All that is held on one employee.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// What is told of the enrolment.
+    pub reference: Reference,
+    /// The sealed embedding.
+    pub template: Template,
+    /// The key that opens it, wrapped; it is missing where the file of keys is another one.
+    pub key: Option<WrappedKey>,
+}
+
 #[derive(sqlx::FromRow)]
 struct ReferenceRow {
     employee_id: String,
@@ -149,6 +160,26 @@ impl Store {
         .fetch_optional(&self.data.readers)
         .await?;
         row.map(Reference::try_from).transpose()
+    }
+
+    /// All that is held on one employee.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn held(&self, employee: &EmployeeId) -> Result<Option<Held>, StoreError> {
+        let Some(reference) = self.find(employee).await? else { return Ok(None) };
+        let row: Option<TemplateRow> = sqlx::query_as(
+            "select employee_id, key_id, sealed, expires_at
+             from template join employee using (employee_id) where employee_id = ?",
+        )
+        .bind(employee.as_str())
+        .fetch_optional(&self.data.readers)
+        .await?;
+        let Some((_, template, _)) = row.map(TemplateRow::read).transpose()? else {
+            return Ok(None);
+        };
+        let key = self.data_keys().await?.remove(&template.key);
+        Ok(Some(Held { reference, template, key }))
     }
 
     /// The references of at most `limit` employees whose identifiers sort behind `after`.

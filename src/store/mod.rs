@@ -12,7 +12,7 @@ mod employees;
 use std::path::Path;
 
 use self::database::Database;
-pub use self::employees::{Enrolled, Erased};
+pub use self::employees::{Enrolled, Erased, Held};
 
 /// What can go wrong in the store.
 #[derive(Debug, thiserror::Error)]

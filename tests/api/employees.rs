@@ -1,5 +1,7 @@
 //! Enrolled, enrolled anew, listed, erased.
 
+use std::process::Command;
+
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 
@@ -100,4 +102,26 @@ async fn whoever_looks_like_another_is_enrolled_on_confirmation_only() {
     );
     assert_eq!(enroll("e-2", "p01-b", "confirm_lookalike").await.status, 201);
     assert_eq!(enroll("e-2", "p01-c", "replace").await.status, 409);
+}
+
+#[tokio::test]
+async fn all_that_is_held_on_somebody_can_be_handed_over() {
+    let app = App::spawn().await;
+    assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
+    let export = |employee: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
+        command.arg("--data-dir").arg(app.folder.path()).args(["export", employee]);
+        command.output().unwrap()
+    };
+    let held: Value = serde_json::from_slice(&export("e-1").stdout).unwrap();
+    let told = app.get("/employees/e-1").await.body;
+    for member in ["employee_id", "enrolled_at", "expires_at", "model"] {
+        assert_eq!(held[member], told[member], "{member}");
+    }
+    // 128 floats, a nonce and a tag; 32 bytes, a nonce and a tag; in base64.
+    let length = |member: &str| held["template"][member].as_str().unwrap().len();
+    assert_eq!((length("sealed"), length("data_key")), (720, 80));
+    let nobody = export("e-2");
+    assert!(!nobody.status.success());
+    assert!(String::from_utf8(nobody.stderr).unwrap().contains("nobody is enrolled as e-2"));
 }

@@ -1,0 +1,38 @@
+//! `likeness export`: all that is held on one person, for whoever asks what is known of them.
+
+use anyhow::{Context, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::json;
+
+use crate::config::{Config, ExportArgs};
+use crate::store::Store;
+
+/// Prints everything that the store holds on an employee, as JSON.
+///
+/// # Errors
+/// Where the data cannot be opened, or nobody of this name is enrolled.
+#[expect(clippy::print_stdout, reason = "the answer of the command")]
+pub async fn run(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
+    let store = Store::open(&config.files()?.database).await?;
+    let Some(held) = store.held(&args.employee).await? else {
+        bail!("nobody is enrolled as {}", args.employee.as_str());
+    };
+    store.close().await;
+    let document = json!({
+        "employee_id": held.reference.employee.as_str(),
+        "enrolled_at": held.reference.enrolled_at,
+        "expires_at": held.reference.expires_at,
+        "model": {
+            "name": &*held.reference.model.name,
+            "digest": held.reference.model.id.to_string(),
+        },
+        "template": {
+            "about": "numbers that the encoder made of the face in one photo, encrypted; the photo itself was never kept",
+            "sealed": BASE64.encode(held.template.sealed.as_bytes()),
+            "data_key": held.key.map(|key| BASE64.encode(key.wrapped.as_bytes())),
+        },
+    });
+    println!("{}", serde_json::to_string_pretty(&document).context("writing JSON")?);
+    Ok(())
+}
