@@ -102,11 +102,11 @@ def main():
                         "--photos", folder / "photos.txt", "--out", folder / "scores.f32"], stdout=subprocess.DEVNULL, check=True)
         scores = np.fromfile(folder / "scores.f32", "<f4").reshape(len(order), -1)
     row = {person: at for at, person in enumerate(sorted(people))}
-    rates = [f"FNMR at the {level['fmr']:.0e} row" for level in manifest["error_rate"]]
+    rates = [f"FNMR at the {level['fmr']:.0e} row" for level in encoder_manifest.told_rows(manifest)]
     print("| probe | pairs | refused | " + " | ".join(rates) + " |\n| --- | --- | --- |" + " --- |" * len(rates))
     for condition in CONDITIONS:
         own = np.array([scores[row[person], len(row) + at] for at, (name, person, _) in enumerate(made) if name == condition])
-        missed = [np.mean(~(own >= level["score"])) for level in manifest["error_rate"]]
+        missed = [np.mean(~(own >= level["score"])) for level in encoder_manifest.told_rows(manifest)]
         print(f"| {condition} | {len(own)} | {np.isnan(own).sum()} | " + " | ".join(f"{value:.1%}" for value in missed) + " |")
 
 

@@ -153,7 +153,7 @@ def measured(chosen, encoder, made, folder):
     everybody = np.unique(person)
     parts = [np.flatnonzero(np.isin(person, everybody[start:start + TOGETHER])) for start in range(0, len(everybody), TOGETHER)]
     rows, missed = [], []
-    levels = [row["score"] for row in encoder_manifest.read(encoder.with_suffix(".toml"))["error_rate"]]
+    levels = [row["score"] for row in encoder_manifest.told_rows(encoder_manifest.read(encoder.with_suffix(".toml")))]
     kind, level = np.array([kind for _, kind, *_ in made]), np.array([float(level) for _, _, level, _ in made])
     for part in parts:
         listing, scores, quality = folder / "photos.txt", folder / "scores.f32", folder / "quality.csv"
@@ -269,7 +269,7 @@ def main():
             made = spoil(listed, set(listed.people("FF", folds)[:chosen.people].tolist()), chosen.yunet, Path(name))
             for encoder in chosen.encoder:
                 references = measured(chosen, encoder, made, Path(name))
-                rates = [row["fmr"] for row in encoder_manifest.read(encoder.with_suffix(".toml"))["error_rate"]]
+                rates = [row["fmr"] for row in encoder_manifest.told_rows(encoder_manifest.read(encoder.with_suffix(".toml")))]
                 print(f"\n{title}, {encoder.stem}\n")
                 if folds == cfp_faces.CHOOSING:
                     advise(references, rates.index(1e-3))

@@ -64,8 +64,8 @@ def main():
     rows = list(csv.DictReader((chosen.data / "faces" / "utk.csv").open()))
     own, teacher = embeddings(chosen.encoder, manifest, faces[utk]), teacher[utk]
     scale, offset = manifest["comparison"]["scale"], manifest["comparison"]["offset"]
-    levels = [(row["score"] + offset) / scale for row in manifest["error_rate"]]
-    print("| group | faces | " + " | ".join(f"FMR at the {row['fmr']:.0e} row" for row in manifest["error_rate"]) + " |")
+    levels = [(row["score"] + offset) / scale for row in encoder_manifest.told_rows(manifest)]
+    print("| group | faces | " + " | ".join(f"FMR at the {row['fmr']:.0e} row" for row in encoder_manifest.told_rows(manifest)) + " |")
     print("| --- | --- |" + " --- |" * len(levels))
     rng = np.random.default_rng(0)
     for name, member in [("everybody", np.ones(len(rows), bool)), *groups(rows)]:

@@ -17,6 +17,13 @@ import numpy as np
 UNFITTED = {"comparison": {"kind": "cosine", "scale": 1.0, "offset": 0.0}, "error_rate": [{"fmr": 1e-2, "score": 0.0}]}
 FITTED = ("comparison", "error_rate", "profile_error_rate")  # what `cfp.py --fit` replaces
 
+TOLD = (1e-2, 1e-3, 1e-4)  # the rows that the card's tables have columns for
+
+
+def told_rows(manifest):
+    """The manifest's error rates that are told of."""
+    return [row for row in manifest["error_rate"] if any(abs(row["fmr"] - fmr) < fmr / 100 for fmr in TOLD)]
+
 
 def pattern(width, height):
     """The test pattern, height x width x 3, RGB."""
