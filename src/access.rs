@@ -69,7 +69,7 @@ impl Role {
 }
 
 /// What a key is called: 1 to 64 characters of `[A-Za-z0-9._@-]`.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct KeyName(Arc<str>);
 
 /// A name that is empty, too long or holds another character.

@@ -1,6 +1,7 @@
 //! What the person who starts the service may say, as flags or environment; `--help` is the reference.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -206,6 +207,10 @@ pub struct Config {
     #[arg(long, env = "LIKENESS_QUEUE", default_value = "64", value_parser = 0..=65_536_i64, global = true)]
     queue: i64,
 
+    /// Calls a second that each key may make; more are answered 429.
+    #[arg(long, env = "LIKENESS_RATE_LIMIT", default_value = "100", global = true)]
+    rate_limit: NonZeroU32,
+
     /// Seconds from the start of a request to its answer.
     #[arg(long, env = "LIKENESS_REQUEST_TIMEOUT", default_value = "30", value_parser = 1..=3600_i64, global = true)]
     request_timeout: i64,
@@ -251,6 +256,7 @@ impl Config {
     pub fn http_options(&self) -> HttpOptions {
         HttpOptions {
             local_without_keys: self.listen.ip().is_loopback(),
+            calls_a_second: self.rate_limit,
             request_timeout: Duration::from_secs(self.request_timeout.unsigned_abs()),
         }
     }

@@ -12,6 +12,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli", "config", "engine", "main", "telemetry"]),
     ("axum", &["http"]),
     ("clap", &["config", "main"]),
+    ("governor", &["http"]),
     ("image", &["engine", "face", "photo"]),
     ("fast_image_resize", &["photo"]),
     ("indicatif", &["cli"]),

@@ -4,15 +4,21 @@
 //! A service without keys listens on loopback only, but a proxy or a web page open on this machine
 //! could still reach it for others. Both give themselves away by their headers.
 
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, VIA};
 use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use governor::clock::{Clock, DefaultClock};
+use governor::state::keyed::HashMapStateStore;
+use governor::{NotUntil, Quota, RateLimiter};
 
 use super::AppState;
 use super::problem::{Code, Problem};
-use crate::access::{self, Right, Role};
+use crate::access::{self, KeyName, Right, Role};
 
 /// What a proxy adds.
 static DETOURS: [HeaderName; 6] = [
@@ -37,9 +43,18 @@ impl Caller {
     }
 }
 
+/// How often each key may be used.
+pub(super) type Pace = RateLimiter<KeyName, HashMapStateStore<KeyName>, DefaultClock>;
+
+/// So many calls a second with each key, and as many at once after a pause.
+pub(super) fn pace(calls_a_second: NonZeroU32) -> Pace {
+    RateLimiter::hashmap(Quota::per_second(calls_a_second))
+}
+
 /// What a group of routes needs, and where its keys are.
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
+    pub(super) pace: Arc<Pace>,
     pub(super) app: AppState,
     /// `None`: any key, or none.
     pub(super) right: Option<Right>,
@@ -81,6 +96,10 @@ impl Guard {
             let detail = format!("a key with the role {} may not do that", grant.role.as_str());
             return Err(Problem::new(Code::NotAllowed, detail));
         }
+        let early = |early: NotUntil<_>| {
+            Problem::too_many_requests(early.wait_time_from(DefaultClock::default().now()))
+        };
+        self.pace.check_key(&grant.name).map_err(early)?;
         Ok(Caller { role: grant.role })
     }
 }

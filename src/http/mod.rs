@@ -16,6 +16,7 @@ mod problem;
 mod verify;
 
 use std::any::Any;
+use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct HttpOptions {
     /// Whether everyone on this machine is served as long as there are no keys. Never where others
     /// could reach the service: then whoever has no key gets nothing, even if there are none.
     pub local_without_keys: bool,
+    /// How many calls a second each key may make.
+    pub calls_a_second: NonZeroU32,
     /// From a request's first byte to its answer.
     pub request_timeout: Duration,
 }
@@ -97,8 +100,9 @@ pub async fn serve(
 
 fn router(state: AppState, options: HttpOptions) -> Router {
     let body = |photos| DefaultBodyLimit::max(form::most_body_bytes(photos));
+    let pace = Arc::new(guard::pace(options.calls_a_second));
     let guarded = |routes: Router<AppState>, right| {
-        let guard = Guard { app: state.clone(), right };
+        let guard = Guard { app: state.clone(), right, pace: pace.clone() };
         routes.route_layer(middleware::from_fn_with_state(guard, guard::admit))
     };
     let recognize = Router::new()

@@ -4,6 +4,8 @@
 //! and is written by [`render`], the outermost layer but the log: there the request's id is known,
 //! and there a bare error of the framework becomes a problem too.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -58,6 +60,7 @@ codes! {
     PoorPhoto: UNPROCESSABLE_ENTITY, "poor_photo", "The photo is too poor for a reference";
     SeveralFaces: UNPROCESSABLE_ENTITY, "several_faces", "Several faces in the photo";
     TimedOut: REQUEST_TIMEOUT, "timed_out", "The request took too long";
+    TooManyRequests: TOO_MANY_REQUESTS, "too_many_requests", "The key is used too often";
     TooManyPixels: PAYLOAD_TOO_LARGE, "too_many_pixels", "The photo is too large";
     UnreadablePhoto: UNPROCESSABLE_ENTITY, "unreadable_photo", "The photo is damaged";
     UnsupportedBody: UNSUPPORTED_MEDIA_TYPE, "unsupported_body", "The request is neither multipart nor JSON";
@@ -72,12 +75,20 @@ pub(super) struct Problem {
     reasons: Reasons,
     /// For the log alone.
     pub source: Option<String>,
+    /// Seconds after which it is worth another try.
+    retry_after: Option<u64>,
 }
 
 impl Problem {
     /// A failure with a sentence that the caller can act on.
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), reasons: Reasons::default(), source: None }
+        Self {
+            code,
+            detail: detail.into(),
+            reasons: Reasons::default(),
+            source: None,
+            retry_after: None,
+        }
     }
 
     /// A failure of ours: the client learns nothing of the inside, the log does.
@@ -89,6 +100,13 @@ impl Problem {
                 "something went wrong here; the log says what, by the request's id",
             )
         }
+    }
+
+    /// A caller who is to wait.
+    pub(super) fn too_many_requests(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + 1;
+        let detail = format!("this key is used more often than it may; try again in {seconds} s");
+        Self { retry_after: Some(seconds), ..Self::new(Code::TooManyRequests, detail) }
     }
 
     pub(super) fn malformed(detail: impl Into<String>) -> Self {
@@ -204,8 +222,9 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
         headers.entry(name).or_insert_with(|| value.clone());
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    let at_once = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+    if let Some(seconds) = problem.retry_after.or(at_once) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if status == StatusCode::UNAUTHORIZED {
         headers.insert("www-authenticate", HeaderValue::from_static("Bearer"));

@@ -1,5 +1,6 @@
 //! A running service of one's own for each test, and typed ways to call it.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -37,8 +38,11 @@ pub(crate) fn engine(workers: usize, queue: usize) -> Engine {
     Engine::load(&options).unwrap()
 }
 
-pub(crate) const OPEN: HttpOptions =
-    HttpOptions { local_without_keys: true, request_timeout: Duration::from_mins(1) };
+pub(crate) const OPEN: HttpOptions = HttpOptions {
+    local_without_keys: true,
+    calls_a_second: NonZeroU32::new(100).unwrap(),
+    request_timeout: Duration::from_mins(1),
+};
 
 /// A service on a port of its own, with a folder of its own.
 pub(crate) struct App {
