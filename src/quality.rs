@@ -125,7 +125,7 @@ impl Quality {
     pub fn reasons(&self) -> BTreeSet<Reason> {
         let holds = |reason: &Reason| match reason {
             Reason::TooSmall => self.inter_eye_distance < 9.0,
-            Reason::TooBlurred => self.sharpness < 0.078,
+            Reason::TooBlurred => self.sharpness < 0.073,
             Reason::TooDark => self.highlights < 24.0,
             Reason::TooBright => self.overexposure > 0.6,
             Reason::TurnedAway => self.yaw.abs() > 40.0,

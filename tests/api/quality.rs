@@ -73,7 +73,7 @@ fn cut_at(left: u32) -> RgbImage {
 async fn a_poor_photo_is_no_reference_and_is_told_why() {
     let app = App::spawn().await;
     for (photo, reasons, advice) in [
-        (png(&shrunk(8)), json!(["too_small", "too_blurred"]), "come nearer"),
+        (png(&shrunk(8)), json!(["too_small"]), "come nearer"),
         (blurred(8.0), json!(["too_blurred"]), "focus"),
         (png(&moved(30)), json!(["too_blurred"]), "hold still"),
         (png(&lit(0.11)), json!(["too_dark"]), "light"),
