@@ -12,7 +12,8 @@
 //! - [`embedding`] is what a network makes of a face. It leaves memory only as a sealed template
 //!   ([`seal`]) on its way to the [`store`], and is compared ([`comparison`]) with those in the
 //!   [`gallery`].
-//! - [`recognizer`] strings this together into use cases, [`http`] and [`cli`] offer them.
+//! - [`recognizer`] strings this together into use cases, [`http`] and [`cli`] offer them; [`access`]
+//!   says who may call, [`evaluation`] what an organisation's own photos say about all this.
 //!
 //! What is deliberately absent: photos are never stored; embeddings are never returned, logged or
 //! compared across models; nothing is fetched from anywhere; whether a real person stood before the
