@@ -1,9 +1,9 @@
 //! A calibration made from an organisation's own photos, in place of the manifest's.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use serde::Deserialize;
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::model::ModelError;
 use crate::comparison::{Calibration, ErrorRate, ErrorRates, ErrorRatesError};
@@ -97,24 +97,33 @@ impl Recalibration {
             text += format!("# {line}").trim_end();
             text += "\n";
         }
-        let (scale, offset) = (self.calibration.scale(), self.calibration.offset());
-        let model = self.model;
-        let mut line = |line: std::fmt::Arguments<'_>| {
-            writeln!(text, "{line}").expect("a String takes whatever is written");
-        };
-        line(format_args!("model = \"{model}\""));
-        line(format_args!("\n[comparison]\nscale = {scale:?}\noffset = {offset:?}"));
-        for ErrorRate { fmr, score, interval, pairs } in self.error_rates.rows() {
-            line(format_args!("\n[[error_rate]]\nfmr = {fmr:?}\nscore = {score:?}"));
-            if let Some(interval) = interval {
-                line(format_args!("interval = {interval:?}"));
-            }
-            if let Some(pairs) = pairs {
-                line(format_args!("pairs = {pairs}"));
-            }
-        }
-        text
+        let mut document = DocumentMut::new();
+        document["model"] = value(self.model.to_string());
+        let mut line = Table::new();
+        line["scale"] = value(self.calibration.scale());
+        line["offset"] = value(self.calibration.offset());
+        document["comparison"] = Item::Table(line);
+        document["error_rate"] = Item::ArrayOfTables(error_rate_tables(&self.error_rates));
+        text + &document.to_string()
     }
+}
+
+/// `[[error_rate]]` as [`Row`] reads it.
+pub(super) fn error_rate_tables(rates: &ErrorRates) -> ArrayOfTables {
+    let mut rows = ArrayOfTables::new();
+    for ErrorRate { fmr, score, interval, pairs } in rates.rows() {
+        let mut row = Table::new();
+        row["fmr"] = value(*fmr);
+        row["score"] = value(*score);
+        if let Some(interval) = interval {
+            row["interval"] = value(interval.iter().copied().collect::<Array>());
+        }
+        if let Some(pairs) = pairs {
+            row["pairs"] = value(*pairs as i64);
+        }
+        rows.push(row);
+    }
+    rows
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! A first manifest for a network that has none, and filling in what can be measured.
 
-use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
+use toml_edit::{Array, DocumentMut, Item, Table, value};
 
-use super::calibration::Recalibration;
+use super::calibration::{Recalibration, error_rate_tables};
 use super::inspection::Inspection;
-use crate::comparison::ErrorRate;
 
 const NUMBERS_A_LINE: usize = 8;
 
@@ -166,20 +165,7 @@ pub fn with_calibration(
     let mut document: DocumentMut = manifest.replace(GUESS, chosen).parse()?;
     document["comparison"]["scale"] = value(measured.calibration.scale());
     document["comparison"]["offset"] = value(measured.calibration.offset());
-    let mut rows = ArrayOfTables::new();
-    for ErrorRate { fmr, score, interval, pairs } in measured.error_rates.rows() {
-        let mut row = Table::new();
-        row["fmr"] = value(*fmr);
-        row["score"] = value(*score);
-        if let Some(interval) = interval {
-            row["interval"] = value(interval.iter().copied().collect::<Array>());
-        }
-        if let Some(pairs) = pairs {
-            row["pairs"] = value(*pairs as i64);
-        }
-        rows.push(row);
-    }
-    document["error_rate"] = Item::ArrayOfTables(rows);
+    document["error_rate"] = Item::ArrayOfTables(error_rate_tables(&measured.error_rates));
     document.remove("profile_error_rate");
     Ok(document.to_string())
 }

@@ -63,24 +63,18 @@ fn candidates(
 ) -> anyhow::Result<Vec<(String, String, Arc<Encoder>)>> {
     let text = fs::read_to_string(manifest)?;
     let onnx = fs::read(file)?;
-    let load = |text: &str| {
-        let source = ModelSource::new(file.display().to_string(), onnx.clone(), text.to_owned());
-        anyhow::Ok((Encoder::golden_output(&source)?, source))
-    };
+    let source =
+        |text: &str| ModelSource::new(file.display().to_string(), onnx.clone(), text.to_owned());
     if !draft::is_a_guess(&text) {
-        let (_, source) = load(&text)?;
-        return Ok(vec![(
-            "as the manifest says".to_owned(),
-            text,
-            Arc::new(Encoder::load(&source)?),
-        )]);
+        let encoder = Encoder::load(&source(&text))?;
+        return Ok(vec![("as the manifest says".to_owned(), text, Arc::new(encoder))]);
     }
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let mut candidates = Vec::new();
     for convention in draft::conventions(network)? {
         let text = draft::manifest(network, &name, convention)?;
-        let text = draft::with_golden(&text, &load(&text)?.0)?;
-        let encoder = Encoder::load(&load(&text)?.1)?;
+        let text = draft::with_golden(&text, &Encoder::golden_output(&source(&text))?)?;
+        let encoder = Encoder::load(&source(&text))?;
         candidates.push((convention.name.to_owned(), text, Arc::new(encoder)));
     }
     Ok(candidates)
