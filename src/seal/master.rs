@@ -118,7 +118,7 @@ impl MasterKey {
     }
 
     fn unwrap(&self, key: &WrappedKey) -> Result<Zeroizing<[u8; KEY_BYTES]>, DoesNotOpen> {
-        key_of(decrypt(&self.cipher, &key.wrapped, &binding(key.id))?)
+        key_of(&decrypt(&self.cipher, &key.wrapped, &binding(key.id))?)
     }
 }
 
@@ -198,8 +198,8 @@ impl MasterKeys {
         &self,
         key: &WrappedKey,
     ) -> Result<Zeroizing<[u8; KEY_BYTES]>, DoesNotOpen> {
-        let master = [Some(&self.present), self.next.as_ref()].into_iter().flatten();
-        master.into_iter().find(|master| master.id == key.master).ok_or(DoesNotOpen)?.unwrap(key)
+        let mut masters = [Some(&self.present), self.next.as_ref()].into_iter().flatten();
+        masters.find(|master| master.id == key.master).ok_or(DoesNotOpen)?.unwrap(key)
     }
 }
 

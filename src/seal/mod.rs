@@ -8,7 +8,7 @@ mod master;
 
 use aes_gcm::aead::{Aead, Generate, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 pub use self::master::{KeyError, MasterKey, MasterKeyId, MasterKeys};
 use crate::embedding::{Embedding, ModelId};
@@ -176,10 +176,8 @@ fn decrypt(
 }
 
 /// The plain bytes as a key of fixed length.
-fn key_of(mut plain: Zeroizing<Vec<u8>>) -> Result<Zeroizing<[u8; KEY_BYTES]>, DoesNotOpen> {
-    let key = <[u8; KEY_BYTES]>::try_from(plain.as_slice()).map_err(|_| DoesNotOpen)?;
-    plain.zeroize();
-    Ok(Zeroizing::new(key))
+fn key_of(plain: &[u8]) -> Result<Zeroizing<[u8; KEY_BYTES]>, DoesNotOpen> {
+    plain.try_into().map(Zeroizing::new).map_err(|_| DoesNotOpen)
 }
 
 #[cfg(test)]

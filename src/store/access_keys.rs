@@ -61,11 +61,7 @@ impl TryFrom<GrantRow> for Grant {
     type Error = StoreError;
 
     fn try_from(row: GrantRow) -> Result<Self, StoreError> {
-        let inconsistent = |column| StoreError::Inconsistent {
-            table: "access_key",
-            column,
-            row: row.name.clone(),
-        };
+        let inconsistent = |column| StoreError::inconsistent("access_key", column, &row.name);
         let digest = row.digest.as_slice().try_into().map_err(|_| inconsistent("digest"))?;
         let created_at = Timestamp::from_millisecond(row.created_at);
         Ok(Self {

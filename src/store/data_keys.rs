@@ -28,6 +28,15 @@ impl Store {
         keys.map(|key| key.map(|key| (key.id, key))).collect()
     }
 
+    pub(super) async fn data_key(&self, id: DataKeyId) -> Result<Option<WrappedKey>, StoreError> {
+        let row: Option<KeyRow> =
+            sqlx::query_as("select key_id, master_id, wrapped from data_key where key_id = ?")
+                .bind(id.as_bytes().as_slice())
+                .fetch_optional(&self.keys.readers)
+                .await?;
+        row.map(WrappedKey::try_from).transpose()
+    }
+
     /// At most `limit` data keys that this master key has not wrapped.
     ///
     /// # Errors
@@ -137,11 +146,8 @@ impl TryFrom<KeyRow> for WrappedKey {
     type Error = StoreError;
 
     fn try_from(row: KeyRow) -> Result<Self, StoreError> {
-        let inconsistent = |column| StoreError::Inconsistent {
-            table: "data_key",
-            column,
-            row: format!("{:02x?}", row.key_id),
-        };
+        let inconsistent =
+            |column| StoreError::inconsistent("data_key", column, format!("{:02x?}", row.key_id));
         let id = row.key_id.as_slice().try_into().map_err(|_| inconsistent("key_id"))?;
         let master = row.master_id.as_slice().try_into().map_err(|_| inconsistent("master_id"))?;
         Ok(Self {

@@ -178,7 +178,7 @@ impl Store {
         let Some((_, template, _)) = row.map(TemplateRow::read).transpose()? else {
             return Ok(None);
         };
-        let key = self.data_keys().await?.remove(&template.key);
+        let key = self.data_key(template.key).await?;
         Ok(Some(Held { reference, template, key }))
     }
 
@@ -246,11 +246,8 @@ impl Store {
         .fetch_all(&self.data.readers)
         .await?;
         let models = rows.into_iter().map(|(digest, name, enrolled)| {
-            let id = model_id(&digest).ok_or_else(|| StoreError::Inconsistent {
-                table: "model",
-                column: "model_id",
-                row: name.clone(),
-            })?;
+            let inconsistent = || StoreError::inconsistent("model", "model_id", &name);
+            let id = model_id(&digest).ok_or_else(inconsistent)?;
             Ok((ModelName { name: name.into(), id }, enrolled.unsigned_abs()))
         });
         models.collect()
@@ -279,11 +276,8 @@ impl TryFrom<ReferenceRow> for Reference {
 
     fn try_from(row: ReferenceRow) -> Result<Self, StoreError> {
         let employee = employee_id("employee", row.employee_id)?;
-        let inconsistent = |table, column| StoreError::Inconsistent {
-            table,
-            column,
-            row: employee.as_str().to_owned(),
-        };
+        let inconsistent =
+            |table, column| StoreError::inconsistent(table, column, employee.as_str());
         let time = |column, at| {
             Timestamp::from_millisecond(at).map_err(|_| inconsistent("employee", column))
         };
@@ -300,11 +294,8 @@ impl TryFrom<ReferenceRow> for Reference {
 impl TemplateRow {
     fn read(self) -> Result<(EmployeeId, Template, Option<Timestamp>), StoreError> {
         let employee = employee_id("template", self.employee_id)?;
-        let inconsistent = |table, column| StoreError::Inconsistent {
-            table,
-            column,
-            row: employee.as_str().to_owned(),
-        };
+        let inconsistent =
+            |table, column| StoreError::inconsistent(table, column, employee.as_str());
         let key = self.key_id.try_into().map_err(|_| inconsistent("template", "key_id"))?;
         let end = self.expires_at.map(Timestamp::from_millisecond).transpose();
         let end = end.map_err(|_| inconsistent("employee", "expires_at"))?;
@@ -318,11 +309,7 @@ fn model_id(digest: &[u8]) -> Option<ModelId> {
 }
 
 fn employee_id(table: &'static str, text: String) -> Result<EmployeeId, StoreError> {
-    EmployeeId::parse(&text).map_err(|_| StoreError::Inconsistent {
-        table,
-        column: "employee_id",
-        row: text,
-    })
+    EmployeeId::parse(&text).map_err(|_| StoreError::inconsistent(table, "employee_id", text))
 }
 
 #[cfg(test)]

@@ -35,6 +35,12 @@ pub enum StoreError {
     Migration(#[from] sqlx::migrate::MigrateError),
 }
 
+impl StoreError {
+    fn inconsistent(table: &'static str, column: &'static str, row: impl Into<String>) -> Self {
+        Self::Inconsistent { table, column, row: row.into() }
+    }
+}
+
 /// The databases; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
