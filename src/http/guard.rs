@@ -78,6 +78,10 @@ pub(super) async fn admit(
 impl Guard {
     async fn caller(&self, uri: &Uri, headers: &HeaderMap) -> Result<Caller, Problem> {
         let everybody = Caller { role: Role::Admin };
+        // Health checks are everybody's where the service is never open: no look at the keys.
+        if self.right.is_none() && !self.app.local_without_keys {
+            return Ok(everybody);
+        }
         let grants = match (self.app.recognizer(), self.right) {
             (Ok(recognizer), _) => recognizer.grants().await?,
             // Nothing is there yet that a health check could give away.
