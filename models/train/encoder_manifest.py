@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-UNFITTED = {"comparison": {"kind": "cosine", "scale": 1.0, "offset": 0.0}, "error_rate": [{"fmr": 1e-2, "score": 0.0}]}
+UNFITTED = {"comparison": {"kind": "cosine", "scale": 1.0, "offset": 0.0}}  # without error rates it does not serve
 FITTED = ("comparison", "error_rate", "profile_error_rate")  # what `cfp.py --fit` replaces
 
 TOLD = (1e-2, 1e-3, 1e-4)  # the rows that the card's tables have columns for
