@@ -10,6 +10,8 @@ create table model (
 create table employee (
     -- 1 to 64 of [A-Za-z0-9._@-], case kept.
     employee_id text not null primary key,
+    -- What the reference is called in the audit trail; random, and another one at each enrolment.
+    audit_id blob not null unique check (length(audit_id) = 16),
     enrolled_at integer not null,
     -- When the enrolment ends by itself; null: never.
     expires_at integer

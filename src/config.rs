@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 
 use crate::access::{KeyName, Role};
+use crate::audit::Head;
 use crate::employee::EmployeeId;
 use crate::engine::{CalibrationSource, EngineOptions, ModelSource};
 use crate::http::HttpOptions;
@@ -30,6 +32,9 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Check the audit trail, or print it.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Measure error rates on photos of your own, recommend a threshold, and calibrate.
     Evaluate(EvaluateArgs),
     /// Print all that is held on one employee, as JSON.
@@ -46,6 +51,23 @@ pub enum Command {
     Score(ScoreArgs),
     /// Run the HTTP service (the default).
     Serve,
+}
+
+/// The subcommands of `audit`.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Say whether any event was changed, moved or taken out since it was written.
+    Verify(AuditVerifyArgs),
+    /// Print every event, as JSON lines.
+    Export,
+}
+
+/// What `audit verify` takes.
+#[derive(Args, Debug)]
+pub struct AuditVerifyArgs {
+    /// A head of the trail that was kept elsewhere, as in a receipt: shows too whether the tail was cut off.
+    #[arg(long, value_name = "COUNT:CODE")]
+    pub head: Option<Head>,
 }
 
 /// What `export` takes.
@@ -211,6 +233,15 @@ pub struct Config {
     #[arg(long, env = "LIKENESS_RATE_LIMIT", default_value = "100", global = true)]
     rate_limit: NonZeroU32,
 
+    /// Days after which an event of the audit trail is dropped.
+    #[arg(long, env = "LIKENESS_AUDIT_DAYS", default_value = "365", value_parser = 1..=36_500_i64, global = true)]
+    audit_days: i64,
+
+    /// Days after which every enrolment ends at the latest, whatever `expires_at` says; also those that
+    /// are there already. [default: none ends by itself]
+    #[arg(long, env = "LIKENESS_ENROLMENT_DAYS", value_parser = 1..=36_500_i64, global = true)]
+    enrolment_days: Option<i64>,
+
     /// Seconds from the start of a request to its answer.
     #[arg(long, env = "LIKENESS_REQUEST_TIMEOUT", default_value = "30", value_parser = 1..=3600_i64, global = true)]
     request_timeout: i64,
@@ -261,9 +292,18 @@ impl Config {
         }
     }
 
-    /// The error rates to decide at.
+    /// What is decided at, and how long an enrolment holds.
     pub fn policy(&self) -> Policy {
-        Policy { verify_fmr: self.verify_fmr, identify_fpir: self.identify_fpir }
+        Policy {
+            verify_fmr: self.verify_fmr,
+            identify_fpir: self.identify_fpir,
+            longest_enrolment: self.enrolment_days.map(days),
+        }
+    }
+
+    /// How long the events of the audit trail are kept.
+    pub fn events_kept(&self) -> SignedDuration {
+        days(self.audit_days)
     }
 
     /// Makes the data folder and says where database and master key lie.
@@ -295,6 +335,10 @@ pub struct Files {
     pub master_key: PathBuf,
     /// Whether whoever takes the folder takes the key along.
     pub key_beside_data: bool,
+}
+
+fn days(days: i64) -> SignedDuration {
+    SignedDuration::from_hours(24 * days)
 }
 
 fn role(word: &str) -> Result<Role, String> {

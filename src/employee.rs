@@ -1,5 +1,6 @@
 //! The people: who they are to us, and what is said of their enrolment. No biometric data here.
 
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -45,29 +46,41 @@ pub struct ModelName {
     pub id: ModelId,
 }
 
+/// What a reference is called in the audit trail: random, so that it tells nothing of whose it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AuditId([u8; 16]);
+
+impl AuditId {
+    /// An id as it was drawn or stored.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes to store.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for AuditId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// What is told of an enrolled employee; never the embedding.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reference {
     /// Whose it is.
     pub employee: EmployeeId,
+    /// What it is called in the audit trail.
+    pub audit_id: AuditId,
     /// When the photo was enrolled.
     pub enrolled_at: Timestamp,
     /// When it ends by itself, if ever.
     pub expires_at: Option<Timestamp>,
     /// The encoder that it was made with.
     pub model: ModelName,
-}
-
-/// The proof that an employee was erased.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Receipt {
-    /// Who was erased.
-    pub employee: EmployeeId,
-    /// When.
-    pub erased_at: Timestamp,
-    /// Whether no byte of the template is left in any file. Where not, it is sealed under a key that is
-    /// gone or about to go, and is overwritten as soon as that can be, at the next start at the latest.
-    pub wholly: bool,
 }
 
 #[cfg(test)]

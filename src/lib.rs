@@ -13,7 +13,7 @@
 //!   ([`seal`]) on its way to the [`store`], and is compared ([`comparison`]) with those in the
 //!   [`gallery`].
 //! - [`recognizer`] strings this together into use cases, [`http`] and [`cli`] offer them; [`access`]
-//!   says who may call, [`evaluation`] what an organisation's own photos say about all this.
+//!   says who may call, [`audit`] keeps who did what, [`evaluation`] tells what an organisation's own photos say about all this.
 //!
 //! What is deliberately absent: photos are never stored; embeddings are never returned, logged or
 //! compared across models; nothing is fetched from anywhere; whether a real person stood before the
@@ -38,6 +38,8 @@ pub mod evaluation;
 pub mod engine;
 
 pub mod seal;
+
+pub mod audit;
 
 pub mod store;
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use likeness::cli::{evaluate, export, keys, lookalikes, model, score, serve};
+use likeness::cli::{audit, evaluate, export, keys, lookalikes, model, score, serve};
 use likeness::config::{Cli, Command};
 use likeness::telemetry;
 
@@ -21,6 +21,7 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<()> {
     telemetry::start(cli.config.log_format, &cli.config.log)?;
     match cli.command {
+        Some(Command::Audit(command)) => audit::run(&cli.config, &command).await,
         Some(Command::Evaluate(args)) => evaluate::run(&cli.config, &args).await,
         Some(Command::Export(args)) => export::run(&cli.config, &args).await,
         Some(Command::Keys(command)) => keys::run(&cli.config, &command).await,

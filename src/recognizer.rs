@@ -1,43 +1,46 @@
 //! The use cases, free of HTTP: enroll, verify, identify, compare, list, forget.
 //!
-//! Each reads as the flow does. The store is written first and the gallery follows, both behind
-//! one lock and in a task of its own: a client that leaves in between cannot part them.
+//! Each reads as the flow does: those that decide are here, those that change who is enrolled in
+//! `enrolment`. What is decided is in the audit trail before it is answered.
 
 mod cohort;
+mod enrolment;
 mod error;
+mod journal;
 mod outcome;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
 use self::cohort::Cohort;
 pub use self::error::{Error, StartError};
+use self::journal::Journal;
 pub use self::outcome::{
-    Candidate, Comparison, Enrollment, EnrollmentWishes, Identification, Verification,
+    Call, Candidate, Comparison, Enrollment, EnrollmentWishes, Identification, Verification,
 };
 use crate::access::Grant;
-use crate::comparison::Threshold;
+use crate::audit::{Action, Outcome};
+use crate::comparison::{Decision, Threshold};
 use crate::embedding::Embedding;
-use crate::employee::{EmployeeId, ModelName, Receipt, Reference};
+use crate::employee::{EmployeeId, ModelName, Reference};
 use crate::engine::{Engine, ExtractError, Extraction};
 use crate::gallery::Pair;
 use crate::seal::Sealer;
-use crate::store::{Enrolled, Erased, Store, StoreError};
+pub use crate::store::Receipt;
+use crate::store::Store;
 
-/// How long after a failed try erased pages are to be overwritten again.
-const WIPE_AGAIN: Duration = Duration::from_secs(1);
-
-/// The error rates to decide at.
+/// What to decide at, and how long an enrolment holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// False match rate of a verification.
     pub verify_fmr: f64,
     /// False positive identification rate of an identification.
     pub identify_fpir: f64,
+    /// After which time every enrolment ends at the latest.
+    pub longest_enrolment: Option<SignedDuration>,
 }
 
 /// Everything that answers a use case; cheap to clone.
@@ -47,6 +50,8 @@ pub struct Recognizer {
     cohorts: Arc<Cohorts>,
     store: Store,
     sealer: Sealer,
+    journal: Journal,
+    longest_enrolment: Option<SignedDuration>,
     /// Held from before a commit until the gallery has followed.
     writing: Arc<Mutex<()>>,
 }
@@ -87,6 +92,9 @@ impl Recognizer {
         sealer: Sealer,
         policy: Policy,
     ) -> Result<Self, StartError> {
+        if let Some(longest) = policy.longest_enrolment {
+            store.limit_enrolments(longest).await?;
+        }
         let keys = store.data_keys().await?;
         let load = |encoder| Cohort::load(encoder, &store, &sealer, &keys, policy);
         let present = load(engine.encoder().clone()).await?;
@@ -105,7 +113,10 @@ impl Recognizer {
                 );
             }
         }
-        Ok(Self { engine, cohorts, store, sealer, writing: Arc::default() })
+        let journal = Journal::start(store.clone());
+        let longest_enrolment = policy.longest_enrolment;
+        let writing = Arc::default();
+        Ok(Self { engine, cohorts, store, sealer, journal, longest_enrolment, writing })
     }
 
     /// The encoder that everyone is enrolled with from now on.
@@ -144,46 +155,6 @@ impl Recognizer {
         Ok(self.store.grants().await?)
     }
 
-    /// Enrols an employee by a photo.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyEnrolled`] unless `replace`; [`Error::PoorPhoto`];
-    /// [`Error::LooksLikeAnother`] unless `confirm_lookalike`; what [`Engine::extract`] says; the
-    /// store's.
-    pub async fn enroll(
-        &self,
-        employee: EmployeeId,
-        photo: Bytes,
-        wishes: EnrollmentWishes,
-        now: Timestamp,
-    ) -> Result<Enrollment, Error> {
-        let EnrollmentWishes { replace, confirm_lookalike, expires_at } = wishes;
-        // Whoever has ended is no longer enrolled, even where their reference is not erased yet.
-        self.erase_expired(now).await?;
-        // Spares the inference; what decides is the commit.
-        if !replace && self.cohorts.of(&employee).is_some() {
-            return Err(Error::AlreadyEnrolled);
-        }
-        let cohorts: Vec<_> = self.cohorts.all().collect();
-        let Extraction { face, quality, embeddings, timings } =
-            self.extract(photo, &cohorts).await?;
-        let reasons = quality.reasons();
-        if !reasons.is_empty() {
-            return Err(Error::PoorPhoto(reasons));
-        }
-        if !confirm_lookalike && let Some(other) = self.lookalike(&employee, &embeddings, now) {
-            return Err(Error::LooksLikeAnother { other: other.as_str().to_owned() });
-        }
-        let embedding = last(embeddings);
-        let model = self.model().clone();
-        let reference = Reference { employee, enrolled_at: now, expires_at, model };
-        match self.clone().store_reference(reference.clone(), embedding, replace).await? {
-            Enrolled::Kept => Err(Error::AlreadyEnrolled),
-            Enrolled::New => Ok(Enrollment { reference, replaced: false, face, timings }),
-            Enrolled::Replaced => Ok(Enrollment { reference, replaced: true, face, timings }),
-        }
-    }
-
     /// Compares a photo with one employee's reference.
     ///
     /// # Errors
@@ -192,7 +163,7 @@ impl Recognizer {
         &self,
         employee: &EmployeeId,
         photo: Bytes,
-        now: Timestamp,
+        call: &Call,
     ) -> Result<Verification, Error> {
         let Some(cohort) = self.cohorts.of(employee) else {
             return Err(self.why_absent(employee).await?);
@@ -200,12 +171,13 @@ impl Recognizer {
         let Extraction { face, quality, embeddings, timings } =
             self.extract(photo, &[cohort]).await?;
         // Whoever was erased meanwhile is missing.
-        let Some(score) = cohort.compare(employee, &last(embeddings), now) else {
+        let Some(score) = cohort.compare(employee, &last(embeddings), call.at) else {
             return Err(self.why_absent(employee).await?);
         };
         let threshold = cohort.verification;
         let model = cohort.model().clone();
         let decision = threshold.decide(score);
+        self.record(call, Action::Verify, decision.into(), Some(employee.clone())).await?;
         let reasons = quality.reasons();
         Ok(Verification { decision, score, threshold, model, face, reasons, timings })
     }
@@ -218,7 +190,7 @@ impl Recognizer {
         &self,
         photo: Bytes,
         top: usize,
-        now: Timestamp,
+        call: &Call,
     ) -> Result<Identification, Error> {
         let cohorts: Vec<_> = self.cohorts.all().collect();
         let Extraction { face, quality, embeddings, timings } =
@@ -227,32 +199,45 @@ impl Recognizer {
         let mut candidates = Vec::new();
         for (cohort, probe) in cohorts.into_iter().zip(&embeddings) {
             let threshold = cohort.identification(gallery_size);
-            candidates.extend(cohort.search(probe, top, now).into_iter().map(|near| Candidate {
-                employee: near.employee,
-                score: near.score,
-                threshold,
-                model: cohort.model().clone(),
+            candidates.extend(cohort.search(probe, top, call.at).into_iter().map(|near| {
+                Candidate {
+                    employee: near.employee,
+                    score: near.score,
+                    threshold,
+                    model: cohort.model().clone(),
+                }
             }));
         }
         candidates.sort_by(|a, b| b.margin().total_cmp(&a.margin()));
         candidates.truncate(top);
         let threshold = self.cohorts.present.identification(gallery_size);
         let reasons = quality.reasons();
-        Ok(Identification { candidates, threshold, gallery_size, face, reasons, timings })
+        let answer = Identification { candidates, threshold, gallery_size, face, reasons, timings };
+        let matched = answer.matched().map(|candidate| candidate.employee.clone());
+        let outcome = if matched.is_some() { Outcome::Match } else { Outcome::NonMatch };
+        self.record(call, Action::Identify, outcome, matched).await?;
+        Ok(answer)
     }
 
     /// Compares two photos; nothing is stored.
     ///
     /// # Errors
     /// What [`Engine::extract`] says of either photo.
-    pub async fn compare(&self, photo_a: Bytes, photo_b: Bytes) -> Result<Comparison, Error> {
+    pub async fn compare(
+        &self,
+        photo_a: Bytes,
+        photo_b: Bytes,
+        call: &Call,
+    ) -> Result<Comparison, Error> {
         let present = &self.cohorts.present;
         let a = self.extract(photo_a, &[present]).await?;
         let b = self.extract(photo_b, &[present]).await?;
         let score = present.encoder.comparator().compare(&last(a.embeddings), &last(b.embeddings));
         let threshold = present.verification;
+        let decision = threshold.decide(score);
+        self.record(call, Action::Compare, decision.into(), None).await?;
         Ok(Comparison {
-            decision: threshold.decide(score),
+            decision,
             score,
             threshold,
             faces: [a.face, b.face],
@@ -286,95 +271,30 @@ impl Recognizer {
         (self.cohorts.present.closest_pairs(top), self.identification())
     }
 
-    /// Erases an employee.
-    ///
-    /// # Errors
-    /// [`Error::NotEnrolled`].
-    pub async fn forget(&self, employee: EmployeeId, now: Timestamp) -> Result<Receipt, Error> {
-        let this = self.clone();
-        let leaver = employee.clone();
-        let erased = tokio::spawn(async move {
-            let _writing = this.writing.lock().await;
-            let erased = this.store.erase(&leaver).await?;
-            this.cohorts.all().for_each(|cohort| cohort.gallery.remove(&leaver));
-            if erased == Erased::NotYetWholly {
-                tokio::spawn(this.clone().wipe_leftovers());
-            }
-            Ok::<_, StoreError>(erased)
-        });
-        match erased.await?? {
-            Erased::Nobody => Err(Error::NotEnrolled),
-            erased => Ok(Receipt { employee, erased_at: now, wholly: erased == Erased::Wholly }),
-        }
-    }
-
-    /// Erases everyone whose enrolment has ended.
+    /// Drops the events of the audit trail that are older than `before`; how many.
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn erase_expired(&self, now: Timestamp) -> Result<usize, Error> {
-        let ended = self.store.expired(now).await?;
-        for employee in &ended {
-            match self.forget(employee.clone(), now).await {
-                // Erased by somebody else in between.
-                Ok(_) | Err(Error::NotEnrolled) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(ended.len())
+    pub async fn drop_events(&self, before: Timestamp) -> Result<u64, Error> {
+        Ok(self.store.drop_events(before).await?)
     }
 
-    /// Tries until nothing of the erased is left in any file.
-    async fn wipe_leftovers(self) {
-        loop {
-            tokio::time::sleep(WIPE_AGAIN).await;
-            let _writing = self.writing.lock().await;
-            if self.store.wipe_leftovers().await {
-                return;
-            }
-        }
+    /// Writes down what was decided, before it is answered.
+    async fn record(
+        &self,
+        call: &Call,
+        action: Action,
+        outcome: Outcome,
+        subject: Option<EmployeeId>,
+    ) -> Result<(), Error> {
+        let written = self.journal.record(call.event(action, outcome, subject)).await;
+        written.map_err(|_| Error::AuditFull)
     }
 
     /// Lets the cohorts' encoders look at a photo.
     async fn extract(&self, photo: Bytes, cohorts: &[&Cohort]) -> Result<Extraction, ExtractError> {
         let encoders = cohorts.iter().map(|cohort| cohort.encoder.clone()).collect();
         self.engine.extract(photo, encoders).await
-    }
-
-    /// Whoever else a photo of this employee would be identified as; `embeddings` are of all cohorts.
-    fn lookalike(
-        &self,
-        employee: &EmployeeId,
-        embeddings: &[Embedding],
-        now: Timestamp,
-    ) -> Option<EmployeeId> {
-        let people = self.cohorts.people();
-        let mut probes = self.cohorts.all().zip(embeddings);
-        probes.find_map(|(cohort, probe)| cohort.lookalike(employee, probe, people, now))
-    }
-
-    /// Commits a reference and lets the gallery follow.
-    async fn store_reference(
-        self,
-        reference: Reference,
-        embedding: Embedding,
-        replace: bool,
-    ) -> Result<Enrolled, Error> {
-        let task = tokio::spawn(async move {
-            let (employee, model) = (&reference.employee, reference.model.id);
-            let (key, template) = self.sealer.seal(employee, model, &embedding);
-            let _writing = self.writing.lock().await;
-            let enrolled = self.store.enroll(&reference, &key, &template, replace).await?;
-            if enrolled != Enrolled::Kept {
-                let (employee, end) = (reference.employee.clone(), reference.expires_at);
-                self.cohorts.present.gallery.insert(employee, &embedding, end);
-                if let Some(former) = &self.cohorts.former {
-                    former.gallery.remove(&reference.employee);
-                }
-            }
-            Ok::<_, StoreError>(enrolled)
-        });
-        Ok(task.await??)
     }
 
     /// Why an employee is in no cohort: unknown, or enrolled with a model that does not run.
@@ -387,6 +307,15 @@ impl Recognizer {
             // Present after all: enrolled or erased in between. The caller's photo came too early.
             Some(_) | None => Error::NotEnrolled,
         })
+    }
+}
+
+impl From<Decision> for Outcome {
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::Match => Self::Match,
+            Decision::NonMatch => Self::NonMatch,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
     ("clap", &["config", "main"]),
     ("governor", &["http"]),
+    ("hmac", &["audit"]),
     ("image", &["engine", "face", "photo"]),
     ("fast_image_resize", &["photo"]),
     ("indicatif", &["cli"]),
@@ -28,10 +29,12 @@ const CRATES: &[(&str, &[&str])] = &[
 /// `employee`, which all may.
 const MODULES: &[(&str, &[&str])] = &[
     ("access", &["seal"]),
+    ("audit", &["access"]),
     (
         "cli",
         &[
             "access",
+            "audit",
             "config",
             "engine",
             "evaluation",
@@ -45,20 +48,23 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("comparison", &[]),
-    ("config", &["access", "engine", "http", "photo", "recognizer"]),
+    ("config", &["access", "audit", "engine", "http", "photo", "recognizer"]),
     ("embedding", &[]),
     ("employee", &[]),
     ("engine", &["face", "photo", "quality"]),
     ("evaluation", &[]),
     ("face", &["photo"]),
     ("gallery", &[]),
-    ("http", &["access", "engine", "face", "gallery", "photo", "quality", "recognizer"]),
+    ("http", &["access", "audit", "engine", "face", "gallery", "photo", "quality", "recognizer"]),
     ("main", &["cli", "config", "telemetry"]),
     ("photo", &[]),
     ("quality", &["face"]),
-    ("recognizer", &["access", "engine", "face", "gallery", "photo", "quality", "seal", "store"]),
+    (
+        "recognizer",
+        &["access", "audit", "engine", "face", "gallery", "photo", "quality", "seal", "store"],
+    ),
     ("seal", &[]),
-    ("store", &["access", "seal"]),
+    ("store", &["access", "audit", "seal"]),
     ("telemetry", &["config"]),
 ];
 
@@ -85,11 +91,12 @@ fn sources() -> Vec<Source> {
                 folders.push(path);
                 continue;
             }
-            if path.extension().is_none_or(|ending| ending != "rs") {
+            let is_source = path.extension().is_some_and(|ending| ending == "rs");
+            if !is_source || path.ends_with("tests.rs") {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
-            let text = text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+            let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
             let first = path.strip_prefix(&root).unwrap().components().next().unwrap();
             let module = Path::new(first.as_os_str()).file_stem().unwrap().to_str().unwrap();
             sources.push(Source { module: module.to_owned(), path, text });

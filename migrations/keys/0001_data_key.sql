@@ -2,7 +2,7 @@
 -- and a template whose key is gone is gone wherever a copy of it lies.
 
 create table data_key (
-    -- Random; stands beside the template that it opens.
+    -- Random; stands beside the template that it opens. Sixteen zeroes: the key of the audit trail.
     key_id blob not null primary key check (length(key_id) = 16),
     -- Which master key wrapped it: the first 8 bytes of a digest of that key.
     master_id blob not null check (length(master_id) = 8),

@@ -5,8 +5,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 
+use super::audit;
+use crate::audit::{Action, Subject};
 use crate::config::{Config, ExportArgs};
-use crate::store::Store;
 
 /// Prints everything that the store holds on an employee, as JSON.
 ///
@@ -14,10 +15,12 @@ use crate::store::Store;
 /// Where the data cannot be opened, or nobody of this name is enrolled.
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 pub async fn run(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
-    let store = Store::open(&config.files()?.database).await?;
+    let store = super::open_store(&config.files()?).await?;
+    let subject = Subject::Employee(args.employee.clone());
     let Some(held) = store.held(&args.employee).await? else {
         bail!("nobody is enrolled as {}", args.employee.as_str());
     };
+    store.record(&[super::event(Action::Export, Some(subject))]).await?;
     store.close().await;
     let document = json!({
         "employee_id": held.reference.employee.as_str(),
@@ -32,6 +35,8 @@ pub async fn run(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
             "sealed": BASE64.encode(held.template.sealed.as_bytes()),
             "data_key": held.key.map(|key| BASE64.encode(key.wrapped.as_bytes())),
         },
+        "audit_id": held.reference.audit_id.to_string(),
+        "events": held.events.iter().map(audit::line).collect::<Vec<_>>(),
     });
     println!("{}", serde_json::to_string_pretty(&document).context("writing JSON")?);
     Ok(())

@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 
 use crate::access::{self, Grant, KeyDigest, KeyName, Role};
+use crate::audit::{Action, Actor};
 use crate::config::{Config, Files, KeysAddArgs, KeysCommand};
 use crate::seal::MasterKeys;
 use crate::store::Store;
@@ -16,16 +17,18 @@ const REWRAPPED_AT_ONCE: u32 = 500;
 /// Where the data cannot be opened, or what is asked for cannot be.
 pub async fn run(config: &Config, command: &KeysCommand) -> anyhow::Result<()> {
     let files = config.files()?;
-    let store = Store::open(&files.database).await?;
+    let store = super::open_store(&files).await?;
     let done = match command {
         KeysCommand::Add(args) => add(&store, args).await,
         KeysCommand::List => list(&store).await,
         KeysCommand::RotateMaster => rotate_master(&store, &files).await,
-        KeysCommand::Revoke { name } => match store.revoke(name).await {
-            Ok(true) => Ok(()),
-            Ok(false) => bail!("there is no key named {}", name.as_str()),
-            Err(error) => Err(error.into()),
-        },
+        KeysCommand::Revoke { name } => {
+            match store.revoke(name, Actor::Operator, super::wall_clock()).await {
+                Ok(true) => Ok(()),
+                Ok(false) => bail!("there is no key named {}", name.as_str()),
+                Err(error) => Err(error.into()),
+            }
+        }
     };
     store.close().await;
     done
@@ -42,7 +45,7 @@ async fn add(store: &Store, args: &KeysAddArgs) -> anyhow::Result<()> {
     let key = access::generate();
     let created_at = super::wall_clock();
     let grant = Grant { name: name.clone(), role, digest: KeyDigest::of(&key), created_at };
-    if !store.grant(&grant).await? {
+    if !store.grant(&grant, Actor::Operator).await? {
         bail!("there is a key named {} already; revoke it first", name.as_str());
     }
     println!("{}", key.as_str());
@@ -84,6 +87,7 @@ async fn rotate_master(store: &Store, files: &Files) -> anyhow::Result<()> {
         eprint!("\r{done} of {all} data keys");
     }
     store.wipe_leftovers().await;
+    store.record(&[super::event(Action::RotateMaster, None)]).await?;
     MasterKeys::replaced(&files.master_key)?;
     eprintln!(
         "\r{all} data keys are wrapped by a new master key in {}; copy it apart",

@@ -1,5 +1,6 @@
 //! The subcommands, one file each, and the one way in which they open the service's data.
 
+pub mod audit;
 pub mod evaluate;
 pub mod export;
 pub mod keys;
@@ -14,6 +15,7 @@ use std::fs::{File, TryLockError};
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
+use crate::audit::{Action, Actor, Event, Outcome, Subject};
 use crate::config::{Config, Files};
 use crate::engine::Engine;
 use crate::recognizer::Recognizer;
@@ -29,14 +31,14 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
             "a replacement of the master key was begun and not ended: run `likeness keys rotate-master`"
         );
     }
-    let sealer = Sealer::new(masters);
     if files.key_beside_data {
         tracing::warn!(
             "the master key lies beside the data it seals ({}); in earnest use keep it elsewhere (--master-key-file)",
             files.master_key.display()
         );
     }
-    let store = Store::open(&files.database).await?;
+    let store = Store::open(&files.database, &masters).await?;
+    let sealer = Sealer::new(masters);
     let policy = config.policy();
     #[expect(clippy::disallowed_methods, reason = "loading, before any photo comes")]
     let engine =
@@ -66,6 +68,12 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
     Ok((store, recognizer))
 }
 
+/// Opens key and database, for a subcommand that needs no models.
+async fn open_store(files: &Files) -> anyhow::Result<Store> {
+    let masters = MasterKeys::open_or_create(&files.master_key)?;
+    Ok(Store::open(&files.database, &masters).await?)
+}
+
 /// Keeps every other process that writes out of the data folder, for as long as what it returns lives.
 fn lock(files: &Files) -> anyhow::Result<File> {
     let path = &files.lock;
@@ -81,6 +89,11 @@ fn lock(files: &Files) -> anyhow::Result<File> {
             Err(error).with_context(|| format!("locking {}", path.display()))
         }
     }
+}
+
+/// Something that was done by a subcommand.
+fn event(action: Action, subject: Option<Subject>) -> Event {
+    Event { at: wall_clock(), actor: Actor::Operator, action, outcome: Outcome::Done, subject }
 }
 
 /// The time in whole milliseconds, which is what the store keeps.

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use jiff::SignedDuration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,7 +23,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // First of all, so that no signal finds the process unprepared.
     let told_to_stop = until_told_to_stop()?;
     let _lock = super::lock(&config.files()?)?;
-    let http = config.http_options();
+    let (http, events_kept) = (config.http_options(), config.events_kept());
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("listening on {}", config.listen))?;
@@ -42,7 +43,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     if !store.wipe_leftovers().await {
         tracing::warn!("pages of erased templates are still in a file; the next start tries again");
     }
-    let retention = tokio::spawn(erase_on_time(recognizer.clone()));
+    let retention = tokio::spawn(erase_on_time(recognizer.clone(), events_kept));
     state.set_ready(recognizer);
     tracing::info!(%address, "likeness answers on http://{address}");
     greet(&format!("http://{address}"));
@@ -74,16 +75,23 @@ fn until_told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Erases everyone whose enrolment ends, now and from now on. They are compared with nobody from the
-/// moment on at which it ends, whenever this comes by.
-async fn erase_on_time(recognizer: Recognizer) {
+/// Erases everyone whose enrolment ends and drops events that are old enough, now and from now on. Whose
+/// enrolment has ended is compared with nobody from that moment on, whenever this comes by.
+async fn erase_on_time(recognizer: Recognizer, events_kept: SignedDuration) {
     let mut rounds = tokio::time::interval(RETENTION_ROUND);
     loop {
         rounds.tick().await;
-        match recognizer.erase_expired(super::wall_clock()).await {
+        let now = super::wall_clock();
+        match recognizer.erase_expired(now).await {
             Ok(0) => {}
             Ok(erased) => tracing::info!(erased, "{erased} enrolments have ended and are erased"),
             Err(error) => tracing::error!(%error, "ended enrolments could not be erased"),
+        }
+        let Ok(oldest) = now.checked_sub(events_kept) else { continue };
+        match recognizer.drop_events(oldest).await {
+            Ok(0) => {}
+            Ok(dropped) => tracing::info!(dropped, "{dropped} events of the audit trail were old"),
+            Err(error) => tracing::error!(%error, "old events could not be dropped"),
         }
     }
 }

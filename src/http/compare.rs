@@ -1,5 +1,6 @@
 //! `POST /compare`: do two photos show the same person? Nothing is stored.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
@@ -7,6 +8,7 @@ use serde::Serialize;
 use super::AppState;
 use super::answer::{Face, Model, Threshold, timed};
 use super::form::Form;
+use super::guard::Caller;
 use super::problem::Problem;
 use crate::comparison::Decision;
 
@@ -23,12 +25,13 @@ struct Answer {
 
 pub(super) async fn compare(
     State(app): State<AppState>,
+    Extension(caller): Extension<Caller>,
     mut form: Form,
 ) -> Result<Response, Problem> {
     let (photo_a, photo_b) = (form.photo("photo_a")?, form.photo("photo_b")?);
     form.finish()?;
     let recognizer = app.recognizer()?;
-    let comparison = recognizer.compare(photo_a, photo_b).await?;
+    let comparison = recognizer.compare(photo_a, photo_b, &caller.call(app.now())).await?;
     let [face_a, face_b] = &comparison.faces;
     let answer = Answer {
         r#match: comparison.decision == Decision::Match,

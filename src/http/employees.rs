@@ -1,17 +1,20 @@
 //! `/employees`: who is enrolled, and how somebody leaves.
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::AppState;
 use super::answer::Employee;
+use super::guard::Caller;
 use super::problem::{Code, Problem};
+use crate::audit::ReceiptId;
 use crate::employee::EmployeeId;
+use crate::recognizer;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,13 +30,57 @@ pub(super) struct Employees {
     next: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Repeated {
+    /// The `receipt` of an erasure that was answered before.
+    receipt: Option<String>,
+}
+
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 pub(super) struct Receipt {
     employee_id: String,
     erased_at: Timestamp,
     /// `erased`, or with a 202 `erasing`: nobody will be matched any more, and the last bytes go as soon
     /// as a foreign reader lets go of them.
     status: &'static str,
+    /// What the reference was called in the audit trail.
+    audit_id: String,
+    audit: Head,
+    /// What this receipt can be asked for by.
+    receipt: String,
+    /// Archives of data keys from before then may still hold the key of a copy of the template; not known while
+    /// erasing.
+    destroy_key_archives_before: Option<Timestamp>,
+}
+
+/// Where the audit trail ended with the erasure.
+#[derive(Serialize)]
+struct Head {
+    count: u64,
+    head: String,
+}
+
+impl Receipt {
+    /// `answered` is not before the data key was gone.
+    fn new(receipt: &recognizer::Receipt, answered: Timestamp) -> (StatusCode, Json<Self>) {
+        let (code, status) = if receipt.wholly {
+            (StatusCode::OK, "erased")
+        } else {
+            (StatusCode::ACCEPTED, "erasing")
+        };
+        let answer = Self {
+            employee_id: receipt.employee.as_str().to_owned(),
+            erased_at: receipt.erased_at,
+            status,
+            audit_id: receipt.audit_id.to_string(),
+            audit: Head { count: receipt.head.count, head: receipt.head.to_string() },
+            receipt: receipt.id.to_string(),
+            destroy_key_archives_before: receipt.wholly.then_some(answered),
+        };
+        (code, Json(answer))
+    }
 }
 
 /// An employee named by the path. A name that could not be enrolled is one that is not.
@@ -46,7 +93,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
         let text = Path::<String>::from_request_parts(parts, state).await;
         let employee = text.ok().and_then(|Path(text)| EmployeeId::parse(&text).ok());
         employee.map(Self).ok_or_else(|| {
-            Problem::new(Code::NotEnrolled, crate::recognizer::Error::NotEnrolled.to_string())
+            Problem::new(Code::NotEnrolled, recognizer::Error::NotEnrolled.to_string())
         })
     }
 }
@@ -77,11 +124,19 @@ pub(super) async fn find(
 
 pub(super) async fn forget(
     State(app): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Named(employee): Named,
+    repeated: Result<Query<Repeated>, QueryRejection>,
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
-    let receipt = app.recognizer()?.forget(employee, app.now()).await?;
-    let employee_id = receipt.employee.as_str().to_owned();
-    let (code, status) =
-        if receipt.wholly { (StatusCode::OK, "erased") } else { (StatusCode::ACCEPTED, "erasing") };
-    Ok((code, Json(Receipt { employee_id, erased_at: receipt.erased_at, status })))
+    let Query(Repeated { receipt }) = repeated.map_err(|e| Problem::malformed(e.body_text()))?;
+    let recognizer = app.recognizer()?;
+    let receipt = match receipt {
+        None => recognizer.forget(employee, &caller.call(app.now())).await?,
+        Some(text) => {
+            let unreadable = || Problem::malformed("receipt: this is no receipt of ours");
+            let id = ReceiptId::parse(&text).ok_or_else(unreadable)?;
+            recognizer.receipt(&employee, id).await?
+        }
+    };
+    Ok(Receipt::new(&receipt, app.now()))
 }

@@ -1,5 +1,6 @@
 //! `POST /enroll`: an employee and the photo to know them by.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use super::AppState;
 use super::answer::{Employee, Face, Reasons, timed};
 use super::form::Form;
+use super::guard::Caller;
 use super::problem::Problem;
 use crate::recognizer::EnrollmentWishes;
 
@@ -22,6 +24,7 @@ struct Answer {
 
 pub(super) async fn enroll(
     State(app): State<AppState>,
+    Extension(caller): Extension<Caller>,
     mut form: Form,
 ) -> Result<Response, Problem> {
     let (employee, photo) = (form.employee_id()?, form.photo("photo")?);
@@ -31,7 +34,8 @@ pub(super) async fn enroll(
         expires_at: form.later("expires_at", app.now())?,
     };
     form.finish()?;
-    let enrollment = app.recognizer()?.enroll(employee, photo, wishes, app.now()).await?;
+    let enrollment =
+        app.recognizer()?.enroll(employee, photo, wishes, &caller.call(app.now())).await?;
     let answer = Answer {
         employee: Employee::from(&enrollment.reference),
         face: Face::from(&enrollment.face),

@@ -15,10 +15,13 @@ use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{NotUntil, Quota, RateLimiter};
+use jiff::Timestamp;
 
 use super::AppState;
 use super::problem::{Code, Problem};
 use crate::access::{self, KeyName, Right, Role};
+use crate::audit::Actor;
+use crate::recognizer::Call;
 
 /// What a proxy adds.
 static DETOURS: [HeaderName; 6] = [
@@ -31,15 +34,21 @@ static DETOURS: [HeaderName; 6] = [
 ];
 
 /// Who calls, for the handlers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Caller {
     role: Role,
+    actor: Actor,
 }
 
 impl Caller {
     /// Whether candidates below the threshold are shown: at a door they are nobody's business.
-    pub(super) fn sees_candidates(self) -> bool {
+    pub(super) fn sees_candidates(&self) -> bool {
         self.role != Role::Terminal
+    }
+
+    /// What a use case is told of the caller.
+    pub(super) fn call(self, now: Timestamp) -> Call {
+        Call { actor: self.actor, at: now }
     }
 }
 
@@ -77,7 +86,7 @@ pub(super) async fn admit(
 
 impl Guard {
     async fn caller(&self, uri: &Uri, headers: &HeaderMap) -> Result<Caller, Problem> {
-        let everybody = Caller { role: Role::Admin };
+        let everybody = Caller { role: Role::Admin, actor: Actor::Local };
         // Health checks are everybody's where the service is never open: no look at the keys.
         if self.right.is_none() && !self.app.local_without_keys {
             return Ok(everybody);
@@ -104,7 +113,7 @@ impl Guard {
             Problem::too_many_requests(early.wait_time_from(DefaultClock::default().now()))
         };
         self.pace.check_key(&grant.name).map_err(early)?;
-        Ok(Caller { role: grant.role })
+        Ok(Caller { role: grant.role, actor: Actor::Key(grant.name.clone()) })
     }
 }
 

@@ -31,11 +31,13 @@ pub(super) async fn identify(
     let top = form.number("top", 1..=20, 5)?;
     form.finish()?;
     let recognizer = app.recognizer()?;
-    let identification = recognizer.identify(photo, top as usize, app.now()).await?;
+    let sees_candidates = caller.sees_candidates();
+    let call = caller.call(app.now());
+    let identification = recognizer.identify(photo, top as usize, &call).await?;
     let candidate = |found| Candidate::new(found, recognizer.model());
     let answer = Answer {
         r#match: identification.matched().map(candidate),
-        candidates: if caller.sees_candidates() {
+        candidates: if sees_candidates {
             identification.candidates.iter().map(candidate).collect()
         } else {
             identification.matched().map(candidate).into_iter().collect()

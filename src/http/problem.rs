@@ -145,11 +145,13 @@ impl From<&recognizer::Error> for Code {
         match error {
             Error::AlreadyEnrolled => Self::AlreadyEnrolled,
             Error::Busy => Self::Busy,
-            Error::Engine(_) | Error::Store(_) | Error::Task(_) => Self::Internal,
+            Error::AuditFull | Error::Engine(_) | Error::Store(_) | Error::Task(_) => {
+                Self::Internal
+            }
             Error::Face(NoProminentFace::None) => Self::NoFace,
             Error::Face(NoProminentFace::Several) => Self::SeveralFaces,
             Error::LooksLikeAnother { .. } => Self::LooksLikeAnother,
-            Error::NotEnrolled => Self::NotEnrolled,
+            Error::NoReceipt | Error::NotEnrolled => Self::NotEnrolled,
             Error::OtherModel { .. } => Self::OtherModel,
             Error::Photo(photo) => match photo {
                 PhotoError::ForeignFormat(_) | PhotoError::UnknownFormat => Self::UnsupportedFormat,

@@ -1,5 +1,6 @@
 //! `POST /verify`: is this employee in the photo? A non-match is an answer like a match.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
@@ -7,6 +8,7 @@ use serde::Serialize;
 use super::AppState;
 use super::answer::{Face, Model, Reasons, Threshold, timed};
 use super::form::Form;
+use super::guard::Caller;
 use super::problem::Problem;
 use crate::comparison::Decision;
 
@@ -24,11 +26,12 @@ struct Answer {
 
 pub(super) async fn verify(
     State(app): State<AppState>,
+    Extension(caller): Extension<Caller>,
     mut form: Form,
 ) -> Result<Response, Problem> {
     let (employee, photo) = (form.employee_id()?, form.photo("photo")?);
     form.finish()?;
-    let verification = app.recognizer()?.verify(&employee, photo, app.now()).await?;
+    let verification = app.recognizer()?.verify(&employee, photo, &caller.call(app.now())).await?;
     let answer = Answer {
         employee_id: employee.as_str().to_owned(),
         r#match: verification.decision == Decision::Match,

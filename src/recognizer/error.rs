@@ -34,6 +34,12 @@ pub enum Error {
         /// Who it looks like.
         other: String,
     },
+    /// So many events wait to be written into the audit trail that nothing more is decided.
+    #[error("the audit trail cannot be written")]
+    AuditFull,
+    /// There was no such erasure of this employee, or it is too long ago.
+    #[error("no erasure of this employee has this receipt")]
+    NoReceipt,
     /// Nobody of this name.
     #[error("no employee of this id is enrolled")]
     NotEnrolled,

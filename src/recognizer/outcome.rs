@@ -4,11 +4,33 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use crate::audit::{Action, Actor, Event, Outcome, Subject};
 use crate::comparison::{Decision, Score, Threshold};
 use crate::employee::{EmployeeId, ModelName, Reference};
 use crate::engine::Timings;
 use crate::face::Face;
 use crate::quality::Reason;
+
+/// Who asks, and when.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who, for the audit trail.
+    pub actor: Actor,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Call {
+    pub(super) fn event(
+        &self,
+        action: Action,
+        outcome: Outcome,
+        subject: Option<EmployeeId>,
+    ) -> Event {
+        let subject = subject.map(Subject::Employee);
+        Event { at: self.at, actor: self.actor.clone(), action, outcome, subject }
+    }
+}
 
 /// What the caller of an enrolment insists on.
 #[derive(Clone, Copy, Debug, Default)]

@@ -194,7 +194,15 @@ impl MasterKeys {
         Ok(next.wrap(key.id, &*self.unwrap(key)?))
     }
 
-    pub(super) fn unwrap(
+    /// Makes the data key that authenticates the audit trail.
+    ///
+    /// # Panics
+    /// Where the system has no random numbers to give.
+    pub(crate) fn draw_audit_key(&self) -> WrappedKey {
+        self.present.wrap(DataKeyId::AUDIT, &random())
+    }
+
+    pub(crate) fn unwrap(
         &self,
         key: &WrappedKey,
     ) -> Result<Zeroizing<[u8; KEY_BYTES]>, DoesNotOpen> {

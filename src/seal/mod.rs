@@ -59,6 +59,9 @@ impl std::fmt::Debug for Sealed {
 pub struct DataKeyId([u8; 16]);
 
 impl DataKeyId {
+    /// The one data key that belongs to no template: it authenticates the audit trail.
+    pub const AUDIT: Self = Self([0; 16]);
+
     /// An identity as it was stored.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)

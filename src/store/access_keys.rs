@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, audit};
 use crate::access::{Grant, KeyDigest, KeyName, Role};
+use crate::audit::{Action, Actor, Event, Outcome, Subject};
 
 #[derive(sqlx::FromRow)]
 struct GrantRow {
@@ -29,8 +30,9 @@ impl Store {
     /// Stores a new access key; `false` where there is one of this name.
     ///
     /// # Errors
-    /// [`StoreError::Driver`]; then nothing has changed.
-    pub async fn grant(&self, grant: &Grant) -> Result<bool, StoreError> {
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn grant(&self, grant: &Grant, actor: Actor) -> Result<bool, StoreError> {
+        let mut tx = self.data.begin().await?;
         let inserted = sqlx::query(
             "insert into access_key (name, role, digest, created_at) values (?, ?, ?, ?)
              on conflict (name) do nothing",
@@ -39,22 +41,45 @@ impl Store {
         .bind(grant.role.as_str())
         .bind(grant.digest.as_bytes().as_slice())
         .bind(grant.created_at.as_millisecond())
-        .execute(&self.data.writer)
+        .execute(&mut *tx)
         .await?;
-        Ok(inserted.rows_affected() > 0)
+        if inserted.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let event = event(grant.created_at, actor, Action::AddKey, &grant.name);
+        audit::append(&mut tx, &self.audit, &[event]).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Takes an access key back; `false` where there is none of this name.
     ///
     /// # Errors
-    /// [`StoreError::Driver`].
-    pub async fn revoke(&self, name: &KeyName) -> Result<bool, StoreError> {
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn revoke(
+        &self,
+        name: &KeyName,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.data.begin().await?;
         let deleted = sqlx::query("delete from access_key where name = ?")
             .bind(name.as_str())
-            .execute(&self.data.writer)
+            .execute(&mut *tx)
             .await?;
-        Ok(deleted.rows_affected() > 0)
+        if deleted.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let event = event(now, actor, Action::RevokeKey, name);
+        audit::append(&mut tx, &self.audit, &[event]).await?;
+        tx.commit().await?;
+        Ok(true)
     }
+}
+
+fn event(at: Timestamp, actor: Actor, action: Action, key: &KeyName) -> Event {
+    let subject = Some(Subject::Key(key.clone()));
+    Event { at, actor, action, outcome: Outcome::Done, subject }
 }
 
 impl TryFrom<GrantRow> for Grant {

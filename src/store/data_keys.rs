@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::database::Database;
 use super::{Store, StoreError};
 use crate::seal::{DataKeyId, MasterKeyId, Sealed, WrappedKey};
 
@@ -16,7 +17,7 @@ struct KeyRow {
 }
 
 impl Store {
-    /// Every data key.
+    /// Every data key, that of the audit trail among them.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -26,15 +27,6 @@ impl Store {
             .await?;
         let keys = rows.into_iter().map(WrappedKey::try_from);
         keys.map(|key| key.map(|key| (key.id, key))).collect()
-    }
-
-    pub(super) async fn data_key(&self, id: DataKeyId) -> Result<Option<WrappedKey>, StoreError> {
-        let row: Option<KeyRow> =
-            sqlx::query_as("select key_id, master_id, wrapped from data_key where key_id = ?")
-                .bind(id.as_bytes().as_slice())
-                .fetch_optional(&self.keys.readers)
-                .await?;
-        row.map(WrappedKey::try_from).transpose()
     }
 
     /// At most `limit` data keys that this master key has not wrapped.
@@ -56,7 +48,7 @@ impl Store {
         rows.into_iter().map(WrappedKey::try_from).collect()
     }
 
-    /// How many data keys there are.
+    /// How many data keys there are, that of the audit trail among them.
     ///
     /// # Errors
     /// [`StoreError::Driver`].
@@ -103,7 +95,8 @@ impl Store {
         let used: HashSet<Vec<u8>> = used.into_iter().collect();
         let held: Vec<Vec<u8>> =
             sqlx::query_scalar("select key_id from data_key").fetch_all(&self.keys.readers).await?;
-        Ok(held.into_iter().filter(|key| !used.contains(key)).collect())
+        let audit = DataKeyId::AUDIT.as_bytes();
+        Ok(held.into_iter().filter(|key| !used.contains(key) && key != audit).collect())
     }
 
     /// After a commit that left templates behind: erases their data keys and empties both write-ahead
@@ -120,16 +113,6 @@ impl Store {
         erased.is_ok() && data && keys
     }
 
-    pub(super) async fn insert_data_key(&self, key: &WrappedKey) -> Result<(), StoreError> {
-        sqlx::query("insert into data_key (key_id, master_id, wrapped) values (?, ?, ?)")
-            .bind(key.id.as_bytes().as_slice())
-            .bind(key.master.as_bytes().as_slice())
-            .bind(key.wrapped.as_bytes())
-            .execute(&self.keys.writer)
-            .await?;
-        Ok(())
-    }
-
     async fn erase_data_keys(&self, keys: &[Vec<u8>]) -> Result<(), StoreError> {
         let mut tx = self.keys.begin().await?;
         for key in keys {
@@ -140,6 +123,29 @@ impl Store {
         }
         Ok(tx.commit().await?)
     }
+}
+
+/// One data key.
+pub(super) async fn find(keys: &Database, id: DataKeyId) -> Result<Option<WrappedKey>, StoreError> {
+    let row: Option<KeyRow> =
+        sqlx::query_as("select key_id, master_id, wrapped from data_key where key_id = ?")
+            .bind(id.as_bytes().as_slice())
+            .fetch_optional(&keys.readers)
+            .await?;
+    row.map(WrappedKey::try_from).transpose()
+}
+
+/// Stores a data key; one that is there already stays.
+pub(super) async fn insert(keys: &Database, key: &WrappedKey) -> Result<(), StoreError> {
+    sqlx::query(
+        "insert into data_key (key_id, master_id, wrapped) values (?, ?, ?) on conflict do nothing",
+    )
+    .bind(key.id.as_bytes().as_slice())
+    .bind(key.master.as_bytes().as_slice())
+    .bind(key.wrapped.as_bytes())
+    .execute(&keys.writer)
+    .await?;
+    Ok(())
 }
 
 impl TryFrom<KeyRow> for WrappedKey {

@@ -48,6 +48,13 @@ impl Database {
         self.writer.close().await;
     }
 
+    /// Whether a table, one of ours, has no row.
+    pub(super) async fn is_empty(&self, table: &'static str) -> Result<bool, StoreError> {
+        let any = AssertSqlSafe(format!("select exists (select 1 from {table})"));
+        let any: bool = sqlx::query_scalar(any).fetch_one(&self.readers).await?;
+        Ok(!any)
+    }
+
     pub(super) async fn begin(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
         Ok(self.writer.begin_with("begin immediate").await?)
     }

@@ -23,7 +23,8 @@ pub(crate) const NOW: &str = "2026-01-02T03:04:05Z";
 /// The default models, loaded once for all tests of the process.
 pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| engine(2, 64));
 
-pub(crate) const POLICY: Policy = Policy { verify_fmr: 1e-4, identify_fpir: 1e-2 };
+pub(crate) const POLICY: Policy =
+    Policy { verify_fmr: 1e-4, identify_fpir: 1e-2, longest_enrolment: None };
 
 pub(crate) fn engine(workers: usize, queue: usize) -> Engine {
     let options = EngineOptions {
@@ -59,21 +60,30 @@ impl App {
 
     pub(crate) async fn spawn_with(engine: &Engine, options: HttpOptions) -> Self {
         let (app, state) = Self::spawn_starting(options).await;
-        app.start(engine, &state).await;
+        app.start(engine, &state, POLICY).await;
         app
     }
 
     /// The same store with another engine; the former service answers no more.
     pub(crate) async fn restarted(self, engine: &Engine) -> Self {
-        let (app, state) = Self::spawn_on(self.folder, OPEN).await;
-        app.start(engine, &state).await;
+        self.restarted_with(engine, OPEN, POLICY).await
+    }
+
+    pub(crate) async fn restarted_with(
+        self,
+        engine: &Engine,
+        options: HttpOptions,
+        policy: Policy,
+    ) -> Self {
+        let (app, state) = Self::spawn_on(self.folder, options).await;
+        app.start(engine, &state, policy).await;
         app
     }
 
-    async fn start(&self, engine: &Engine, state: &AppState) {
+    async fn start(&self, engine: &Engine, state: &AppState, policy: Policy) {
         let masters = MasterKeys::open_or_create(&self.folder.path().join("master.key"));
         let sealer = Sealer::new(masters.unwrap());
-        let started = Recognizer::start(engine.clone(), self.store.clone(), sealer, POLICY).await;
+        let started = Recognizer::start(engine.clone(), self.store.clone(), sealer, policy).await;
         state.set_ready(started.unwrap());
     }
 
@@ -83,7 +93,8 @@ impl App {
     }
 
     async fn spawn_on(folder: TempDir, options: HttpOptions) -> (Self, AppState) {
-        let store = Store::open(&folder.path().join("likeness.db")).await.unwrap();
+        let masters = MasterKeys::open_or_create(&folder.path().join("master.key")).unwrap();
+        let store = Store::open(&folder.path().join("likeness.db"), &masters).await.unwrap();
         let state = AppState::starting(|| NOW.parse::<Timestamp>().unwrap(), options);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -4,8 +4,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use likeness::audit::Actor;
 use likeness::embedding::Embedding;
-use likeness::employee::{EmployeeId, Reference};
+use likeness::employee::{AuditId, EmployeeId, Reference};
 use likeness::seal::{MasterKeys, Sealer};
 use reqwest::multipart::Form;
 use serde_json::json;
@@ -105,7 +106,7 @@ async fn a_database_without_its_file_of_keys_is_refused() {
         .arg(folder.path())
         .output();
     let said = String::from_utf8(refused.unwrap().stderr).unwrap();
-    assert!(said.contains("the data key of employee e-1 is missing"), "{said}");
+    assert!(said.contains("the key of the audit trail is missing"), "{said}");
 }
 
 #[tokio::test]
@@ -164,8 +165,10 @@ async fn the_master_key_is_replaced_and_a_kill_at_any_point_loses_nothing() {
         let embedding = Embedding::normalize(values).unwrap();
         let (key, template) = sealer.seal(&employee, model.id, &embedding);
         let enrolled_at = Timestamp::UNIX_EPOCH;
-        let reference = Reference { employee, enrolled_at, expires_at: None, model: model.clone() };
-        app.store.enroll(&reference, &key, &template, false).await.unwrap();
+        let audit_id = AuditId::from_bytes((person as u128).to_le_bytes());
+        let (expires_at, model) = (None, model.clone());
+        let reference = Reference { employee, audit_id, enrolled_at, expires_at, model };
+        app.store.enroll(&reference, &key, &template, false, &Actor::Local).await.unwrap();
     }
     let former = std::fs::read(&master).unwrap();
     let (mut killed, mut app) = (0, app);

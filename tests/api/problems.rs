@@ -4,8 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use likeness::audit::Actor;
 use likeness::embedding::ModelId;
-use likeness::employee::{EmployeeId, ModelName, Reference};
+use likeness::employee::{AuditId, EmployeeId, ModelName, Reference};
 use likeness::http::{Code, HttpOptions};
 use likeness::seal::{DataKeyId, MasterKeyId, Sealed, Template, WrappedKey};
 use reqwest::multipart::Form;
@@ -130,6 +131,7 @@ async fn nobody_is_compared_or_found_across_models() {
 async fn enrolled_with_another_model(app: &App, employee: &str) {
     let reference = Reference {
         employee: EmployeeId::parse(employee).unwrap(),
+        audit_id: AuditId::from_bytes([7; 16]),
         enrolled_at: Timestamp::UNIX_EPOCH,
         expires_at: None,
         model: ModelName { name: "another".into(), id: ModelId::from_digest([7; 32]) },
@@ -138,7 +140,9 @@ async fn enrolled_with_another_model(app: &App, employee: &str) {
     let sealed = Sealed::from_bytes(vec![0; 64]);
     let wrapped =
         WrappedKey { id: key, master: MasterKeyId::from_bytes([0; 8]), wrapped: sealed.clone() };
-    app.store.enroll(&reference, &wrapped, &Template { key, sealed }, false).await.unwrap();
+    let template = Template { key, sealed };
+    let enrolled = app.store.enroll(&reference, &wrapped, &template, false, &Actor::Local);
+    enrolled.await.unwrap();
 }
 
 /// Announces more bytes than it sends.

@@ -1,0 +1,161 @@
+//! The use cases that change who is enrolled.
+//!
+//! The store is written first and the gallery follows, both behind one lock and in a task of its own: a
+//! client that leaves in between cannot part them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{Call, Enrollment, EnrollmentWishes, Error, Receipt, Recognizer, last};
+use crate::audit::{Action, Actor, Outcome, ReceiptId};
+use crate::embedding::Embedding;
+use crate::employee::{AuditId, EmployeeId, Reference};
+use crate::engine::Extraction;
+use crate::seal;
+use crate::store::{Enrolled, StoreError};
+
+/// How long after a failed try erased pages are to be overwritten again.
+const WIPE_AGAIN: Duration = Duration::from_secs(1);
+
+impl Recognizer {
+    /// Enrols an employee by a photo.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyEnrolled`] unless `replace`; [`Error::PoorPhoto`];
+    /// [`Error::LooksLikeAnother`] unless `confirm_lookalike`; what [`Engine::extract`] says; the
+    /// store's.
+    pub async fn enroll(
+        &self,
+        employee: EmployeeId,
+        photo: Bytes,
+        wishes: EnrollmentWishes,
+        call: &Call,
+    ) -> Result<Enrollment, Error> {
+        let EnrollmentWishes { replace, confirm_lookalike, expires_at } = wishes;
+        // Whoever has ended is no longer enrolled, even where their reference is not erased yet.
+        self.erase_expired(call.at).await?;
+        // Spares the inference; what decides is the commit.
+        if !replace && self.cohorts.of(&employee).is_some() {
+            return Err(Error::AlreadyEnrolled);
+        }
+        let cohorts: Vec<_> = self.cohorts.all().collect();
+        let Extraction { face, quality, embeddings, timings } =
+            self.extract(photo, &cohorts).await?;
+        let reasons = quality.reasons();
+        if !reasons.is_empty() {
+            return Err(Error::PoorPhoto(reasons));
+        }
+        if !confirm_lookalike && let Some(other) = self.lookalike(&employee, &embeddings, call.at) {
+            let outcome = Outcome::LooksLikeAnother;
+            self.record(call, Action::Enroll, outcome, Some(other.clone())).await?;
+            return Err(Error::LooksLikeAnother { other: other.as_str().to_owned() });
+        }
+        let embedding = last(embeddings);
+        let model = self.model().clone();
+        let latest = self.longest_enrolment.and_then(|time| call.at.checked_add(time).ok());
+        let expires_at = expires_at.into_iter().chain(latest).min();
+        let audit_id = AuditId::from_bytes(*seal::random());
+        let reference = Reference { employee, audit_id, enrolled_at: call.at, expires_at, model };
+        let actor = call.actor.clone();
+        match self.clone().store_reference(reference.clone(), embedding, replace, actor).await? {
+            Enrolled::Kept => Err(Error::AlreadyEnrolled),
+            Enrolled::New => Ok(Enrollment { reference, replaced: false, face, timings }),
+            Enrolled::Replaced => Ok(Enrollment { reference, replaced: true, face, timings }),
+        }
+    }
+
+    /// Erases an employee.
+    ///
+    /// # Errors
+    /// [`Error::NotEnrolled`].
+    pub async fn forget(&self, employee: EmployeeId, call: &Call) -> Result<Receipt, Error> {
+        let (this, call) = (self.clone(), call.clone());
+        let erased = tokio::spawn(async move {
+            let _writing = this.writing.lock().await;
+            let receipt = this.store.erase(&employee, &call.actor, call.at).await?;
+            this.cohorts.all().for_each(|cohort| cohort.gallery.remove(&employee));
+            if receipt.as_ref().is_some_and(|receipt| !receipt.wholly) {
+                tokio::spawn(this.clone().wipe_leftovers());
+            }
+            Ok::<_, StoreError>(receipt)
+        });
+        erased.await??.ok_or(Error::NotEnrolled)
+    }
+
+    /// The receipt of an erasure that was answered before. Nobody is erased: the employee may have come back
+    /// since.
+    ///
+    /// # Errors
+    /// [`Error::NoReceipt`].
+    pub async fn receipt(&self, employee: &EmployeeId, id: ReceiptId) -> Result<Receipt, Error> {
+        let _writing = self.writing.lock().await;
+        self.store.receipt(employee, id).await?.ok_or(Error::NoReceipt)
+    }
+
+    /// Erases everyone whose enrolment has ended.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn erase_expired(&self, now: Timestamp) -> Result<usize, Error> {
+        let ended = self.store.expired(now).await?;
+        let call = Call { actor: Actor::Retention, at: now };
+        for employee in &ended {
+            match self.forget(employee.clone(), &call).await {
+                // Erased by somebody else in between.
+                Ok(_) | Err(Error::NotEnrolled) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ended.len())
+    }
+
+    /// Whoever else a photo of this employee would be identified as; `embeddings` are of all cohorts.
+    fn lookalike(
+        &self,
+        employee: &EmployeeId,
+        embeddings: &[Embedding],
+        now: Timestamp,
+    ) -> Option<EmployeeId> {
+        let people = self.cohorts.people();
+        let mut probes = self.cohorts.all().zip(embeddings);
+        probes.find_map(|(cohort, probe)| cohort.lookalike(employee, probe, people, now))
+    }
+
+    /// Commits a reference and lets the gallery follow.
+    async fn store_reference(
+        self,
+        reference: Reference,
+        embedding: Embedding,
+        replace: bool,
+        actor: Actor,
+    ) -> Result<Enrolled, Error> {
+        let task = tokio::spawn(async move {
+            let (employee, model) = (&reference.employee, reference.model.id);
+            let (key, template) = self.sealer.seal(employee, model, &embedding);
+            let _writing = self.writing.lock().await;
+            let enrolled = self.store.enroll(&reference, &key, &template, replace, &actor).await?;
+            if enrolled != Enrolled::Kept {
+                let (employee, end) = (reference.employee.clone(), reference.expires_at);
+                self.cohorts.present.gallery.insert(employee, &embedding, end);
+                if let Some(former) = &self.cohorts.former {
+                    former.gallery.remove(&reference.employee);
+                }
+            }
+            Ok::<_, StoreError>(enrolled)
+        });
+        Ok(task.await??)
+    }
+
+    /// Tries until nothing of the erased is left in any file.
+    async fn wipe_leftovers(self) {
+        loop {
+            tokio::time::sleep(WIPE_AGAIN).await;
+            let _writing = self.writing.lock().await;
+            if self.store.wipe_leftovers().await {
+                return;
+            }
+        }
+    }
+}

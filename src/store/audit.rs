@@ -1,0 +1,221 @@
+//! The audit trail: events and their codes, in the file of the employees, so that one commit holds both.
+
+use jiff::Timestamp;
+use sqlx::{Sqlite, Transaction};
+
+use super::{Store, StoreError};
+use crate::audit::{AuditKey, Broken, Code, Entry, Event, Head, Subject, Verification, Words};
+use crate::employee::{AuditId, EmployeeId};
+
+/// Events that are read at once.
+const PAGE: u32 = 1000;
+
+#[derive(sqlx::FromRow)]
+struct EventRow {
+    number: i64,
+    at: i64,
+    actor: String,
+    action: String,
+    outcome: String,
+    subject: Option<String>,
+    code: Vec<u8>,
+}
+
+impl Store {
+    /// Writes events down; durable once it returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then none of them is written.
+    pub async fn record(&self, events: &[Event]) -> Result<(), StoreError> {
+        let mut tx = self.data.begin().await?;
+        append(&mut tx, &self.audit, events).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// At most a thousand events from this number on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn events(&self, from: u64) -> Result<Vec<Entry>, StoreError> {
+        let rows: Vec<EventRow> = sqlx::query_as(
+            "select number, at, actor, action, outcome, subject, code from audit_event
+             where number >= ? order by number limit ?",
+        )
+        .bind(from.cast_signed())
+        .bind(PAGE)
+        .fetch_all(&self.data.readers)
+        .await?;
+        rows.into_iter().map(Entry::try_from).collect()
+    }
+
+    /// Every event about one reference, the first one first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn events_about(&self, reference: AuditId) -> Result<Vec<Entry>, StoreError> {
+        let rows: Vec<EventRow> = sqlx::query_as(
+            "select number, at, actor, action, outcome, subject, code from audit_event
+             where subject = ? order by number",
+        )
+        .bind(reference.to_string())
+        .fetch_all(&self.data.readers)
+        .await?;
+        rows.into_iter().map(Entry::try_from).collect()
+    }
+
+    /// The event of a reference's erasure.
+    pub(super) async fn erasure(&self, reference: AuditId) -> Result<Option<Entry>, StoreError> {
+        let events = self.events_about(reference).await?;
+        Ok(events.into_iter().find(|entry| entry.words.is_erasure()))
+    }
+
+    /// Follows the trail from its first event to its last; what [`Verification::end`] says.
+    ///
+    /// # Errors
+    /// The inner one where the trail is not what was written.
+    pub async fn verify_events(
+        &self,
+        wanted: Option<Head>,
+    ) -> Result<Result<(Head, bool), Broken>, StoreError> {
+        let start = self.start_of_events().await?;
+        let mut next = start.map_or(1, |(head, _)| head.count + 1);
+        let mut verification = match Verification::begin(&self.audit, start, wanted) {
+            Ok(verification) => verification,
+            Err(broken) => return Ok(Err(broken)),
+        };
+        loop {
+            let page = self.events(next).await?;
+            let Some(last) = page.last() else { return Ok(verification.end()) };
+            next = last.head.count + 1;
+            for entry in &page {
+                if let Err(broken) = verification.take(entry) {
+                    return Ok(Err(broken));
+                }
+            }
+        }
+    }
+
+    /// Drops the oldest events, up to the first one that is not older than `before`, and leaves behind what the
+    /// rest is chained to; how many were dropped.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then all are still there.
+    pub async fn drop_events(&self, before: Timestamp) -> Result<u64, StoreError> {
+        // Nearly always nothing is to be done, and then nobody waits for the writer.
+        let oldest: Option<i64> =
+            sqlx::query_scalar("select at from audit_event order by number limit 1")
+                .fetch_optional(&self.data.readers)
+                .await?;
+        if oldest.is_none_or(|at| at >= before.as_millisecond()) {
+            return Ok(0);
+        }
+        let mut tx = self.data.begin().await?;
+        let last: Option<(i64, Vec<u8>)> = sqlx::query_as(
+            "select number, code from audit_event
+             where number < coalesce((select min(number) from audit_event where at >= ?), 9e18)
+             order by number desc limit 1",
+        )
+        .bind(before.as_millisecond())
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some((number, code)) = last else { return Ok(0) };
+        let head = head(number, &code)?;
+        sqlx::query("delete from audit_start").execute(&mut *tx).await?;
+        sqlx::query("insert into audit_start (number, code, authenticated) values (?, ?, ?)")
+            .bind(number)
+            .bind(code)
+            .bind(self.audit.start(&head).as_bytes().as_slice())
+            .execute(&mut *tx)
+            .await?;
+        let dropped = sqlx::query("delete from audit_event where number <= ?")
+            .bind(number)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(dropped.rows_affected())
+    }
+
+    /// Behind which event the trail begins, and what authenticates that.
+    async fn start_of_events(&self) -> Result<Option<(Head, Code)>, StoreError> {
+        let row: Option<(i64, Vec<u8>, Vec<u8>)> =
+            sqlx::query_as("select number, code, authenticated from audit_start")
+                .fetch_optional(&self.data.readers)
+                .await?;
+        let Some((number, last, authenticated)) = row else { return Ok(None) };
+        Ok(Some((head(number, &last)?, code(number, &authenticated)?)))
+    }
+}
+
+/// Adds events to the trail of a transaction; where the trail ends then.
+pub(super) async fn append(
+    tx: &mut Transaction<'_, Sqlite>,
+    key: &AuditKey,
+    events: &[Event],
+) -> Result<Head, StoreError> {
+    let last: Option<(i64, Vec<u8>)> = sqlx::query_as(
+        "select number, code from (
+             select number, code from audit_event union all select number, code from audit_start
+         ) order by number desc limit 1",
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let mut end = match last {
+        Some((number, code)) => head(number, &code)?,
+        None => Head::NONE,
+    };
+    for event in events {
+        let reference = match &event.subject {
+            Some(Subject::Employee(employee)) => audit_id(tx, employee).await?,
+            _ => None,
+        };
+        let words = event.words(reference);
+        end = key.extend(&end, &words);
+        sqlx::query(
+            "insert into audit_event (number, at, actor, action, outcome, subject, code)
+             values (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(end.count.cast_signed())
+        .bind(words.at)
+        .bind(words.actor)
+        .bind(words.action)
+        .bind(words.outcome)
+        .bind(words.subject)
+        .bind(end.code.as_bytes().as_slice())
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(end)
+}
+
+/// What an employee's reference is called in the trail, if somebody of this name is enrolled.
+pub(super) async fn audit_id(
+    tx: &mut Transaction<'_, Sqlite>,
+    employee: &EmployeeId,
+) -> Result<Option<AuditId>, StoreError> {
+    let id: Option<Vec<u8>> =
+        sqlx::query_scalar("select audit_id from employee where employee_id = ?")
+            .bind(employee.as_str())
+            .fetch_optional(&mut **tx)
+            .await?;
+    let inconsistent = |_| StoreError::inconsistent("employee", "audit_id", employee.as_str());
+    id.map(|id| id.try_into().map(AuditId::from_bytes).map_err(inconsistent)).transpose()
+}
+
+fn head(number: i64, bytes: &[u8]) -> Result<Head, StoreError> {
+    Ok(Head { count: number.unsigned_abs(), code: code(number, bytes)? })
+}
+
+fn code(number: i64, bytes: &[u8]) -> Result<Code, StoreError> {
+    let inconsistent = |_| StoreError::inconsistent("audit_event", "code", number.to_string());
+    bytes.try_into().map(Code::from_bytes).map_err(inconsistent)
+}
+
+impl TryFrom<EventRow> for Entry {
+    type Error = StoreError;
+
+    fn try_from(row: EventRow) -> Result<Self, StoreError> {
+        let EventRow { number, at, actor, action, outcome, subject, code } = row;
+        let words = Words { at, actor, action, outcome, subject };
+        Ok(Self { words, head: head(number, &code)? })
+    }
+}
