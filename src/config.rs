@@ -35,6 +35,8 @@ pub enum Command {
     /// Check the audit trail, or print it.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Write database and data keys as two archives; the service may go on.
+    Backup(ArchiveArgs),
     /// Measure error rates on photos of your own, recommend a threshold, and calibrate.
     Evaluate(EvaluateArgs),
     /// Print all that is held on one employee, as JSON.
@@ -47,10 +49,23 @@ pub enum Command {
     /// Look at an encoder before it serves, or go from one to another.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Put two archives into an empty data folder; whoever was erased since they were made stays so.
+    Restore(ArchiveArgs),
     /// Compare every photo of a list with every other, to calibrate or judge a model.
     Score(ScoreArgs),
     /// Run the HTTP service (the default).
     Serve,
+}
+
+/// What `backup` writes and `restore` reads.
+#[derive(Args, Debug)]
+pub struct ArchiveArgs {
+    /// The archive of the employees and their sealed templates.
+    #[arg(long = "data-archive", value_name = "FILE")]
+    pub data: PathBuf,
+    /// The archive of the data keys. Keep the newest alone.
+    #[arg(long = "key-archive", value_name = "FILE")]
+    pub keys: PathBuf,
 }
 
 /// The subcommands of `audit`.

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use likeness::cli::{audit, evaluate, export, keys, lookalikes, model, score, serve};
+use likeness::cli::{
+    audit, backup, evaluate, export, keys, lookalikes, model, restore, score, serve,
+};
 use likeness::config::{Cli, Command};
 use likeness::telemetry;
 
@@ -22,11 +24,13 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     telemetry::start(cli.config.log_format, &cli.config.log)?;
     match cli.command {
         Some(Command::Audit(command)) => audit::run(&cli.config, &command).await,
+        Some(Command::Backup(archives)) => backup::run(&cli.config, &archives).await,
         Some(Command::Evaluate(args)) => evaluate::run(&cli.config, &args).await,
         Some(Command::Export(args)) => export::run(&cli.config, &args).await,
         Some(Command::Keys(command)) => keys::run(&cli.config, &command).await,
         Some(Command::Lookalikes(args)) => lookalikes::run(cli.config, &args).await,
         Some(Command::Model(command)) => model::run(cli.config, &command).await,
+        Some(Command::Restore(archives)) => restore::run(&cli.config, &archives).await,
         Some(Command::Score(args)) => score::run(&cli.config, &args).await,
         Some(Command::Serve) | None => serve::run(cli.config).await,
     }

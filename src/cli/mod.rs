@@ -1,12 +1,14 @@
 //! The subcommands, one file each, and the one way in which they open the service's data.
 
 pub mod audit;
+pub mod backup;
 pub mod evaluate;
 pub mod export;
 pub mod keys;
 pub mod lookalikes;
 pub mod model;
 mod photos;
+pub mod restore;
 pub mod score;
 pub mod serve;
 

@@ -147,10 +147,17 @@ impl MasterKeys {
     /// # Errors
     /// [`KeyError`] where a file cannot be used as it is.
     pub fn open_or_create(path: &Path) -> Result<Self, KeyError> {
-        Ok(Self {
-            present: MasterKey::read_or_create(path)?,
-            next: MasterKey::read(&next_path(path))?,
-        })
+        let present = MasterKey::read_or_create(path)?;
+        Ok(Self { present, next: MasterKey::read(&next_path(path))? })
+    }
+
+    /// The same, but `None` where there is no file.
+    ///
+    /// # Errors
+    /// [`KeyError`] where a file cannot be used as it is.
+    pub fn open(path: &Path) -> Result<Option<Self>, KeyError> {
+        let Some(present) = MasterKey::read(path)? else { return Ok(None) };
+        Ok(Some(Self { present, next: MasterKey::read(&next_path(path))? }))
     }
 
     /// Begins to replace the master key, or goes on with it: makes the next key's file where there is none.

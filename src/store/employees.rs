@@ -188,6 +188,6 @@ fn model_id(digest: &[u8]) -> Option<ModelId> {
     digest.try_into().ok().map(ModelId::from_digest)
 }
 
-fn employee_id(table: &'static str, text: String) -> Result<EmployeeId, StoreError> {
+pub(super) fn employee_id(table: &'static str, text: String) -> Result<EmployeeId, StoreError> {
     EmployeeId::parse(&text).map_err(|_| StoreError::inconsistent(table, "employee_id", text))
 }

@@ -6,6 +6,7 @@
 //! trail, in the same commit.
 
 mod access_keys;
+mod archive;
 mod audit;
 mod data_keys;
 mod database;
@@ -30,6 +31,12 @@ pub enum StoreError {
         "the key of the audit trail {0}: likeness.db, data-keys.db and the master key do not belong together; put the right ones back"
     )]
     AuditKey(&'static str),
+    /// A page of a file is not what SQLite wrote.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+    /// An archive cannot be written.
+    #[error(transparent)]
+    File(#[from] std::io::Error),
     /// SQLite or the file system says no.
     #[error("the database: {0}")]
     Driver(#[from] sqlx::Error),

@@ -69,6 +69,11 @@ impl App {
         self.restarted_with(engine, OPEN, POLICY).await
     }
 
+    /// A service on a folder that is there, not started yet.
+    pub(crate) async fn on(folder: TempDir) -> Self {
+        Self::spawn_on(folder, OPEN).await.0
+    }
+
     pub(crate) async fn restarted_with(
         self,
         engine: &Engine,

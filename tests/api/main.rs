@@ -4,6 +4,7 @@
 
 mod app;
 mod audit;
+mod backup;
 mod durability;
 mod employees;
 mod erasure;

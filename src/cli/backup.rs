@@ -1,0 +1,27 @@
+//! `likeness backup`: both files as two archives, while the service goes on.
+
+use anyhow::Context;
+
+use crate::audit::Action;
+use crate::config::{ArchiveArgs, Config};
+
+/// Writes the two archives.
+///
+/// # Errors
+/// Where the data cannot be read, or an archive is there already or cannot be written.
+pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> {
+    let store = super::open_store(&config.files()?).await?;
+    store.record(&[super::event(Action::Backup, None)]).await?;
+    let begun = super::wall_clock();
+    let ArchiveArgs { data, keys } = archives;
+    let written = store.archive(data, keys).await;
+    store.close().await;
+    written.with_context(|| format!("writing {} and {}", data.display(), keys.display()))?;
+    eprintln!(
+        "{} opens nothing by itself; {} opens it with the master key. Keep the two apart, and of the second the newest alone: \
+         destroy every archive of keys from before {begun}, for whoever was erased since is gone from this one only.",
+        data.display(),
+        keys.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! `likeness restore`: two archives back into an empty data folder, without whoever was erased since.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::audit::{Action, Actor};
+use crate::config::{ArchiveArgs, Config, Files};
+use crate::embedding::ModelId;
+use crate::seal::{DataKeyId, MasterKeys, Sealer, WrappedKey};
+use crate::store::Store;
+
+/// Puts the archives in place, once they are whole and every template in them opens.
+///
+/// # Errors
+/// Where there is data already, the master key is missing, or the archives can't be used; then nothing is put
+/// in place.
+pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> {
+    let files = config.files()?;
+    let _lock = super::lock(&files)?;
+    let staged = Staged::in_folder_of(&files);
+    if staged.is_half_in_place() {
+        return staged.put_in_place();
+    }
+    for path in [&staged.database.0, &staged.keys.0] {
+        if path.exists() {
+            bail!("{} is there already: restore into an empty data folder", path.display());
+        }
+    }
+    let masters = MasterKeys::open(&files.master_key)?;
+    let masters = masters.with_context(|| {
+        format!(
+            "put the master key that the archives were made under at {}",
+            files.master_key.display()
+        )
+    })?;
+    staged.fill(archives)?;
+    let store = Store::open(&staged.database.1, &masters).await?;
+    let dropped = examine(&store, Sealer::new(masters)).await;
+    store.close().await;
+    let (dropped, enrolled) = dropped.context("these archives cannot be restored")?;
+    staged.put_in_place()?;
+    eprintln!("{enrolled} employees are back; {dropped} were erased after the backup and stay so");
+    Ok(())
+}
+
+/// Erases whoever has no key any more and opens every template of the others; how many were dropped and are left.
+async fn examine(store: &Store, sealer: Sealer) -> anyhow::Result<(usize, u64)> {
+    store.check().await?;
+    let dropped = store.erase_keyless(&Actor::Operator, super::wall_clock()).await?;
+    let keys = store.data_keys().await?;
+    let mut enrolled = 0;
+    for (model, people) in store.models().await? {
+        every_template_opens(store, &sealer, &keys, model.id).await?;
+        enrolled += people;
+    }
+    store.record(&[super::event(Action::Restore, None)]).await?;
+    store.wipe_leftovers().await;
+    Ok((dropped.len(), enrolled))
+}
+
+async fn every_template_opens(
+    store: &Store,
+    sealer: &Sealer,
+    keys: &HashMap<DataKeyId, WrappedKey>,
+    model: ModelId,
+) -> anyhow::Result<()> {
+    for (employee, template, _) in store.templates(model).await? {
+        let opened = sealer.open(&employee, model, &keys[&template.key], &template);
+        opened.with_context(|| format!("the template of employee {}", employee.as_str()))?;
+    }
+    Ok(())
+}
+
+/// The two files, where they are to lie and where they are prepared.
+struct Staged {
+    folder: PathBuf,
+    database: (PathBuf, PathBuf),
+    keys: (PathBuf, PathBuf),
+}
+
+impl Staged {
+    fn in_folder_of(files: &Files) -> Self {
+        let data_dir = files.database.parent().unwrap_or(Path::new("."));
+        let folder = data_dir.join("restoring");
+        let both = |name: &str| (data_dir.join(name), folder.join(name));
+        Self { database: both("likeness.db"), keys: both("data-keys.db"), folder }
+    }
+
+    /// Copies the archives; what an earlier try left is overwritten.
+    fn fill(&self, archives: &ArchiveArgs) -> anyhow::Result<()> {
+        if self.folder.exists() {
+            fs::remove_dir_all(&self.folder)?;
+        }
+        fs::create_dir(&self.folder)?;
+        for (from, to) in [(&archives.data, &self.database.1), (&archives.keys, &self.keys.1)] {
+            fs::copy(from, to).with_context(|| format!("reading {}", from.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a kill came between the two renames.
+    fn is_half_in_place(&self) -> bool {
+        self.keys.0.exists()
+            && !self.keys.1.exists()
+            && self.database.1.exists()
+            && !self.database.0.exists()
+    }
+
+    /// The keys first, so that a template is never without its key.
+    fn put_in_place(&self) -> anyhow::Result<()> {
+        for (place, staged) in [&self.keys, &self.database] {
+            if staged.exists() {
+                fs::File::open(staged)?.sync_all()?;
+                fs::rename(staged, place)?;
+            }
+        }
+        fs::remove_dir_all(&self.folder)?;
+        let data_dir = self.folder.parent().unwrap_or(Path::new("."));
+        Ok(fs::File::open(data_dir)?.sync_all()?)
+    }
+}

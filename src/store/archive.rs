@@ -1,0 +1,94 @@
+//! Archives: whole copies of the two files, and what has to be true of them before they serve again.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::database::Database;
+use super::employees::employee_id;
+use super::{Store, StoreError};
+use crate::audit::Actor;
+use crate::employee::EmployeeId;
+
+impl Store {
+    /// Writes copies of both files as they are now, readable by their owner alone. The employees come first:
+    /// whoever is in them has a key in the other file, or has been erased in between.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a file that is there already is not overwritten.
+    pub async fn archive(&self, data: &Path, keys: &Path) -> Result<(), StoreError> {
+        self.data.copy_to(data).await?;
+        self.keys.copy_to(keys).await
+    }
+
+    /// Whether every page of both files is as SQLite left it.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub async fn check(&self) -> Result<(), StoreError> {
+        for database in [&self.data, &self.keys] {
+            let found: String = sqlx::query_scalar("pragma integrity_check(1)")
+                .fetch_one(&database.readers)
+                .await?;
+            if found != "ok" {
+                return Err(StoreError::Damaged(found));
+            }
+        }
+        Ok(())
+    }
+
+    /// Erases everyone whose data key is gone: they were erased after the copy of the employees was made.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn erase_keyless(
+        &self,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<Vec<EmployeeId>, StoreError> {
+        let held = self.data_keys().await?.into_keys().map(|key| *key.as_bytes());
+        let held: HashSet<Vec<u8>> = held.map(Vec::from).collect();
+        let rows: Vec<(String, Vec<u8>)> =
+            sqlx::query_as("select employee_id, key_id from template")
+                .fetch_all(&self.data.readers)
+                .await?;
+        let mut erased = Vec::new();
+        for (employee, key) in rows {
+            if !held.contains(&key) {
+                let employee = employee_id("template", employee)?;
+                self.erase(&employee, actor, now).await?;
+                erased.push(employee);
+            }
+        }
+        Ok(erased)
+    }
+}
+
+impl Database {
+    async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        if path.exists() {
+            return Err(io::Error::from(io::ErrorKind::AlreadyExists).into());
+        }
+        let partial = with_ending(path, ".partial");
+        let _ = fs::remove_file(&partial);
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+        sqlx::query("vacuum into ?")
+            .bind(partial.to_string_lossy().into_owned())
+            .execute(&self.readers)
+            .await?;
+        File::open(&partial)?.sync_all()?;
+        fs::rename(&partial, path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Ok(File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?)
+    }
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}

@@ -1,0 +1,150 @@
+//! Backup and restore: what comes back, who doesn't, and what an archive gives away by itself.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::app::{App, ENGINE, photo};
+
+struct Archives(TempDir);
+
+impl Archives {
+    fn paths(&self, name: &str) -> [String; 2] {
+        ["data", "keys"]
+            .map(|kind| self.0.path().join(format!("{name}-{kind}")).display().to_string())
+    }
+
+    /// `likeness backup` of a folder, under a name.
+    fn back_up(&self, folder: &Path, name: &str) {
+        let [data, keys] = self.paths(name);
+        let done = likeness("backup", folder, &data, &keys);
+        assert!(done.status.success(), "{}", said(&done));
+    }
+}
+
+fn likeness(command: &str, folder: &Path, data: &str, keys: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_likeness"))
+        .args([command, "--data-archive", data, "--key-archive", keys, "--data-dir"])
+        .arg(folder)
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A new machine, with the master key that was kept apart.
+fn machine(app: &App) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(app.folder.path().join("master.key"), folder.path().join("master.key")).unwrap();
+    folder
+}
+
+fn nothing_in_place(folder: &Path) -> bool {
+    !folder.join("likeness.db").exists() && !folder.join("data-keys.db").exists()
+}
+
+async fn two_people() -> (App, Archives) {
+    let app = App::spawn().await;
+    for (employee, name) in [("e-1", "people/p01-a.jpg"), ("e-2", "people/p02-a.jpg")] {
+        assert_eq!(app.enroll(employee, photo(name)).await.status, 201);
+    }
+    let archives = Archives(tempfile::tempdir().unwrap());
+    archives.back_up(app.folder.path(), "first");
+    (app, archives)
+}
+
+#[tokio::test]
+async fn everybody_comes_back_but_whoever_was_erased_since() {
+    let (app, archives) = two_people().await;
+    assert_eq!(app.delete("/employees/e-1").await.status, 200);
+    archives.back_up(app.folder.path(), "second");
+    let ([data, old_keys], [_, keys]) = (archives.paths("first"), archives.paths("second"));
+    std::fs::remove_file(old_keys).unwrap();
+    let machine = machine(&app);
+    let restored = likeness("restore", machine.path(), &data, &keys);
+    assert!(restored.status.success(), "{}", said(&restored));
+    assert!(said(&restored).contains("1 employees are back; 1 were erased"), "{}", said(&restored));
+    let app = App::on(machine).await.restarted(&ENGINE).await;
+    assert_eq!(app.get("/employees/e-1").await.status, 404);
+    let found = app.identify(photo("people/p02-b.jpg")).await;
+    assert_eq!(found.body["match"]["employee_id"], "e-2");
+    let strangers = app.identify(photo("people/p01-b.jpg")).await;
+    assert!(strangers.body["match"].is_null());
+    app.store.verify_events(None).await.unwrap().unwrap();
+    assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
+}
+
+#[tokio::test]
+async fn the_data_archive_opens_nothing_by_itself() {
+    let (app, archives) = two_people().await;
+    let [data, keys] = archives.paths("first");
+    let wrapped: Vec<_> = app.store.data_keys().await.unwrap().into_values().collect();
+    let holds = |path: &str, bytes: &[u8]| {
+        std::fs::read(path).unwrap().windows(bytes.len()).any(|window| window == bytes)
+    };
+    assert_eq!(wrapped.len(), 3);
+    for key in wrapped {
+        assert!(holds(&keys, key.wrapped.as_bytes()) && !holds(&data, key.wrapped.as_bytes()));
+    }
+    // A file of other keys, and none at all.
+    let strangers = App::spawn().await;
+    archives.back_up(strangers.folder.path(), "strangers");
+    let [_, other_keys] = archives.paths("strangers");
+    let none = archives.0.path().join("none");
+    std::fs::write(&none, b"").unwrap();
+    for keys in [other_keys.as_str(), none.to_str().unwrap()] {
+        let machine = machine(&app);
+        let refused = likeness("restore", machine.path(), &data, keys);
+        assert!(!refused.status.success() && nothing_in_place(machine.path()));
+        assert!(said(&refused).contains("the key of the audit trail"), "{}", said(&refused));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_restored_leaves_everything_as_it_was() {
+    let (app, archives) = two_people().await;
+    let [data, keys] = archives.paths("first");
+    let over = likeness("restore", app.folder.path(), &data, &keys);
+    assert!(
+        said(&over).contains("another likeness is at work")
+            || said(&over).contains("is there already")
+    );
+    assert_eq!(app.get("/readyz").await.body["gallery_size"], 2);
+    let again = likeness("backup", app.folder.path(), &data, &keys);
+    assert!(!again.status.success(), "an archive is never overwritten");
+
+    let without_key = tempfile::tempdir().unwrap();
+    let refused = likeness("restore", without_key.path(), &data, &keys);
+    assert!(said(&refused).contains("put the master key"), "{}", said(&refused));
+    assert!(nothing_in_place(without_key.path()));
+
+    let mut bytes = std::fs::read(&data).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle - 3000..middle + 3000].fill(0x5A);
+    let damaged = archives.0.path().join("damaged");
+    std::fs::write(&damaged, bytes).unwrap();
+    let machine = machine(&app);
+    let refused = likeness("restore", machine.path(), damaged.to_str().unwrap(), &keys);
+    assert!(!refused.status.success() && nothing_in_place(machine.path()), "{}", said(&refused));
+    // And the good one still goes in, though the other try left its traces.
+    assert!(likeness("restore", machine.path(), &data, &keys).status.success());
+}
+
+#[tokio::test]
+async fn a_restore_that_was_killed_between_its_two_files_is_ended_by_the_next() {
+    let (app, archives) = two_people().await;
+    let [data, keys] = archives.paths("first");
+    let machine = machine(&app);
+    let place = |name: &str| machine.path().join(name);
+    assert!(likeness("restore", machine.path(), &data, &keys).status.success());
+    // As the kill would have left it.
+    std::fs::create_dir(place("restoring")).unwrap();
+    std::fs::rename(place("likeness.db"), place("restoring/likeness.db")).unwrap();
+    assert!(likeness("restore", machine.path(), &data, &keys).status.success());
+    assert!(!place("restoring").exists());
+    let app = App::on(machine).await.restarted(&ENGINE).await;
+    assert_eq!(app.get("/readyz").await.body["gallery_size"], 2);
+}
