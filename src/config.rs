@@ -261,6 +261,19 @@ pub struct Config {
     #[arg(long, env = "LIKENESS_REQUEST_TIMEOUT", default_value = "30", value_parser = 1..=3600_i64, global = true)]
     request_timeout: i64,
 
+    /// Seconds that a client may take for its handshake or the head of a request, and say nothing within
+    /// a body.
+    #[arg(long, env = "LIKENESS_CLIENT_TIMEOUT", default_value = "10", value_parser = 1..=3600_i64, global = true)]
+    client_timeout: i64,
+
+    /// Certificate chain (PEM): serves TLS, and nothing else. The file and its key are followed when they change.
+    #[arg(long, env = "LIKENESS_TLS_CERT", requires = "tls_key", global = true)]
+    tls_cert: Option<PathBuf>,
+
+    /// Private key of --tls-cert (PEM).
+    #[arg(long, env = "LIKENESS_TLS_KEY", requires = "tls_cert", global = true)]
+    tls_key: Option<PathBuf>,
+
     /// How logs are written, to standard error.
     #[arg(long, env = "LIKENESS_LOG_FORMAT", default_value = "text", global = true)]
     pub log_format: LogFormat,
@@ -304,7 +317,13 @@ impl Config {
             local_without_keys: self.listen.ip().is_loopback(),
             calls_a_second: self.rate_limit,
             request_timeout: Duration::from_secs(self.request_timeout.unsigned_abs()),
+            client_timeout: Duration::from_secs(self.client_timeout.unsigned_abs()),
         }
+    }
+
+    /// The files of certificate chain and key, if TLS is to be served.
+    pub fn tls(&self) -> Option<[PathBuf; 2]> {
+        Some([self.tls_cert.clone()?, self.tls_key.clone()?])
     }
 
     /// What is decided at, and how long an enrolment holds.

@@ -11,6 +11,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("aes_gcm", &["seal"]),
     ("anyhow", &["cli", "config", "engine", "main", "telemetry"]),
     ("axum", &["http"]),
+    ("axum_server", &["http"]),
     ("clap", &["config", "main"]),
     ("governor", &["http"]),
     ("hmac", &["audit"]),

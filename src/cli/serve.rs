@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
-use crate::http::{self, AppState};
+use crate::http::{self, AppState, Certificate};
 use crate::recognizer::Recognizer;
 
 /// How often ended enrolments are looked for.
@@ -24,6 +24,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let told_to_stop = until_told_to_stop()?;
     let _lock = super::lock(&config.files()?)?;
     let (http, events_kept) = (config.http_options(), config.events_kept());
+    let certificate = match config.tls() {
+        Some([chain, key]) => {
+            let read = Certificate::read(chain, key).await;
+            Some(read.context("the certificate and its key")?)
+        }
+        None => None,
+    };
+    let scheme = if certificate.is_some() { "https" } else { "http" };
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("listening on {}", config.listen))?;
@@ -32,7 +40,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     // A dropped sender stops the service too.
     let stopped = async { drop(stopped.await) };
-    let serving = tokio::spawn(http::serve(listener, state.clone(), http, stopped));
+    let serving = tokio::spawn(http::serve(listener, state.clone(), http, certificate, stopped));
     let (store, recognizer) = super::open(config).await?;
     if !http.local_without_keys && store.grants().await?.is_empty() {
         bail!(
@@ -45,8 +53,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     let retention = tokio::spawn(erase_on_time(recognizer.clone(), events_kept));
     state.set_ready(recognizer);
-    tracing::info!(%address, "likeness answers on http://{address}");
-    greet(&format!("http://{address}"));
+    tracing::info!(%address, "likeness answers on {scheme}://{address}");
+    greet(&format!("{scheme}://{address}"));
     told_to_stop.await;
     tracing::info!("stopping: what is under way is answered first");
     drop(stop);

@@ -4,16 +4,19 @@
 //! left, so that a misspelt field is an error and never ignored.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 
 use axum::body::Body;
 use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
+use tower_http::timeout::TimeoutError;
 
 use super::problem::{Code, Problem};
 use crate::employee::EmployeeId;
@@ -53,8 +56,10 @@ impl<S: Send + Sync> FromRequest<S> for Form {
         } else if essence.eq_ignore_ascii_case("application/json") {
             let body = Bytes::from_request(request.map(Body::new), state).await;
             Self::from_json(&body.map_err(|rejection| {
-                if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+                if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                     too_large()
+                } else if fell_silent(&rejection) {
+                    too_slow()
                 } else {
                     Problem::malformed("the body ended before its announced length")
                 }
@@ -180,13 +185,24 @@ impl Form {
     }
 }
 
+/// Whether the body's own clock ended it.
+fn fell_silent(error: &(dyn Error + 'static)) -> bool {
+    error.is::<TimeoutError>() || error.source().is_some_and(fell_silent)
+}
+
+fn too_slow() -> Problem {
+    Problem::new(Code::TimedOut, "the rest of the body did not come in time")
+}
+
 fn too_large() -> Problem {
     Problem::new(Code::BodyTooLarge, "a photo may have at most 16 MiB")
 }
 
 fn refused(error: &MultipartError) -> Problem {
-    if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         too_large()
+    } else if fell_silent(error) {
+        too_slow()
     } else {
         Problem::malformed(format!("the form cannot be read: {}", error.body_text()))
     }

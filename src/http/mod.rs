@@ -13,9 +13,11 @@ mod health;
 mod identify;
 mod log;
 mod problem;
+mod tls;
 mod verify;
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -26,6 +28,8 @@ use axum::http::StatusCode;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum_server::tls_rustls::RustlsAcceptor;
+use axum_server::{Handle, Server};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
@@ -34,11 +38,12 @@ use tower_http::csrf::CsrfLayer;
 use tower_http::request_id::{
     MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
 };
-use tower_http::timeout::TimeoutLayer;
+use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 
 use self::guard::Guard;
 pub use self::problem::Code;
 use self::problem::Problem;
+pub use self::tls::Certificate;
 use crate::access::Right;
 use crate::recognizer::Recognizer;
 
@@ -50,8 +55,11 @@ pub struct HttpOptions {
     pub local_without_keys: bool,
     /// How many calls a second each key may make.
     pub calls_a_second: NonZeroU32,
-    /// From a request's first byte to its answer.
+    /// From a request's head to its answer.
     pub request_timeout: Duration,
+    /// How long a client may take for its handshake or the head of a request, and how long it may say
+    /// nothing within a body.
+    pub client_timeout: Duration,
 }
 
 /// What every handler sees.
@@ -85,7 +93,7 @@ impl AppState {
     }
 }
 
-/// Answers on `listener` until `stop` resolves, then ends what is under way.
+/// Answers on `listener` until `stop` resolves, then ends what is under way; with a certificate by TLS alone.
 ///
 /// # Errors
 /// Where the listener fails.
@@ -93,9 +101,29 @@ pub async fn serve(
     listener: TcpListener,
     state: AppState,
     options: HttpOptions,
+    certificate: Option<Certificate>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(state, options)).with_graceful_shutdown(stop).await
+    let handle = Handle::new();
+    tokio::spawn({
+        let handle = handle.clone();
+        async move {
+            stop.await;
+            handle.graceful_shutdown(Some(options.request_timeout));
+        }
+    });
+    let mut server = Server::<SocketAddr>::from_listener(listener).handle(handle);
+    server.http_builder().http1().header_read_timeout(options.client_timeout);
+    let server = server.first_request_timeout(options.client_timeout);
+    let service = router(state, options).into_make_service();
+    match certificate {
+        Some(certificate) => {
+            let acceptor = RustlsAcceptor::new(certificate.followed())
+                .handshake_timeout(options.client_timeout);
+            server.acceptor(acceptor).serve(service).await
+        }
+        None => server.serve(service).await,
+    }
 }
 
 fn router(state: AppState, options: HttpOptions) -> Router {
@@ -120,12 +148,13 @@ fn router(state: AppState, options: HttpOptions) -> Router {
         .merge(guarded(open, None))
         .layer(CsrfLayer::new())
         .with_state(state);
-    layered(routes, options.request_timeout)
+    layered(routes, options)
 }
 
-/// Around every route, outermost first: an id, the log line, problems as JSON, the clock, panics.
-fn layered(routes: Router, request_timeout: Duration) -> Router {
-    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, request_timeout);
+/// Around every route, outermost first: an id, the log line, problems as JSON, the clocks, panics.
+fn layered(routes: Router, options: HttpOptions) -> Router {
+    let timeout =
+        TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, options.request_timeout);
     routes.layer(
         ServiceBuilder::new()
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
@@ -133,6 +162,7 @@ fn layered(routes: Router, request_timeout: Duration) -> Router {
             .layer(middleware::from_fn(log::log))
             .layer(middleware::from_fn(problem::render))
             .layer(timeout)
+            .layer(RequestBodyTimeoutLayer::new(options.client_timeout))
             .layer(CatchPanicLayer::custom(panicked)),
     )
 }
@@ -160,7 +190,15 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_problem_that_tells_nothing_of_the_inside() {
         let panics = Router::new().route("/", get(|| async { panic!("secret") as StatusCode }));
-        let app = layered(panics, Duration::from_secs(5));
+        let app = layered(
+            panics,
+            HttpOptions {
+                local_without_keys: true,
+                calls_a_second: NonZeroU32::MIN,
+                request_timeout: Duration::from_secs(5),
+                client_timeout: Duration::from_secs(5),
+            },
+        );
         let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers()["content-type"], "application/problem+json");

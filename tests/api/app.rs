@@ -43,6 +43,7 @@ pub(crate) const OPEN: HttpOptions = HttpOptions {
     local_without_keys: true,
     calls_a_second: NonZeroU32::new(100).unwrap(),
     request_timeout: Duration::from_mins(1),
+    client_timeout: Duration::from_secs(20),
 };
 
 /// A service on a port of its own, with a folder of its own.
@@ -103,7 +104,7 @@ impl App {
         let state = AppState::starting(|| NOW.parse::<Timestamp>().unwrap(), options);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(http::serve(listener, state.clone(), options, std::future::pending()));
+        tokio::spawn(http::serve(listener, state.clone(), options, None, std::future::pending()));
         (Self { url, client: Client::new(), folder, store }, state)
     }
 

@@ -5,6 +5,7 @@
 mod app;
 mod audit;
 mod backup;
+mod clients;
 mod durability;
 mod employees;
 mod erasure;
