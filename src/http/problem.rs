@@ -145,6 +145,7 @@ impl From<&recognizer::Error> for Code {
         match error {
             Error::AlreadyEnrolled => Self::AlreadyEnrolled,
             Error::Busy => Self::Busy,
+            Error::Store(error) if error.is_locked() => Self::Busy,
             Error::AuditFull | Error::Engine(_) | Error::Store(_) | Error::Task(_) => {
                 Self::Internal
             }
@@ -168,6 +169,10 @@ impl From<recognizer::Error> for Problem {
     fn from(error: recognizer::Error) -> Self {
         match (Code::from(&error), &error) {
             (Code::Internal, _) => Self::internal(error),
+            (code, recognizer::Error::Store(_)) => {
+                let detail = "another program holds the database; try again shortly";
+                Self { source: Some(error.to_string()), ..Self::new(code, detail) }
+            }
             (code, recognizer::Error::PoorPhoto(reasons)) => {
                 Self { reasons: reasons.into(), ..Self::new(code, error.to_string()) }
             }

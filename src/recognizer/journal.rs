@@ -1,12 +1,18 @@
 //! What is decided is written down before it is answered; whoever decides at the same time shares a commit.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::audit::Event;
 use crate::store::Store;
 
 /// Events that wait while the store can't be written; with so many nothing more is decided.
 const MOST_WAITING: usize = 10_000;
+
+/// How long an answer waits for a store that can't be written just now.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Writes events into the audit trail; cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,20 +33,23 @@ pub(super) struct Full;
 impl Journal {
     /// Begins to write into the store's trail, until the last clone is dropped.
     pub(super) fn start(store: Store) -> Self {
-        let (sender, receiver) = mpsc::channel(1024);
+        let (sender, receiver) = mpsc::channel(MOST_WAITING);
         tokio::spawn(write(store, receiver));
         Self { sender }
     }
 
     /// Writes an event. While the store can't be written it waits in memory, and the caller goes on: a full disk
-    /// shuts no door.
+    /// or somebody else's lock shuts no door.
     ///
     /// # Errors
     /// [`Full`].
     pub(super) async fn record(&self, event: Event) -> Result<(), Full> {
         let (done, written) = oneshot::channel();
-        self.sender.send(Written { event, done }).await.map_err(|_| Full)?;
-        written.await.map_err(|_| Full)?
+        self.sender.try_send(Written { event, done }).map_err(|_| Full)?;
+        match timeout(PATIENCE, written).await {
+            Ok(written) => written.unwrap_or(Err(Full)),
+            Err(_) => Ok(()),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, Transaction};
+use sqlx::{AssertSqlSafe, Connection, Sqlite, SqliteConnection, Transaction};
 
 use super::StoreError;
 
@@ -34,8 +34,12 @@ impl Database {
             .foreign_keys(true)
             .busy_timeout(WAIT_FOR_WRITERS)
             .pragma("secure_delete", "ON");
-        let writer =
-            SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        // Where a full disk ended a transaction in SQLite, sqlx still counts it; such a connection is of no use.
+        let writer = SqlitePoolOptions::new().max_connections(1).before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        });
+        let writer = writer.connect_with(options.clone()).await?;
         migrations.run(&writer).await?;
         let readers = SqlitePoolOptions::new().max_connections(4);
         let readers = readers.connect_with(options.read_only(true)).await?;

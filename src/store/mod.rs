@@ -56,6 +56,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether another program holds the database, so that the same may succeed in a moment.
+    pub fn is_locked(&self) -> bool {
+        let Self::Driver(sqlx::Error::Database(error)) = self else { return false };
+        // SQLITE_BUSY, and its extended codes in the higher bits.
+        error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xFF == 5)
+    }
+
     fn inconsistent(table: &'static str, column: &'static str, row: impl Into<String>) -> Self {
         Self::Inconsistent { table, column, row: row.into() }
     }

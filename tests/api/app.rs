@@ -86,7 +86,7 @@ impl App {
         app
     }
 
-    async fn start(&self, engine: &Engine, state: &AppState, policy: Policy) {
+    pub(crate) async fn start(&self, engine: &Engine, state: &AppState, policy: Policy) {
         let masters = MasterKeys::open_or_create(&self.folder.path().join("master.key"));
         let sealer = Sealer::new(masters.unwrap());
         let started = Recognizer::start(engine.clone(), self.store.clone(), sealer, policy).await;
@@ -99,9 +99,18 @@ impl App {
     }
 
     async fn spawn_on(folder: TempDir, options: HttpOptions) -> (Self, AppState) {
+        Self::spawn_clocked(folder, options, || NOW.parse::<Timestamp>().unwrap()).await
+    }
+
+    /// A service whose time is told by the test.
+    pub(crate) async fn spawn_clocked(
+        folder: TempDir,
+        options: HttpOptions,
+        now: fn() -> Timestamp,
+    ) -> (Self, AppState) {
         let masters = MasterKeys::open_or_create(&folder.path().join("master.key")).unwrap();
         let store = Store::open(&folder.path().join("likeness.db"), &masters).await.unwrap();
-        let state = AppState::starting(|| NOW.parse::<Timestamp>().unwrap(), options);
+        let state = AppState::starting(now, options);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(http::serve(listener, state.clone(), options, None, std::future::pending()));

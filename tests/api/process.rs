@@ -1,7 +1,7 @@
 //! The real binary as a process of its own.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// The running service, killed with the test if not before.
@@ -18,7 +18,34 @@ impl Process {
 
     /// The same with further arguments.
     pub(crate) fn start_with(data: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_likeness"))
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_likeness")), data, arguments)
+    }
+
+    /// The same on a file system of its own, in memory and of so many bytes, which this process sees by
+    /// [`Process::inside`] alone; `None` where nobody may mount one here.
+    pub(crate) fn start_confined(data: &Path, bytes: usize) -> Option<Self> {
+        let mount = format!("mount -t tmpfs -o size={bytes} none {} && exec", data.display());
+        let confined = |then: &str| {
+            let mut command = Command::new("unshare");
+            command.args(["-rm", "sh", "-c", &format!("{mount} {then} \"$@\""), "sh"]);
+            command
+        };
+        if !confined("true").status().is_ok_and(|status| status.success()) {
+            println!("nobody may mount a file system here: this test did not run");
+            return None;
+        }
+        let binary = env!("CARGO_BIN_EXE_likeness");
+        Some(Self::spawn(confined(binary), data, &[]))
+    }
+
+    /// A path of the confined process as this process can reach it.
+    pub(crate) fn inside(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
+        root.join(path.strip_prefix("/").unwrap())
+    }
+
+    fn spawn(mut command: Command, data: &Path, arguments: &[&str]) -> Self {
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
             .args(["--log-format", "json"])
@@ -33,6 +60,10 @@ impl Process {
         Self { url: url.trim_end_matches('.').to_owned(), child }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL: nothing is flushed, nothing is closed.
     pub(crate) fn kill(self) {
         drop(self);
@@ -40,7 +71,7 @@ impl Process {
 
     /// SIGTERM: the polite way, by the system's own command.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("kill").arg(self.child.id().to_string()).status();
+        let sent = Command::new("kill").arg(self.id().to_string()).status();
         assert!(sent.unwrap().success());
     }
 
