@@ -37,6 +37,8 @@ pub enum Command {
     Audit(AuditCommand),
     /// Write database and data keys as two archives; the service may go on.
     Backup(ArchiveArgs),
+    /// Look at configuration, models, keys, data and audit trail, and say what to do about each fault.
+    Doctor,
     /// Measure error rates on photos of your own, recommend a threshold, and calibrate.
     Evaluate(EvaluateArgs),
     /// Print all that is held on one employee, as JSON.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use likeness::cli::{
-    audit, backup, evaluate, export, keys, lookalikes, model, restore, score, serve,
+    audit, backup, doctor, evaluate, export, keys, lookalikes, model, restore, score, serve,
 };
 use likeness::config::{Cli, Command};
 use likeness::telemetry;
@@ -25,6 +25,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Some(Command::Audit(command)) => audit::run(&cli.config, &command).await,
         Some(Command::Backup(archives)) => backup::run(&cli.config, &archives).await,
+        Some(Command::Doctor) => doctor::run(&cli.config).await,
         Some(Command::Evaluate(args)) => evaluate::run(&cli.config, &args).await,
         Some(Command::Export(args)) => export::run(&cli.config, &args).await,
         Some(Command::Keys(command)) => keys::run(&cli.config, &command).await,

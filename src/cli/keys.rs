@@ -73,7 +73,7 @@ async fn rotate_master(store: &Store, files: &Files) -> anyhow::Result<()> {
     let masters = MasterKeys::replacing(&files.master_key)?;
     let next = masters.next().context("a replacement has a next key")?.id();
     let all = store.count_data_keys().await?;
-    let mut done = 0;
+    let bar = super::bar(all, "data keys");
     loop {
         let batch = store.data_keys_not_of(next, REWRAPPED_AT_ONCE).await?;
         if batch.is_empty() {
@@ -83,14 +83,14 @@ async fn rotate_master(store: &Store, files: &Files) -> anyhow::Result<()> {
         let anew =
             anew.context("a data key was wrapped by another master key than the present one")?;
         store.rewrap(&anew).await?;
-        done += anew.len();
-        eprint!("\r{done} of {all} data keys");
+        bar.inc(anew.len() as u64);
     }
+    bar.finish_and_clear();
     store.wipe_leftovers().await;
     store.record(&[super::event(Action::RotateMaster, None)]).await?;
     MasterKeys::replaced(&files.master_key)?;
     eprintln!(
-        "\r{all} data keys are wrapped by a new master key in {}; copy it apart",
+        "{all} data keys are wrapped by a new master key in {}; copy it apart",
         files.master_key.display()
     );
     Ok(())

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod backup;
+pub mod doctor;
 pub mod evaluate;
 pub mod export;
 pub mod keys;
@@ -15,6 +16,7 @@ pub mod serve;
 use std::fs::{File, TryLockError};
 
 use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::audit::{Action, Actor, Event, Outcome, Subject};
@@ -91,6 +93,14 @@ fn lock(files: &Files) -> anyhow::Result<File> {
             Err(error).with_context(|| format!("locking {}", path.display()))
         }
     }
+}
+
+/// A bar on standard error, where that is a terminal.
+fn bar(length: u64, what: &str) -> ProgressBar {
+    let template =
+        format!("{{bar:32}} {{human_pos}} of {{human_len}} {what}, {{per_sec:.0}}, {{eta}} left");
+    let style = ProgressStyle::with_template(&template);
+    ProgressBar::new(length).with_style(style.expect("the template is right"))
 }
 
 /// Something that was done by a subcommand.

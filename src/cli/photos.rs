@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::Semaphore;
 
 use crate::engine::{Encoder, Engine, EngineOptions, ExtractError, Extraction};
@@ -24,7 +23,7 @@ pub(super) async fn extract(
     // One more than there are workers, so that none waits for a file to be read.
     let at_once = (options.workers + 1).min(options.workers + options.queue);
     let places = Arc::new(Semaphore::new(at_once));
-    let bar = bar(paths.len());
+    let bar = super::bar(paths.len() as u64, "photos");
     let mut tasks = Vec::with_capacity(paths.len());
     for path in paths {
         let path = path.as_ref();
@@ -50,13 +49,4 @@ pub(super) async fn extract(
     }
     bar.finish_and_clear();
     Ok(found)
-}
-
-/// A bar on standard error, where that is a terminal.
-fn bar(photos: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{bar:32} {human_pos} of {human_len} photos, {per_sec:.0}, {eta} left",
-    );
-    let style = style.expect("the template is a good one, as any run on a terminal shows");
-    ProgressBar::new(photos as u64).with_style(style)
 }

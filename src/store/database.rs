@@ -33,6 +33,8 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(WAIT_FOR_WRITERS)
+            // What SQLite sorts or copies in passing never lies in a file of its own.
+            .pragma("temp_store", "MEMORY")
             .pragma("secure_delete", "ON");
         // Where a full disk ended a transaction in SQLite, sqlx still counts it; such a connection is of no use.
         let writer = SqlitePoolOptions::new().max_connections(1).before_acquire(|connection, _| {

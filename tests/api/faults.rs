@@ -100,7 +100,7 @@ fn on_a_read_only_disk_the_start_says_so() {
         command.arg("--data-dir").arg(folder.path()).output().unwrap()
     };
     if !start("true").status.success() {
-        println!("nobody may mount a file system here: this test did not run");
+        eprintln!("nobody may mount a file system here: this test did not run");
         return;
     }
     let refused = start(env!("CARGO_BIN_EXE_likeness"));

@@ -204,7 +204,7 @@ async fn kill_and_look(times: u64) {
     let answered: usize = writers.iter().map(|writer| writer.answered).sum();
     let decided: usize = writers.iter().map(|writer| writer.decided).sum();
     let actions = audited(folder.path());
-    println!(
+    eprintln!(
         "{times} kills, {answered} answered calls, {unanswered} writes cut short; events: {actions:?}, of {decided} answered verifications"
     );
     assert!(answered as u64 > times && unanswered > 0, "there was something to kill");

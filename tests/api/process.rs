@@ -31,7 +31,7 @@ impl Process {
             command
         };
         if !confined("true").status().is_ok_and(|status| status.success()) {
-            println!("nobody may mount a file system here: this test did not run");
+            eprintln!("nobody may mount a file system here: this test did not run");
             return None;
         }
         let binary = env!("CARGO_BIN_EXE_likeness");

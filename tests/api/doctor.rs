@@ -1,0 +1,64 @@
+//! `likeness doctor`: each fault is found, and said with what to do.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+
+use crate::app::{App, photo};
+
+/// Whether all is well, and what was said.
+fn doctor(folder: &Path, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
+    let output =
+        command.arg("doctor").args(arguments).arg("--data-dir").arg(folder).output().unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn a_sound_service_is_called_sound() {
+    let app = App::spawn().await;
+    app.enroll("e-1", photo("people/p01-a.jpg")).await;
+    let (sound, said) = doctor(app.folder.path(), &[]);
+    assert!(sound, "{said}");
+    assert!(
+        said.contains("1 employees can be recognised") && said.contains("up to event 1"),
+        "{said}"
+    );
+    assert!(said.contains("mind   the master key lies beside the data"), "{said}");
+    let nothing = tempfile::tempdir().unwrap();
+    let (sound, said) = doctor(nothing.path(), &[]);
+    assert!(sound && said.contains("no data yet"), "{said}");
+    assert_eq!(fs::read_dir(nothing.path()).unwrap().count(), 0, "nothing is made");
+}
+
+#[tokio::test]
+async fn each_fault_is_found() {
+    let app = App::spawn().await;
+    app.enroll("e-1", photo("people/p01-a.jpg")).await;
+    let folder = app.folder.path();
+    let found = |arguments: &[&str], fault: &str| {
+        let (sound, said) = doctor(folder, arguments);
+        assert!(!sound && said.contains("WRONG") && said.contains(fault), "{said}");
+    };
+    found(&["--listen", "0.0.0.0:8080"], "there are no keys");
+    found(&["--encoder", "/nowhere.onnx"], "/nowhere.onnx");
+    found(&["--verify-fmr", "1e-12"], "");
+    let (cert, key) = (folder.join("c.pem"), folder.join("k.pem"));
+    fs::write(&cert, "x").unwrap();
+    fs::write(&key, "x").unwrap();
+    let tls = ["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+    found(&tls, "the certificate and its key");
+
+    let options = SqliteConnectOptions::new().filename(folder.join("likeness.db"));
+    let files = SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query("update audit_event set actor = 'key somebody'").execute(&files).await.unwrap();
+    found(&[], "event 1 was changed");
+    sqlx::query("update template set sealed = zeroblob(100)").execute(&files).await.unwrap();
+    found(&[], "does not open");
+    fs::rename(folder.join("master.key"), folder.join("elsewhere")).unwrap();
+    found(&[], "is missing: put its copy back");
+    fs::write(folder.join("master.key"), [7; 32]).unwrap();
+    found(&[], "allow its owner only");
+}
