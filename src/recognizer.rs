@@ -19,7 +19,8 @@ use self::cohort::Cohort;
 pub use self::error::{Error, StartError};
 use self::journal::Journal;
 pub use self::outcome::{
-    Call, Candidate, Comparison, Enrollment, EnrollmentWishes, Identification, Verification,
+    Assessment, Call, Candidate, Comparison, Enrollment, EnrollmentWishes, Identification,
+    Verification,
 };
 use crate::access::Grant;
 use crate::audit::{Action, Outcome};
@@ -153,6 +154,15 @@ impl Recognizer {
     /// [`Error::Store`].
     pub async fn grants(&self) -> Result<Vec<Grant>, Error> {
         Ok(self.store.grants().await?)
+    }
+
+    /// Looks whether a photo could be a reference; nothing is compared.
+    ///
+    /// # Errors
+    /// What [`Engine::extract`] says.
+    pub async fn check(&self, photo: Bytes) -> Result<Assessment, Error> {
+        let Extraction { face, quality, timings, .. } = self.extract(photo, &[]).await?;
+        Ok(Assessment { face, reasons: quality.reasons(), timings })
     }
 
     /// Compares a photo with one employee's reference.

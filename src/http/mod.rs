@@ -4,6 +4,7 @@
 //! does, this module does not know.
 
 mod answer;
+mod check;
 mod compare;
 mod employees;
 mod enroll;
@@ -138,6 +139,7 @@ fn router(state: AppState, options: HttpOptions) -> Router {
         .route("/identify", post(identify::identify).layer(body(1)));
     let enroll = Router::new()
         .route("/enroll", post(enroll::enroll).layer(body(1)))
+        .route("/check", post(check::check).layer(body(1)))
         .route("/compare", post(compare::compare).layer(body(2)))
         .route("/employees", get(employees::list))
         .route("/employees/{employee_id}", get(employees::find).delete(employees::forget));

@@ -56,6 +56,17 @@ pub struct Enrollment {
     pub timings: Timings,
 }
 
+/// The answer to "could this photo be a reference?".
+#[derive(Debug)]
+pub struct Assessment {
+    /// The face that was used.
+    pub face: Face,
+    /// What an enrolment would be refused for.
+    pub reasons: BTreeSet<Reason>,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
 /// The answer to "is this employee in the photo?".
 #[derive(Debug)]
 pub struct Verification {

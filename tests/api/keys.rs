@@ -41,6 +41,7 @@ async fn each_role_opens_its_routes_and_no_others() {
             post("/identify", identify),
             post("/enroll", with_photo(&["photo"])),
             post("/compare", with_photo(&["photo_a", "photo_b"])),
+            post("/check", Form::new().part("photo", file(photo("people/p01-b.jpg")))),
             get("/employees"),
             get("/employees/e-1"),
             app.client.delete(app.at("/employees/nobody")).bearer_auth(key),
@@ -48,11 +49,11 @@ async fn each_role_opens_its_routes_and_no_others() {
     };
     let guess = admin.replace('_', "-");
     for (key, expected) in [
-        (&terminal, [200, 200, 403, 403, 403, 403, 403]),
-        (&metrics, [403; 7]),
-        (&enroller, [200, 200, 409, 200, 200, 200, 404]),
-        (&admin, [200, 200, 409, 200, 200, 200, 404]),
-        (&guess, [401; 7]),
+        (&terminal, [200, 200, 403, 403, 403, 403, 403, 403]),
+        (&metrics, [403; 8]),
+        (&enroller, [200, 200, 409, 200, 200, 200, 200, 404]),
+        (&admin, [200, 200, 409, 200, 200, 200, 200, 404]),
+        (&guess, [401; 8]),
     ] {
         for (call, expected) in calls(key).into_iter().zip(expected) {
             let answer = send(call).await;

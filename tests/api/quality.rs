@@ -4,9 +4,10 @@ use std::io::Cursor;
 
 use image::imageops::{self, FilterType};
 use image::{ImageFormat, Rgb, RgbImage};
+use reqwest::multipart::Form;
 use serde_json::json;
 
-use crate::app::{App, photo};
+use crate::app::{App, file, photo};
 
 /// A portrait whose nose is at `NOSE_X` and whose eyes are 70 pixels apart.
 const PORTRAIT: &str = "people/p01-c.jpg";
@@ -86,10 +87,26 @@ async fn a_poor_photo_is_no_reference_and_is_told_why() {
         assert_eq!(refused.body["reasons"], reasons, "{}", refused.body);
         let detail = refused.body["detail"].as_str().unwrap();
         assert!(detail.contains(advice), "{detail}");
-        let found = app.identify(photo).await;
+        let found = app.identify(photo.clone()).await;
         assert_eq!((found.status, &found.body["reasons"]), (200, &reasons), "{}", found.body);
+        let checked = app.post("/check", Form::new().part("photo", file(photo))).await;
+        assert_eq!((checked.status, &checked.body["reasons"]), (200, &reasons));
+        assert_eq!(checked.body["face"], found.body["face"]);
     }
     assert_eq!(app.get("/employees").await.body["employees"], json!([]));
+}
+
+#[tokio::test]
+async fn a_check_leaves_no_trace() {
+    let app = App::spawn().await;
+    let form = |name| Form::new().part("photo", file(photo(name)));
+    let checked = app.post("/check", form("people/p01-a.jpg")).await;
+    assert_eq!((checked.status, &checked.body["reasons"]), (200, &json!([])));
+    let members: Vec<_> = checked.body.as_object().unwrap().keys().collect();
+    assert_eq!(members, ["face", "reasons"]);
+    let nobody = app.post("/check", form("odd/no-face.jpg")).await;
+    assert_eq!((nobody.status, &nobody.body["code"]), (422, &json!("no_face")));
+    assert_eq!(app.store.events(1).await.unwrap(), []);
 }
 
 #[tokio::test]
