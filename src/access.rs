@@ -37,6 +37,8 @@ pub enum Right {
     Recognize,
     /// To enrol, compare, look up and erase.
     Enroll,
+    /// To read the metrics.
+    Measure,
 }
 
 impl Role {
@@ -61,9 +63,10 @@ impl Role {
     /// Whether its holder has a right.
     pub fn may(self, right: Right) -> bool {
         match self {
-            Self::Admin | Self::Enroller => true,
+            Self::Admin => true,
+            Self::Enroller => right != Right::Measure,
             Self::Terminal => right == Right::Recognize,
-            Self::Metrics => false,
+            Self::Metrics => right == Right::Measure,
         }
     }
 }
@@ -177,11 +180,13 @@ mod tests {
 
     #[test]
     fn each_role_may_what_its_holder_is_there_for() {
-        let rights = |role: Role| (role.may(Right::Recognize), role.may(Right::Enroll));
-        assert_eq!(rights(Role::Terminal), (true, false));
-        assert_eq!(rights(Role::Enroller), (true, true));
-        assert_eq!(rights(Role::Admin), (true, true));
-        assert_eq!(rights(Role::Metrics), (false, false));
+        let rights = |role: Role| {
+            [Right::Recognize, Right::Enroll, Right::Measure].map(|right| role.may(right))
+        };
+        assert_eq!(rights(Role::Terminal), [true, false, false]);
+        assert_eq!(rights(Role::Enroller), [true, true, false]);
+        assert_eq!(rights(Role::Admin), [true, true, true]);
+        assert_eq!(rights(Role::Metrics), [false, false, true]);
         for role in Role::ALL {
             assert_eq!(Role::parse(role.as_str()), Some(role));
         }

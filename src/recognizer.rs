@@ -135,6 +135,11 @@ impl Recognizer {
         self.cohorts.people()
     }
 
+    /// How many photos are worked on, or wait for it.
+    pub fn photos_at_work(&self) -> usize {
+        self.engine.photos_at_work()
+    }
+
     /// What identification is decided at now: its target is the FPIR bound that holds.
     pub fn identification(&self) -> Threshold {
         self.cohorts.present.identification(self.cohorts.people())

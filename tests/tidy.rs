@@ -18,6 +18,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("image", &["engine", "face", "photo"]),
     ("fast_image_resize", &["photo"]),
     ("indicatif", &["cli"]),
+    ("prometheus_client", &["http"]),
     ("serde", &["engine", "http"]),
     ("sqlx", &["store"]),
     ("toml", &["engine"]),

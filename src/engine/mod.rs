@@ -118,6 +118,8 @@ pub struct Engine {
     former_encoder: Option<Arc<Encoder>>,
     limits: PhotoLimits,
     admitted: Arc<Semaphore>,
+    /// Photos at once, waiting ones included.
+    places: usize,
     workers: Arc<Semaphore>,
     decoded_kilobytes: Arc<Semaphore>,
 }
@@ -153,6 +155,7 @@ impl Engine {
             former_encoder: former_encoder.map(Arc::new),
             limits: options.limits,
             admitted: Arc::new(Semaphore::new(options.workers + options.queue)),
+            places: options.workers + options.queue,
             workers: Arc::new(Semaphore::new(options.workers)),
             decoded_kilobytes: Arc::new(Semaphore::new(kilobytes)),
         })
@@ -166,6 +169,11 @@ impl Engine {
     /// The one before it, as long as it serves beside it.
     pub fn former_encoder(&self) -> Option<&Arc<Encoder>> {
         self.former_encoder.as_ref()
+    }
+
+    /// How many photos are worked on, or wait for it.
+    pub fn photos_at_work(&self) -> usize {
+        self.places - self.admitted.available_permits()
     }
 
     /// Finds the prominent face of a photo and lets each of the encoders encode it.

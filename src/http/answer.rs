@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use axum::Json;
 use axum::http::HeaderName;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::metrics::Stages;
 use crate::comparison;
 use crate::employee;
 use crate::engine::Timings;
@@ -142,10 +143,11 @@ pub(super) fn timed<'a>(
     timings: impl IntoIterator<Item = &'a Timings>,
     answer: impl Serialize,
 ) -> Response {
-    let stages = timings
-        .into_iter()
-        .flat_map(Timings::stages)
+    let stages: Vec<_> = timings.into_iter().flat_map(Timings::stages).copied().collect();
+    let written = stages
+        .iter()
         .map(|(stage, time)| format!("{stage};dur={:.2}", time.as_secs_f64() * 1000.0));
-    let header = stages.collect::<Vec<_>>().join(", ");
-    ([(HeaderName::from_static("server-timing"), header)], Json(answer)).into_response()
+    let header = written.collect::<Vec<_>>().join(", ");
+    let header = [(HeaderName::from_static("server-timing"), header)];
+    (header, Extension(Stages(stages)), Json(answer)).into_response()
 }

@@ -33,6 +33,7 @@ pub(super) async fn compare(
     let recognizer = app.recognizer()?;
     let comparison = recognizer.compare(photo_a, photo_b, &caller.call(app.now())).await?;
     let [face_a, face_b] = &comparison.faces;
+    app.metrics.decided("compare", comparison.decision, comparison.score);
     let answer = Answer {
         r#match: comparison.decision == Decision::Match,
         similarity: comparison.score.similarity(),

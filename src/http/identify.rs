@@ -34,6 +34,9 @@ pub(super) async fn identify(
     let sees_candidates = caller.sees_candidates();
     let call = caller.call(app.now());
     let identification = recognizer.identify(photo, top as usize, &call).await?;
+    if let Some(best) = identification.candidates.first() {
+        app.metrics.decided("identify", best.threshold.decide(best.score), best.score);
+    }
     let candidate = |found| Candidate::new(found, recognizer.model());
     let answer = Answer {
         r#match: identification.matched().map(candidate),

@@ -1,17 +1,23 @@
-//! One line of log for each request: the route's template and the outcome, never who it was about.
+//! One line of log and one count for each request: the route's template and the outcome, never who it was about.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
 
+use super::metrics::{Metrics, Stages};
 use super::problem::Problem;
 use super::request_id;
 
-/// Logs the request when its answer is ready. 5xx are errors and carry their source.
-pub(super) async fn log(request: Request, next: Next) -> Response {
+/// Logs and counts the request when its answer is ready. 5xx are errors and carry their source.
+pub(super) async fn log(
+    State(metrics): State<Arc<Metrics>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let id = request_id(&request).to_owned();
     let method = request.method().clone();
@@ -19,10 +25,15 @@ pub(super) async fn log(request: Request, next: Next) -> Response {
     let route = route.unwrap_or_else(|| "(none)".to_owned());
     let span = tracing::info_span!("request", request_id = %id);
     let response = next.run(request).instrument(span).await;
-    let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+    let duration = started.elapsed();
+    let duration_ms = duration.as_secs_f64() * 1000.0;
     let status = response.status().as_u16();
     let problem = response.extensions().get::<Problem>();
     let code = problem.map(|problem| problem.code.row().1);
+    metrics.answered(&method, &route, code, duration);
+    if let Some(stages) = response.extensions().get::<Stages>() {
+        metrics.worked(stages);
+    }
     let line = format!("{method} {route} {status} in {duration_ms:.1} ms");
     match problem.and_then(|problem| problem.source.as_deref()) {
         Some(source) => {

@@ -13,6 +13,7 @@ mod guard;
 mod health;
 mod identify;
 mod log;
+mod metrics;
 mod problem;
 mod tls;
 mod verify;
@@ -42,6 +43,7 @@ use tower_http::request_id::{
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 
 use self::guard::Guard;
+use self::metrics::Metrics;
 pub use self::problem::Code;
 use self::problem::Problem;
 pub use self::tls::Certificate;
@@ -69,13 +71,15 @@ pub struct AppState {
     recognizer: Arc<OnceLock<Recognizer>>,
     now: fn() -> Timestamp,
     local_without_keys: bool,
+    metrics: Arc<Metrics>,
 }
 
 impl AppState {
     /// A service that is not ready before [`set_ready`](Self::set_ready); `now` is its one clock.
     pub fn starting(now: fn() -> Timestamp, options: HttpOptions) -> Self {
         let HttpOptions { local_without_keys, .. } = options;
-        Self { recognizer: Arc::default(), now, local_without_keys }
+        let metrics = Arc::new(Metrics::new());
+        Self { recognizer: Arc::default(), now, local_without_keys, metrics }
     }
 
     /// Lets the service answer from now on; only the first call counts.
@@ -143,25 +147,27 @@ fn router(state: AppState, options: HttpOptions) -> Router {
         .route("/compare", post(compare::compare).layer(body(2)))
         .route("/employees", get(employees::list))
         .route("/employees/{employee_id}", get(employees::find).delete(employees::forget));
+    let measure = Router::new().route("/metrics", get(metrics::metrics));
     let open =
         Router::new().route("/livez", get(health::live)).route("/readyz", get(health::ready));
     let routes = guarded(recognize, Some(Right::Recognize))
         .merge(guarded(enroll, Some(Right::Enroll)))
+        .merge(guarded(measure, Some(Right::Measure)))
         .merge(guarded(open, None))
         .layer(CsrfLayer::new())
-        .with_state(state);
-    layered(routes, options)
+        .with_state(state.clone());
+    layered(routes, options, state.metrics)
 }
 
-/// Around every route, outermost first: an id, the log line, problems as JSON, the clocks, panics.
-fn layered(routes: Router, options: HttpOptions) -> Router {
+/// Around every route, outermost first: an id, the log line and the counts, problems as JSON, the clocks, panics.
+fn layered(routes: Router, options: HttpOptions, metrics: Arc<Metrics>) -> Router {
     let timeout =
         TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, options.request_timeout);
     routes.layer(
         ServiceBuilder::new()
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
             .layer(PropagateRequestIdLayer::x_request_id())
-            .layer(middleware::from_fn(log::log))
+            .layer(middleware::from_fn_with_state(metrics, log::log))
             .layer(middleware::from_fn(problem::render))
             .layer(timeout)
             .layer(RequestBodyTimeoutLayer::new(options.client_timeout))
@@ -200,6 +206,7 @@ mod tests {
                 request_timeout: Duration::from_secs(5),
                 client_timeout: Duration::from_secs(5),
             },
+            Arc::new(Metrics::new()),
         );
         let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

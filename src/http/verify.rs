@@ -32,6 +32,7 @@ pub(super) async fn verify(
     let (employee, photo) = (form.employee_id()?, form.photo("photo")?);
     form.finish()?;
     let verification = app.recognizer()?.verify(&employee, photo, &caller.call(app.now())).await?;
+    app.metrics.decided("verify", verification.decision, verification.score);
     let answer = Answer {
         employee_id: employee.as_str().to_owned(),
         r#match: verification.decision == Decision::Match,

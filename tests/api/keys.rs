@@ -66,6 +66,12 @@ async fn each_role_opens_its_routes_and_no_others() {
             }
         }
     }
+    for (key, expected) in
+        [(&terminal, 403), (&enroller, 403), (&metrics, 200), (&admin, 200), (&guess, 401)]
+    {
+        let page = app.client.get(app.at("/metrics")).bearer_auth(key).send().await.unwrap();
+        assert_eq!(page.status(), expected);
+    }
     assert_eq!(app.identify(photo("people/p01-b.jpg")).await.status, 401, "no key at all");
     for open in ["/livez", "/readyz"] {
         assert_eq!(app.get(open).await.status, 200);

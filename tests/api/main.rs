@@ -17,6 +17,7 @@ mod hostile;
 mod keys;
 mod kills;
 mod logs;
+mod metrics;
 mod models;
 mod people;
 mod photos;

@@ -1,0 +1,147 @@
+//! `GET /metrics`: what an operator watches, in the text format of `OpenMetrics`. No identity is in it.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::Method;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets, linear_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use super::AppState;
+use super::problem::Problem;
+use crate::comparison::{Decision, Score};
+
+/// The counts of one process since its start.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    request_time: Family<Route, Histogram>,
+    stage_time: Family<Stage, Histogram>,
+    scores: Family<Decided, Histogram>,
+    gallery: Gauge,
+    at_work: Gauge,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Request {
+    route: String,
+    method: &'static str,
+    /// `ok`, or a problem's code.
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Route {
+    route: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Stage {
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Decided {
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+/// The time of each stage, in the extensions of an answer.
+#[derive(Clone, Debug)]
+pub(super) struct Stages(pub(super) Vec<(&'static str, Duration)>);
+
+/// From half a millisecond to sixteen seconds.
+fn times() -> Histogram {
+    Histogram::new(exponential_buckets(0.0005, 2.0, 16))
+}
+
+/// Log-odds: a similarity of 0.5 is 0, of 0.99 is 4.6, of 0.9999 is 9.2.
+fn log_odds() -> Histogram {
+    Histogram::new(linear_buckets(-10.0, 1.0, 31))
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let mut this = Self {
+            registry: Registry::with_prefix("likeness"),
+            requests: Family::default(),
+            request_time: Family::new_with_constructor(times),
+            stage_time: Family::new_with_constructor(times),
+            scores: Family::new_with_constructor(log_odds),
+            gallery: Gauge::default(),
+            at_work: Gauge::default(),
+        };
+        let registry = &mut this.registry;
+        registry.register("requests", "Calls, by outcome", this.requests.clone());
+        let seconds = Unit::Seconds;
+        let about = "From a request's head to its answer";
+        registry.register_with_unit("request", about, seconds, this.request_time.clone());
+        let about = "Each stage of the work on a photo, waiting included";
+        registry.register_with_unit("stage", about, Unit::Seconds, this.stage_time.clone());
+        let about =
+            "Comparison scores that were decided upon, in log-odds; identifications by their best";
+        registry.register("score", about, this.scores.clone());
+        registry.register("gallery_size", "People who can be recognised", this.gallery.clone());
+        let about = "Photos that are worked on or wait for it";
+        registry.register("photos_at_work", about, this.at_work.clone());
+        this
+    }
+
+    /// Counts an answered request; `route` is the route's template, never the path.
+    pub(super) fn answered(
+        &self,
+        method: &Method,
+        route: &str,
+        code: Option<&'static str>,
+        time: Duration,
+    ) {
+        let (route, code) = (route.to_owned(), code.unwrap_or("ok"));
+        self.request_time
+            .get_or_create(&Route { route: route.clone() })
+            .observe(time.as_secs_f64());
+        let request = Request { route, method: known(method), code };
+        self.requests.get_or_create(&request).inc();
+    }
+
+    pub(super) fn worked(&self, stages: &Stages) {
+        for &(stage, time) in &stages.0 {
+            self.stage_time.get_or_create(&Stage { stage }).observe(time.as_secs_f64());
+        }
+    }
+
+    /// Counts a decision at its score.
+    pub(super) fn decided(&self, operation: &'static str, decision: Decision, score: Score) {
+        let outcome = match decision {
+            Decision::Match => "match",
+            Decision::NonMatch => "non_match",
+        };
+        self.scores.get_or_create(&Decided { operation, outcome }).observe(score.value());
+    }
+}
+
+/// A client may send any word as a method; labels are few.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
+pub(super) async fn metrics(State(app): State<AppState>) -> Result<Response, Problem> {
+    let (metrics, recognizer) = (&app.metrics, app.recognizer()?);
+    metrics.gallery.set(recognizer.gallery_size() as i64);
+    metrics.at_work.set(recognizer.photos_at_work() as i64);
+    let mut page = String::new();
+    text::encode(&mut page, &metrics.registry).map_err(Problem::internal)?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(CONTENT_TYPE, kind)], page).into_response())
+}
