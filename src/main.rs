@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use likeness::cli::{
-    audit, backup, doctor, evaluate, export, keys, lookalikes, model, restore, score, serve,
+    audit, backup, doctor, evaluate, export, import, keys, lookalikes, model, restore, score,
+    serve, sync,
 };
 use likeness::config::{Cli, Command};
 use likeness::telemetry;
@@ -28,11 +29,13 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Doctor) => doctor::run(&cli.config).await,
         Some(Command::Evaluate(args)) => evaluate::run(&cli.config, &args).await,
         Some(Command::Export(args)) => export::run(&cli.config, &args).await,
+        Some(Command::Import(args)) => import::run(cli.config, &args).await,
         Some(Command::Keys(command)) => keys::run(&cli.config, &command).await,
         Some(Command::Lookalikes(args)) => lookalikes::run(cli.config, &args).await,
         Some(Command::Model(command)) => model::run(cli.config, &command).await,
         Some(Command::Restore(archives)) => restore::run(&cli.config, &archives).await,
         Some(Command::Score(args)) => score::run(&cli.config, &args).await,
+        Some(Command::Sync(args)) => sync::run(cli.config, &args).await,
         Some(Command::Serve) | None => serve::run(cli.config).await,
     }
 }

@@ -13,6 +13,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
     ("axum_server", &["http"]),
     ("clap", &["config", "main"]),
+    ("csv", &["cli"]),
     ("governor", &["http"]),
     ("hmac", &["audit"]),
     ("image", &["engine", "face", "photo"]),

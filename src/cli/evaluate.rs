@@ -3,7 +3,7 @@
 //! Every photo goes through the pipeline that serves and is compared with every other. Neither an
 //! embedding nor a photo leaves the process: only rates, and the names of the pairs that stand out.
 
-mod folder;
+pub(super) mod folder;
 pub(super) mod outcome;
 mod page;
 mod pictures;

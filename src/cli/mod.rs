@@ -5,6 +5,7 @@ pub mod backup;
 pub mod doctor;
 pub mod evaluate;
 pub mod export;
+pub mod import;
 pub mod keys;
 pub mod lookalikes;
 pub mod model;
@@ -12,6 +13,8 @@ mod photos;
 pub mod restore;
 pub mod score;
 pub mod serve;
+mod staff;
+pub mod sync;
 
 use std::fs::{File, TryLockError};
 

@@ -32,6 +32,7 @@ pub(super) async fn enroll(
         replace: form.flag("replace")?,
         confirm_lookalike: form.flag("confirm_lookalike")?,
         expires_at: form.later("expires_at", app.now())?,
+        rehearsal: false,
     };
     form.finish()?;
     let enrollment =

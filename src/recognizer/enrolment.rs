@@ -19,6 +19,25 @@ use crate::store::{Enrolled, StoreError};
 /// How long after a failed try erased pages are to be overwritten again.
 const WIPE_AGAIN: Duration = Duration::from_secs(1);
 
+/// What became of a reference.
+enum Stored {
+    New,
+    Replaced,
+    /// The former one stays.
+    Kept,
+    LooksLike(EmployeeId),
+}
+
+impl From<Enrolled> for Stored {
+    fn from(enrolled: Enrolled) -> Self {
+        match enrolled {
+            Enrolled::New => Self::New,
+            Enrolled::Replaced => Self::Replaced,
+            Enrolled::Kept => Self::Kept,
+        }
+    }
+}
+
 impl Recognizer {
     /// Enrols an employee by a photo.
     ///
@@ -33,11 +52,10 @@ impl Recognizer {
         wishes: EnrollmentWishes,
         call: &Call,
     ) -> Result<Enrollment, Error> {
-        let EnrollmentWishes { replace, confirm_lookalike, expires_at } = wishes;
         // Whoever has ended is no longer enrolled, even where their reference is not erased yet.
         self.erase_expired(call.at).await?;
         // Spares the inference; what decides is the commit.
-        if !replace && self.cohorts.of(&employee).is_some() {
+        if !wishes.replace && self.cohorts.of(&employee).is_some() {
             return Err(Error::AlreadyEnrolled);
         }
         let cohorts: Vec<_> = self.cohorts.all().collect();
@@ -47,23 +65,24 @@ impl Recognizer {
         if !reasons.is_empty() {
             return Err(Error::PoorPhoto(reasons));
         }
-        if !confirm_lookalike && let Some(other) = self.lookalike(&employee, &embeddings, call.at) {
-            let outcome = Outcome::LooksLikeAnother;
-            self.record(call, Action::Enroll, outcome, Some(other.clone())).await?;
-            return Err(Error::LooksLikeAnother { other: other.as_str().to_owned() });
-        }
-        let embedding = last(embeddings);
         let model = self.model().clone();
         let latest = self.longest_enrolment.and_then(|time| call.at.checked_add(time).ok());
-        let expires_at = expires_at.into_iter().chain(latest).min();
+        let expires_at = wishes.expires_at.into_iter().chain(latest).min();
         let audit_id = AuditId::from_bytes(*seal::random());
         let reference = Reference { employee, audit_id, enrolled_at: call.at, expires_at, model };
-        let actor = call.actor.clone();
-        match self.clone().store_reference(reference.clone(), embedding, replace, actor).await? {
-            Enrolled::Kept => Err(Error::AlreadyEnrolled),
-            Enrolled::New => Ok(Enrollment { reference, replaced: false, face, timings }),
-            Enrolled::Replaced => Ok(Enrollment { reference, replaced: true, face, timings }),
-        }
+        let stored =
+            self.clone().store_reference(reference.clone(), embeddings, wishes, call.actor.clone());
+        let replaced = match stored.await? {
+            Stored::New => false,
+            Stored::Replaced => true,
+            Stored::Kept => return Err(Error::AlreadyEnrolled),
+            Stored::LooksLike(other) => {
+                let outcome = Outcome::LooksLikeAnother;
+                self.record(call, Action::Enroll, outcome, Some(other.clone())).await?;
+                return Err(Error::LooksLikeAnother { other: other.as_str().to_owned() });
+            }
+        };
+        Ok(Enrollment { reference, replaced, face, timings })
     }
 
     /// Erases an employee.
@@ -123,29 +142,49 @@ impl Recognizer {
         probes.find_map(|(cohort, probe)| cohort.lookalike(employee, probe, people, now))
     }
 
-    /// Commits a reference and lets the gallery follow.
+    /// Commits a reference and lets the gallery follow, unless the face is somebody else's: looked for under
+    /// the same lock, so that of two who are enrolled at once with one face the second is found.
     async fn store_reference(
         self,
         reference: Reference,
-        embedding: Embedding,
-        replace: bool,
+        embeddings: Vec<Embedding>,
+        wishes: EnrollmentWishes,
         actor: Actor,
-    ) -> Result<Enrolled, Error> {
+    ) -> Result<Stored, Error> {
         let task = tokio::spawn(async move {
-            let (employee, model) = (&reference.employee, reference.model.id);
-            let (key, template) = self.sealer.seal(employee, model, &embedding);
             let _writing = self.writing.lock().await;
-            let enrolled = self.store.enroll(&reference, &key, &template, replace, &actor).await?;
+            let employee = &reference.employee;
+            if !wishes.confirm_lookalike
+                && let Some(other) = self.lookalike(employee, &embeddings, reference.enrolled_at)
+            {
+                return Ok(Stored::LooksLike(other));
+            }
+            let embedding = last(embeddings);
+            let enrolled = if wishes.rehearsal {
+                self.rehearse(employee, wishes.replace)
+            } else {
+                let (key, template) = self.sealer.seal(employee, reference.model.id, &embedding);
+                self.store.enroll(&reference, &key, &template, wishes.replace, &actor).await?
+            };
             if enrolled != Enrolled::Kept {
-                let (employee, end) = (reference.employee.clone(), reference.expires_at);
-                self.cohorts.present.gallery.insert(employee, &embedding, end);
+                let present = &self.cohorts.present.gallery;
+                present.insert(employee.clone(), &embedding, reference.expires_at);
                 if let Some(former) = &self.cohorts.former {
-                    former.gallery.remove(&reference.employee);
+                    former.gallery.remove(employee);
                 }
             }
-            Ok::<_, StoreError>(enrolled)
+            Ok::<_, StoreError>(enrolled.into())
         });
         Ok(task.await??)
+    }
+
+    /// What the store would say.
+    fn rehearse(&self, employee: &EmployeeId, replace: bool) -> Enrolled {
+        match (self.cohorts.of(employee), replace) {
+            (None, _) => Enrolled::New,
+            (Some(_), true) => Enrolled::Replaced,
+            (Some(_), false) => Enrolled::Kept,
+        }
     }
 
     /// Tries until nothing of the erased is left in any file.

@@ -41,6 +41,8 @@ pub struct EnrollmentWishes {
     pub confirm_lookalike: bool,
     /// When the enrolment ends by itself, if ever.
     pub expires_at: Option<Timestamp>,
+    /// Do everything but store it: only this process takes the reference for true.
+    pub rehearsal: bool,
 }
 
 /// What an enrolment found and did.

@@ -125,3 +125,19 @@ async fn all_that_is_held_on_somebody_can_be_handed_over() {
     assert!(!nobody.status.success());
     assert!(String::from_utf8(nobody.stderr).unwrap().contains("nobody is enrolled as e-2"));
 }
+
+#[tokio::test]
+async fn of_two_enrolled_at_once_with_one_face_the_second_is_found() {
+    let app = App::spawn().await;
+    for round in 0..10 {
+        let (first, second) = (format!("a-{round}"), format!("b-{round}"));
+        let name = format!("people/p{:02}-a.jpg", round + 1);
+        let (one, other) =
+            tokio::join!(app.enroll(&first, photo(&name)), app.enroll(&second, photo(&name)));
+        let mut statuses = [one.status, other.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 409], "{:?} {:?}", one.body, other.body);
+        let refused = if one.status == 409 { one } else { other };
+        assert_eq!(refused.body["code"], "looks_like_another");
+    }
+}

@@ -14,6 +14,7 @@ mod evaluate;
 mod faults;
 mod forms;
 mod hostile;
+mod import;
 mod keys;
 mod kills;
 mod logs;

@@ -69,13 +69,13 @@ pub(in crate::cli) fn name(path: &Path) -> String {
 }
 
 /// A file, also behind a link, that ends like a photo.
-fn is_photo(path: &Path) -> bool {
+pub(in crate::cli) fn is_photo(path: &Path) -> bool {
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     ENDINGS.contains(&ending.as_str()) && path.is_file()
 }
 
 /// What lies in a folder, sorted.
-fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(in crate::cli) fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let reading = || format!("reading {}", folder.display());
     let entries = fs::read_dir(folder).with_context(reading)?.map(|entry| Ok(entry?.path()));
     let mut paths = entries.collect::<std::io::Result<Vec<_>>>().with_context(reading)?;
