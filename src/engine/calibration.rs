@@ -59,6 +59,11 @@ pub(super) fn error_rates(rows: Vec<Row>) -> Result<ErrorRates, ErrorRatesError>
 }
 
 impl CalibrationSource {
+    /// A calibration that is already in memory; `origin` is what errors call it.
+    pub fn new(origin: String, text: String) -> Self {
+        Self { origin, text }
+    }
+
     /// Reads a file.
     ///
     /// # Errors

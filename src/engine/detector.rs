@@ -8,13 +8,13 @@ use std::borrow::Cow;
 
 use anyhow::bail;
 use image::{GenericImage, RgbImage};
-use serde::Deserialize;
 use tract_onnx::prelude::*;
 
 use super::EngineError;
-use super::model::{
-    About, Colour, Golden, Layout, ModelError, ModelSource, PixelFormat, Plan, Scale, test_pattern,
-};
+use super::manifest::{DetectorManifest, Golden};
+use super::model::{ModelError, ModelSource};
+use super::network::{Network, Plan, tensor};
+use super::pixels::{PixelFormat, test_pattern};
 use crate::face::{Bounds, Face, Point};
 use crate::photo::{Photo, shrink_to_fit};
 
@@ -55,53 +55,12 @@ struct Canvas {
     plan: Plan,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Manifest {
-    model: About,
-    input: Input,
-    output: Output,
-    golden: Golden,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    size: u32,
-    retry_size: u32,
-    channels: usize,
-    layout: Layout,
-    colour: Colour,
-    mean: Vec<f32>,
-    scale: Scale,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Output {
-    #[expect(dead_code, reason = "the only family; another one would be an enum variant")]
-    family: Family,
-    score: f32,
-    nms_iou: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Family {
-    Yunet,
-}
-
 impl Detector {
     /// Loads the network and lets it look at the test pattern in each size, which also warms it up.
     pub(super) fn load(source: &ModelSource) -> Result<Self, ModelError> {
-        let manifest: Manifest = source.manifest()?;
-        let (network, _) = source.network(&manifest.model)?;
-        let Input { size, retry_size, channels, layout, colour, mean, scale } = manifest.input;
-        let pixels = PixelFormat::new(channels, colour, layout, mean, scale);
-        let pixels = pixels.map_err(|reason| source.error(reason))?;
-        if ![size, retry_size].iter().all(|side| side % 32 == 0 && (64..=1280).contains(side)) {
-            return Err(source.error("size and retry_size must be multiples of 32 up to 1280"));
-        }
+        let DetectorManifest { about, pixels, sizes, score, nms_iou, golden } =
+            DetectorManifest::of(source)?;
+        let (network, _) = Network::read(source, &about)?;
         let names = network.outputs();
         let find = |kind: &str, stride: u32| {
             let wanted = format!("{kind}_{stride}");
@@ -123,10 +82,9 @@ impl Detector {
             let canvases = [canvas(side, shorter)?, canvas(shorter, side)?, canvas(side, side)?];
             Ok(Pass { side, canvases })
         };
-        let passes = [pass(size)?, pass(retry_size)?];
-        let Output { score, nms_iou, .. } = manifest.output;
+        let passes = [pass(sizes[0])?, pass(sizes[1])?];
         let detector = Self { passes, pixels, outputs, score, nms_iou };
-        detector.self_test(&manifest.golden).map_err(|e| source.error(format!("{e:#}")))?;
+        detector.self_test(&golden).map_err(|e| source.error(format!("{e:#}")))?;
         Ok(detector)
     }
 
@@ -164,7 +122,7 @@ impl Detector {
 
     /// The twelve outputs for an image of the canvas's size, by kind and stride.
     fn run(&self, canvas: &Canvas, image: &RgbImage) -> TractResult<[[Vec<f32>; 3]; 4]> {
-        let outputs = canvas.plan.run(tvec!(self.pixels.tensor(image)?.into_tvalue()))?;
+        let outputs = canvas.plan.run(tvec!(tensor(&self.pixels, image)?.into_tvalue()))?;
         let mut maps: [[Vec<f32>; 3]; 4] = array::from_fn(|_| array::from_fn(|_| Vec::new()));
         for (kind, (name, values)) in KINDS.into_iter().enumerate() {
             for (level, stride) in STRIDES.into_iter().enumerate() {

@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use serde::Deserialize;
 use tract_onnx::prelude::*;
 
 use super::EngineError;
-use super::calibration::{CalibrationSource, Recalibration, Row, error_rates};
-use super::model::{
-    About, Colour, Golden, Layout, ModelError, ModelSource, PixelFormat, Plan, Scale, test_pattern,
-};
-use crate::comparison::{Calibration, Comparator, ErrorRates, Head, Measure};
+use super::calibration::{CalibrationSource, Recalibration};
+use super::manifest::{EncoderManifest, Golden};
+use super::model::{ModelError, ModelSource};
+use super::network::{Network, Plan, tensor};
+use super::pixels::{PixelFormat, test_pattern};
+use crate::comparison::{Comparator, ErrorRates};
 use crate::embedding::Embedding;
 use crate::employee::ModelName;
 use crate::face::AlignedFace;
@@ -28,83 +28,6 @@ pub struct Encoder {
     comparator: Comparator,
     error_rates: Option<ErrorRates>,
     profile_error_rates: Option<ErrorRates>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Manifest {
-    model: About,
-    input: Input,
-    output: Output,
-    comparison: Comparison,
-    #[serde(default)]
-    error_rate: Vec<Row>,
-    #[serde(default)]
-    profile_error_rate: Vec<Row>,
-    golden: Option<Golden>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    width: u32,
-    height: u32,
-    channels: usize,
-    layout: Layout,
-    colour: Colour,
-    mean: Vec<f32>,
-    scale: Scale,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Output {
-    length: usize,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-enum Comparison {
-    Cosine {
-        scale: f64,
-        offset: f64,
-    },
-    WeightedL1 {
-        weights: Vec<f32>,
-        bias: f32,
-        /// A head is trained to give log-odds, so 1 and 0 unless somebody has calibrated it.
-        #[serde(default = "one")]
-        scale: f64,
-        #[serde(default)]
-        offset: f64,
-    },
-}
-
-fn one() -> f64 {
-    1.0
-}
-
-impl Comparison {
-    /// The comparator of embeddings of `length` values, or what is wrong.
-    fn comparator(self, length: usize) -> Result<Comparator, String> {
-        let (measure, scale, offset) = match self {
-            Self::Cosine { scale, offset } => (Measure::Cosine, scale, offset),
-            Self::WeightedL1 { weights, bias, scale, offset } => {
-                if weights.len() != length {
-                    return Err(format!(
-                        "the head has {} weights for {length} values of an embedding",
-                        weights.len()
-                    ));
-                }
-                let head = Head::new(weights, bias);
-                let head = head.ok_or("the head's weights and bias must be finite")?;
-                (Measure::WeightedL1(head), scale, offset)
-            }
-        };
-        let calibration = Calibration::new(scale, offset);
-        let calibration = calibration.ok_or("the comparison's scale must be above 0")?;
-        Ok(Comparator { measure, calibration })
-    }
 }
 
 impl Encoder {
@@ -133,22 +56,18 @@ impl Encoder {
 
     /// The encoder that the manifest describes, and what would prove it.
     fn unproven(source: &ModelSource) -> Result<(Self, Option<Golden>), ModelError> {
-        let manifest: Manifest = source.manifest()?;
-        let (network, model) = source.network(&manifest.model)?;
-        let Input { width, height, channels, layout, colour, mean, scale } = manifest.input;
-        if !(16..=1024).contains(&width) || !(16..=1024).contains(&height) {
-            return Err(source.error("the input's sides must be 16 to 1024 pixels"));
-        }
-        let pixels = PixelFormat::new(channels, colour, layout, mean, scale);
-        let pixels = pixels.map_err(|reason| source.error(reason))?;
-        let length = manifest.output.length;
-        let comparator = manifest.comparison.comparator(length).map_err(|e| source.error(e))?;
-        let table = |rows: Vec<Row>| {
-            let table = if rows.is_empty() { None } else { Some(error_rates(rows)) };
-            table.transpose().map_err(|e| source.error(e))
-        };
-        let error_rates = table(manifest.error_rate)?;
-        let profile_error_rates = table(manifest.profile_error_rate)?;
+        let EncoderManifest {
+            about,
+            pixels,
+            width,
+            height,
+            length,
+            comparator,
+            error_rates,
+            profile_error_rates,
+            golden,
+        } = EncoderManifest::of(source)?;
+        let (network, model) = Network::read(source, &about)?;
         let shape = pixels.shape(width, height);
         if let Some(input) = network.input().filter(|input| !input.takes(&shape)) {
             return Err(
@@ -167,7 +86,7 @@ impl Encoder {
             error_rates,
             profile_error_rates,
         };
-        Ok((encoder, manifest.golden))
+        Ok((encoder, golden))
     }
 
     /// Its name and identity.
@@ -222,13 +141,13 @@ impl Encoder {
 
     /// Encodes a face.
     pub(super) fn encode(&self, face: &AlignedFace) -> Result<Embedding, EngineError> {
-        let input = self.pixels.tensor(face.pixels()).map_err(EngineError::run)?;
+        let input = tensor(&self.pixels, face.pixels()).map_err(EngineError::run)?;
         let values = self.run(input).map_err(EngineError::run)?;
         self.comparator.measure.embedding(values).map_err(EngineError::run)
     }
 
     fn see_pattern(&self) -> TractResult<Vec<f32>> {
-        self.run(self.pixels.tensor(&test_pattern(self.width, self.height))?)
+        self.run(tensor(&self.pixels, &test_pattern(self.width, self.height))?)
     }
 
     fn run(&self, input: Tensor) -> TractResult<Vec<f32>> {
@@ -246,6 +165,8 @@ impl Encoder {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     const DEFAULT: (&[u8], &str) =

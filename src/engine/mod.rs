@@ -10,7 +10,10 @@ mod detector;
 pub mod draft;
 mod encoder;
 mod inspection;
+mod manifest;
 mod model;
+mod network;
+mod pixels;
 mod prelu;
 
 use std::sync::Arc;

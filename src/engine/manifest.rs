@@ -1,0 +1,256 @@
+//! What stands in the manifest beside a network, parsed into what holds together.
+
+use serde::Deserialize;
+
+use super::calibration::{Row, error_rates};
+use super::model::{ModelError, ModelSource};
+use super::pixels::{Colour, Layout, PixelFormat, Scale};
+use crate::comparison::{Calibration, Comparator, ErrorRates, Head, Measure};
+
+/// An encoder, as its manifest describes it.
+pub(super) struct EncoderManifest {
+    pub(super) about: About,
+    pub(super) pixels: PixelFormat,
+    /// Of the input, in pixels.
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// Values of one embedding.
+    pub(super) length: usize,
+    pub(super) comparator: Comparator,
+    pub(super) error_rates: Option<ErrorRates>,
+    pub(super) profile_error_rates: Option<ErrorRates>,
+    pub(super) golden: Option<Golden>,
+}
+
+impl EncoderManifest {
+    /// Reads an encoder's manifest.
+    ///
+    /// # Errors
+    /// [`ModelError`] saying what is wrong with it.
+    pub(super) fn of(source: &ModelSource) -> Result<Self, ModelError> {
+        let EncoderFile {
+            model,
+            input,
+            output,
+            comparison,
+            error_rate,
+            profile_error_rate,
+            golden,
+        } = parse(source)?;
+        let EncoderInput { width, height, channels, layout, colour, mean, scale } = input;
+        if !(16..=1024).contains(&width) || !(16..=1024).contains(&height) {
+            return Err(source.error("the input's sides must be 16 to 1024 pixels"));
+        }
+        let pixels = PixelFormat::new(channels, colour, layout, mean, scale);
+        let comparator = comparison.comparator(output.length).map_err(|e| source.error(e))?;
+        let table = |rows: Vec<Row>| {
+            let table = if rows.is_empty() { None } else { Some(error_rates(rows)) };
+            table.transpose().map_err(|e| source.error(e))
+        };
+        Ok(Self {
+            about: model,
+            pixels: pixels.map_err(|reason| source.error(reason))?,
+            width,
+            height,
+            length: output.length,
+            comparator,
+            error_rates: table(error_rate)?,
+            profile_error_rates: table(profile_error_rate)?,
+            golden,
+        })
+    }
+}
+
+/// A detector, as its manifest describes it.
+pub(super) struct DetectorManifest {
+    pub(super) about: About,
+    pub(super) pixels: PixelFormat,
+    /// Longer side of the first look, and of the second, in pixels.
+    pub(super) sizes: [u32; 2],
+    /// The least confidence of a face, 0..=1.
+    pub(super) score: f32,
+    /// Faces that overlap more are one, 0..=1.
+    pub(super) nms_iou: f64,
+    pub(super) golden: Golden,
+}
+
+impl DetectorManifest {
+    /// Reads a detector's manifest.
+    ///
+    /// # Errors
+    /// [`ModelError`] saying what is wrong with it.
+    pub(super) fn of(source: &ModelSource) -> Result<Self, ModelError> {
+        let DetectorFile { model, input, output, golden } = parse(source)?;
+        let DetectorInput { size, retry_size, channels, layout, colour, mean, scale } = input;
+        let pixels = PixelFormat::new(channels, colour, layout, mean, scale);
+        let sizes = [size, retry_size];
+        if !sizes.iter().all(|side| side % 32 == 0 && (64..=1280).contains(side)) {
+            return Err(source.error("size and retry_size must be multiples of 32 up to 1280"));
+        }
+        let DetectorOutput { score, nms_iou, .. } = output;
+        Ok(Self {
+            about: model,
+            pixels: pixels.map_err(|reason| source.error(reason))?,
+            sizes,
+            score,
+            nms_iou,
+            golden,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EncoderFile {
+    model: About,
+    input: EncoderInput,
+    output: EncoderOutput,
+    comparison: Comparison,
+    #[serde(default)]
+    error_rate: Vec<Row>,
+    #[serde(default)]
+    profile_error_rate: Vec<Row>,
+    golden: Option<Golden>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EncoderInput {
+    width: u32,
+    height: u32,
+    channels: usize,
+    layout: Layout,
+    colour: Colour,
+    mean: Vec<f32>,
+    scale: Scale,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EncoderOutput {
+    length: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum Comparison {
+    Cosine {
+        scale: f64,
+        offset: f64,
+    },
+    WeightedL1 {
+        weights: Vec<f32>,
+        bias: f32,
+        /// A head is trained to give log-odds, so 1 and 0 unless somebody has calibrated it.
+        #[serde(default = "one")]
+        scale: f64,
+        #[serde(default)]
+        offset: f64,
+    },
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Comparison {
+    /// The comparator of embeddings of `length` values, or what is wrong.
+    fn comparator(self, length: usize) -> Result<Comparator, String> {
+        let (measure, scale, offset) = match self {
+            Self::Cosine { scale, offset } => (Measure::Cosine, scale, offset),
+            Self::WeightedL1 { weights, bias, scale, offset } => {
+                if weights.len() != length {
+                    return Err(format!(
+                        "the head has {} weights for {length} values of an embedding",
+                        weights.len()
+                    ));
+                }
+                let head = Head::new(weights, bias);
+                let head = head.ok_or("the head's weights and bias must be finite")?;
+                (Measure::WeightedL1(head), scale, offset)
+            }
+        };
+        let calibration = Calibration::new(scale, offset);
+        let calibration = calibration.ok_or("the comparison's scale must be above 0")?;
+        Ok(Comparator { measure, calibration })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DetectorFile {
+    model: About,
+    input: DetectorInput,
+    output: DetectorOutput,
+    golden: Golden,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DetectorInput {
+    size: u32,
+    retry_size: u32,
+    channels: usize,
+    layout: Layout,
+    colour: Colour,
+    mean: Vec<f32>,
+    scale: Scale,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DetectorOutput {
+    #[expect(dead_code, reason = "the only family; another one would be an enum variant")]
+    family: Family,
+    score: f32,
+    nms_iou: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Family {
+    Yunet,
+}
+
+/// `[model]`: what the network is and where it comes from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct About {
+    pub(super) name: String,
+    pub(super) sha256: String,
+    /// For people; nothing depends on it.
+    #[expect(dead_code, reason = "required, so that no model comes without it")]
+    licence: String,
+    #[expect(dead_code, reason = "required, so that no model comes without it")]
+    provenance: String,
+}
+
+/// `[golden]`: the network's output for the [`test_pattern`](super::pixels::test_pattern).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Golden {
+    pub(super) output: Vec<f32>,
+}
+
+/// A network that does not see what its manifest says.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "its output for the test pattern is not the manifest's golden one; check the input's size, \
+     layout, colour order, mean and scale"
+)]
+pub(super) struct GoldenMismatch;
+
+impl Golden {
+    /// Compares an output with the golden one, to 1e-4 of its largest value: processors sum
+    /// in different orders, while a wrong colour order, scale or layout is far off.
+    pub(super) fn check(&self, output: &[f32]) -> Result<(), GoldenMismatch> {
+        let largest = self.output.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+        let agrees = self.output.len() == output.len()
+            && self.output.iter().zip(output).all(|(a, b)| (a - b).abs() <= 1e-4 * largest);
+        if agrees { Ok(()) } else { Err(GoldenMismatch) }
+    }
+}
+
+fn parse<M: for<'de> Deserialize<'de>>(source: &ModelSource) -> Result<M, ModelError> {
+    toml::from_str(source.manifest()).map_err(|e| source.error(format!("its manifest: {e}")))
+}

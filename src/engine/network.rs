@@ -1,0 +1,95 @@
+//! The network of a model, checked against its manifest and loaded into tract.
+
+use std::sync::Arc;
+
+use image::RgbImage;
+use sha2::{Digest, Sha256};
+use tract_onnx::pb::ModelProto;
+use tract_onnx::prelude::*;
+
+use super::inspection::{Port, network_inputs};
+use super::manifest::About;
+use super::model::{EXPORT_THE_ENCODER, ModelError, ModelSource};
+use super::pixels::PixelFormat;
+use super::prelu;
+use crate::embedding::ModelId;
+use crate::employee::ModelName;
+
+/// A network ready to run at one input size.
+pub(super) type Plan = Arc<TypedRunnableModel>;
+
+/// A parsed network, not yet bound to an input size.
+pub(super) struct Network {
+    proto: ModelProto,
+}
+
+impl Network {
+    /// Parses the network, after checking that it is the one its manifest describes.
+    pub(super) fn read(
+        source: &ModelSource,
+        about: &About,
+    ) -> Result<(Self, ModelName), ModelError> {
+        let digest = ModelId::from_digest(Sha256::digest(source.onnx()).into());
+        if digest.to_string() != about.sha256.to_ascii_lowercase() {
+            return Err(source.error(format!(
+                "its file has the SHA-256 {digest}, its manifest says {}",
+                about.sha256
+            )));
+        }
+        let proto = onnx().proto_model_for_read(&mut source.onnx());
+        let mut proto =
+            proto.map_err(|e| source.error(format!("it is not an ONNX file: {e:#}")))?;
+        prelu::split(&mut proto);
+        let inputs = network_inputs(&proto).count();
+        if inputs != 1 {
+            return Err(source.error(format!("it has {inputs} inputs. {EXPORT_THE_ENCODER}")));
+        }
+        Ok((Self { proto }, ModelName { name: about.name.as_str().into(), id: digest }))
+    }
+
+    /// The names of the outputs, in the order in which a plan returns them.
+    pub(super) fn outputs(&self) -> Vec<&str> {
+        let graph = self.proto.graph.as_ref();
+        graph.map(|g| g.output.iter().map(|o| o.name.as_str()).collect()).unwrap_or_default()
+    }
+
+    /// The input, as the file describes it.
+    pub(super) fn input(&self) -> Option<Port> {
+        network_inputs(&self.proto).next().map(Port::from)
+    }
+
+    /// Optimises the network for one input shape.
+    pub(super) fn plan(&self, shape: &[usize]) -> TractResult<Plan> {
+        onnx()
+            .with_ignore_output_shapes(true)
+            .with_ignore_value_info(true)
+            .model_for_proto_model(&self.proto)?
+            .with_input_fact(0, f32::fact(shape).into())?
+            .into_optimized()?
+            .into_runnable()
+    }
+}
+
+/// A network's input for an image.
+pub(super) fn tensor(pixels: &PixelFormat, image: &RgbImage) -> TractResult<Tensor> {
+    Tensor::from_shape(&pixels.shape(image.width(), image.height()), &pixels.values(image))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_that_is_not_the_manifests_own_is_refused() {
+        let source = ModelSource::new("test".to_owned(), b"not a network".to_vec(), String::new());
+        let refused = |sha256: &str| {
+            let about =
+                format!("name = 'test'\nsha256 = '{sha256}'\nlicence = ''\nprovenance = ''");
+            let about: About = toml::from_str(&about).unwrap();
+            Network::read(&source, &about).err().unwrap().to_string()
+        };
+        assert!(refused(&"00".repeat(32)).contains("its manifest says 0000"));
+        let own = ModelId::from_digest(Sha256::digest(b"not a network").into()).to_string();
+        assert!(refused(&own).contains("not an ONNX file"));
+    }
+}

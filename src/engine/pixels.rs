@@ -1,0 +1,152 @@
+//! How pixels become a network's input, as its manifest says.
+
+use image::RgbImage;
+use serde::Deserialize;
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Colour {
+    Bgr,
+    Grey,
+    Rgb,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Layout {
+    Nchw,
+    Nhwc,
+}
+
+/// How pixels become a network's input: (pixel - mean) * scale, channel by channel.
+#[derive(Clone, Debug)]
+pub(super) struct PixelFormat {
+    colour: Colour,
+    layout: Layout,
+    mean: Vec<f32>,
+    scale: Vec<f32>,
+}
+
+/// One factor for all channels, or one for each.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Scale {
+    All(f32),
+    Each(Vec<f32>),
+}
+
+impl PixelFormat {
+    /// A format whose parts fit each other, or what does not fit.
+    pub(super) fn new(
+        channels: usize,
+        colour: Colour,
+        layout: Layout,
+        mean: Vec<f32>,
+        scale: Scale,
+    ) -> Result<Self, String> {
+        let expected = if colour == Colour::Grey { 1 } else { 3 };
+        if channels != expected {
+            return Err(format!("colour = {colour:?} has {expected} channels, not {channels}"));
+        }
+        if mean.len() != channels || !mean.iter().all(|m| m.is_finite()) {
+            return Err(format!("mean must be {channels} finite numbers, one a channel"));
+        }
+        let scale = match scale {
+            Scale::All(scale) => vec![scale; channels],
+            Scale::Each(scales) => scales,
+        };
+        if scale.len() != channels || !scale.iter().all(|s| s.is_finite() && *s != 0.0) {
+            return Err(format!(
+                "scale must be finite and not 0, one number or {channels}, one a channel"
+            ));
+        }
+        Ok(Self { colour, layout, mean, scale })
+    }
+
+    /// The input shape for an image of this size.
+    pub(super) fn shape(&self, width: u32, height: u32) -> [usize; 4] {
+        let (width, height, channels) = (width as usize, height as usize, self.mean.len());
+        match self.layout {
+            Layout::Nchw => [1, channels, height, width],
+            Layout::Nhwc => [1, height, width, channels],
+        }
+    }
+
+    /// The network's input for an image, in the order of [`shape`](Self::shape).
+    pub(super) fn values(&self, image: &RgbImage) -> Vec<f32> {
+        let channels = self.mean.len();
+        let area = image.len() / 3;
+        let mut values = vec![0.0_f32; area * channels];
+        for (i, pixel) in image.pixels().enumerate() {
+            let [r, g, b] = pixel.0;
+            let ordered = match self.colour {
+                Colour::Rgb => [r, g, b],
+                Colour::Bgr => [b, g, r],
+                Colour::Grey => [luma(pixel.0), 0, 0],
+            };
+            let normal = self.mean.iter().zip(&self.scale);
+            for (c, (&value, (mean, scale))) in ordered.iter().zip(normal).enumerate() {
+                let at = match self.layout {
+                    Layout::Nchw => c * area + i,
+                    Layout::Nhwc => i * channels + c,
+                };
+                values[at] = (f32::from(value) - mean) * scale;
+            }
+        }
+        values
+    }
+}
+
+/// ITU-R BT.601 luma in whole numbers.
+fn luma([r, g, b]: [u8; 3]) -> u8 {
+    ((299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000) as u8
+}
+
+/// The picture whose output stands in each manifest: three crossing triangle waves, a different
+/// one in each channel, so that no other colour order, scale or layout gives the same output.
+pub(super) fn test_pattern(width: u32, height: u32) -> RgbImage {
+    let wave = |x: u32, y: u32, [kx, ky, start]: [u32; 3]| {
+        ((kx * x + ky * y + start) % 510).abs_diff(255) as u8
+    };
+    RgbImage::from_fn(width, height, |x, y| {
+        image::Rgb([[5, 2, 0], [3, 7, 80], [1, 5, 200]].map(|k| wave(x, y, k)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(format: &PixelFormat) -> Vec<f32> {
+        format.values(&RgbImage::from_raw(2, 1, vec![10, 20, 30, 40, 50, 60]).unwrap())
+    }
+
+    #[test]
+    fn pixels_are_laid_out_as_the_manifest_says() {
+        let format = |colour, layout, mean: &[f32], scale| {
+            PixelFormat::new(mean.len(), colour, layout, mean.to_vec(), Scale::All(scale)).unwrap()
+        };
+        let rgb = format(Colour::Rgb, Layout::Nchw, &[0.0; 3], 1.0);
+        assert_eq!(values(&rgb), [10.0, 40.0, 20.0, 50.0, 30.0, 60.0]);
+        let bgr = format(Colour::Bgr, Layout::Nhwc, &[10.0, 0.0, 0.0], 0.5);
+        assert_eq!(values(&bgr), [10.0, 10.0, 5.0, 25.0, 25.0, 20.0]);
+        let grey = format(Colour::Grey, Layout::Nchw, &[0.0], 1.0);
+        assert_eq!(values(&grey), [18.0, 48.0]);
+        let each = Scale::Each(vec![1.0, 2.0, 0.5]);
+        let each = PixelFormat::new(3, Colour::Rgb, Layout::Nhwc, vec![0.0; 3], each).unwrap();
+        assert_eq!(values(&each), [10.0, 40.0, 15.0, 40.0, 100.0, 30.0]);
+    }
+
+    #[test]
+    fn a_format_that_contradicts_itself_is_refused() {
+        let new = |channels, mean: &[f32], scale| {
+            PixelFormat::new(channels, Colour::Rgb, Layout::Nchw, mean.to_vec(), Scale::All(scale))
+        };
+        assert!(new(1, &[0.0], 1.0).is_err());
+        assert!(new(3, &[0.0], 1.0).is_err());
+        assert!(new(3, &[0.0; 3], 0.0).is_err());
+        assert!(new(3, &[f32::NAN, 0.0, 0.0], 1.0).is_err());
+        let two = Scale::Each(vec![1.0; 2]);
+        assert!(PixelFormat::new(3, Colour::Rgb, Layout::Nchw, vec![0.0; 3], two).is_err());
+    }
+}
