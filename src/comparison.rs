@@ -4,7 +4,7 @@
 //! everything that ranks or decides uses it. The similarity is its sigmoid and is for people:
 //! near 1 a sigmoid has no digits left.
 
-use crate::embedding::{DegenerateEmbedding, Embedding};
+use crate::embedding::{DegenerateEmbedding, Embedding, LARGEST_VALUE};
 
 /// The log-odds that two photos show the same person, at even odds beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -47,10 +47,11 @@ pub struct Head {
 }
 
 impl Head {
-    /// A head for embeddings of as many values as `weights`; `None` unless all is finite.
+    /// A head for embeddings of as many values as `weights`; `None` unless any two embeddings have a
+    /// finite distance: the weights, like an embedding's values, stay within [`LARGEST_VALUE`].
     pub fn new(weights: Vec<f32>, bias: f32) -> Option<Self> {
-        let finite = bias.is_finite() && weights.iter().all(|w| w.is_finite());
-        finite.then_some(Self { weights, bias })
+        let within = |weight: &f32| weight.abs() <= LARGEST_VALUE;
+        (within(&bias) && weights.iter().all(within)).then_some(Self { weights, bias })
     }
 
     fn of(&self, a: &[f32], b: &[f32]) -> f32 {
@@ -88,9 +89,11 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// `None` unless both are finite and `scale` is above 0: the score rises with the measure.
+    /// `None` unless `scale` is above 0 and every finite measure gets a finite score: the score rises
+    /// with the measure.
     pub fn new(scale: f64, offset: f64) -> Option<Self> {
-        (scale.is_finite() && scale > 0.0 && offset.is_finite()).then_some(Self { scale, offset })
+        let furthest = scale * f64::from(f32::MAX) + offset.abs();
+        (scale > 0.0 && furthest.is_finite()).then_some(Self { scale, offset })
     }
 
     /// Factor of the measure, above 0.
@@ -344,6 +347,22 @@ mod tests {
         assert!((sum - (-2.0 * 2.0 + 0.5 + 0.25)).abs() < 1e-6);
         assert_eq!(Head::new(vec![f32::NAN], 0.0), None);
         assert_eq!(Head::new(vec![0.0], f32::INFINITY), None);
+        assert_eq!(Head::new(vec![1e16], 0.0), None);
+    }
+
+    #[test]
+    fn every_score_is_a_number() {
+        let far = |value: f32| Embedding::raw(vec![value; 4096]).unwrap();
+        let head = Head::new(vec![LARGEST_VALUE; 4096], -LARGEST_VALUE).unwrap();
+        let calibration = Calibration::new(1e200, 1e300).unwrap();
+        let comparator = Comparator { measure: Measure::WeightedL1(head), calibration };
+        let score = comparator.compare(&far(LARGEST_VALUE), &far(-LARGEST_VALUE));
+        assert!(score.value().is_finite());
+        for (scale, offset) in
+            [(1e300, 0.0), (f64::NAN, 0.0), (1.0, f64::NAN), (1.0, f64::INFINITY), (-1.0, 0.0)]
+        {
+            assert_eq!(Calibration::new(scale, offset), None);
+        }
     }
 
     #[test]

@@ -31,11 +31,15 @@ impl std::fmt::Debug for ModelId {
     }
 }
 
+/// No value of an embedding lies further from 0: with it even the widest distance of two embeddings,
+/// weighted and summed, is a number that 32 bits hold.
+pub const LARGEST_VALUE: f32 = 1e15;
+
 /// A vector that stands for a face. Wiped when dropped, and never shown.
 #[derive(Clone, PartialEq)]
 pub struct Embedding(Vec<f32>);
 
-/// A vector that stands for no face: not finite, or of no length.
+/// A vector that stands for no face: not finite, beyond all measure, or of no length.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("an embedding must be finite and have a direction")]
 pub struct DegenerateEmbedding;
@@ -60,9 +64,9 @@ impl Embedding {
     /// Takes `values` as they are.
     ///
     /// # Errors
-    /// [`DegenerateEmbedding`] where they are not all finite, or none.
+    /// [`DegenerateEmbedding`] where there are none, or not all lie within [`LARGEST_VALUE`].
     pub fn raw(mut values: Vec<f32>) -> Result<Self, DegenerateEmbedding> {
-        if values.is_empty() || !values.iter().all(|v| v.is_finite()) {
+        if values.is_empty() || !values.iter().all(|v| v.abs() <= LARGEST_VALUE) {
             values.zeroize();
             return Err(DegenerateEmbedding);
         }
@@ -102,7 +106,7 @@ mod tests {
         for values in [vec![0.0; 3], vec![1.0, f32::NAN], vec![f32::INFINITY], Vec::new()] {
             assert_eq!(Embedding::normalize(values).unwrap_err(), DegenerateEmbedding);
         }
-        for values in [vec![1.0, f32::NAN], vec![f32::INFINITY], Vec::new()] {
+        for values in [vec![1.0, f32::NAN], vec![f32::INFINITY], vec![-1e16], Vec::new()] {
             assert_eq!(Embedding::raw(values).unwrap_err(), DegenerateEmbedding);
         }
     }

@@ -87,8 +87,13 @@ impl CalibrationSource {
                  likeness evaluate"
             )));
         }
-        let calibration = Calibration::new(comparison.scale, comparison.offset)
-            .ok_or_else(|| error("the comparison's scale must be above 0".to_owned()))?;
+        let calibration =
+            Calibration::new(comparison.scale, comparison.offset).ok_or_else(|| {
+                error(
+                    "the comparison's scale must be above 0, and both it and the offset finite"
+                        .to_owned(),
+                )
+            })?;
         let error_rates = error_rates(error_rate).map_err(|e| error(e.to_string()))?;
         Ok(Recalibration { model, calibration, error_rates })
     }

@@ -1,4 +1,7 @@
 //! What stands in the manifest beside a network, parsed into what holds together.
+//!
+//! Numbers that would switch a check off or make a comparison meaningless (NaN, infinity, a threshold out
+//! of its range) are refused here, so that nothing behind has to look again.
 
 use serde::Deserialize;
 
@@ -40,6 +43,9 @@ impl EncoderManifest {
         let EncoderInput { width, height, channels, layout, colour, mean, scale } = input;
         if !(16..=1024).contains(&width) || !(16..=1024).contains(&height) {
             return Err(source.error("the input's sides must be 16 to 1024 pixels"));
+        }
+        if !(1..=65_536).contains(&output.length) {
+            return Err(source.error("the output's length must be 1 to 65536 values"));
         }
         let pixels = PixelFormat::new(channels, colour, layout, mean, scale);
         let comparator = comparison.comparator(output.length).map_err(|e| source.error(e))?;
@@ -88,6 +94,9 @@ impl DetectorManifest {
             return Err(source.error("size and retry_size must be multiples of 32 up to 1280"));
         }
         let DetectorOutput { score, nms_iou, .. } = output;
+        if !(0.0..=1.0).contains(&score) || !(0.0..=1.0).contains(&nms_iou) {
+            return Err(source.error("score and nms_iou must lie in 0..=1"));
+        }
         Ok(Self {
             about: model,
             pixels: pixels.map_err(|reason| source.error(reason))?,
@@ -166,12 +175,14 @@ impl Comparison {
                     ));
                 }
                 let head = Head::new(weights, bias);
-                let head = head.ok_or("the head's weights and bias must be finite")?;
+                let head =
+                    head.ok_or("the head's weights and bias must be finite, and within 1e15")?;
                 (Measure::WeightedL1(head), scale, offset)
             }
         };
         let calibration = Calibration::new(scale, offset);
-        let calibration = calibration.ok_or("the comparison's scale must be above 0")?;
+        let calibration = calibration
+            .ok_or("the comparison's scale must be above 0, and both it and the offset finite")?;
         Ok(Comparator { measure, calibration })
     }
 }
@@ -245,7 +256,9 @@ impl Golden {
     /// in different orders, while a wrong colour order, scale or layout is far off.
     pub(super) fn check(&self, output: &[f32]) -> Result<(), GoldenMismatch> {
         let largest = self.output.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
-        let agrees = self.output.len() == output.len()
+        // Of an infinite one nothing would be far off.
+        let agrees = largest.is_finite()
+            && self.output.len() == output.len()
             && self.output.iter().zip(output).all(|(a, b)| (a - b).abs() <= 1e-4 * largest);
         if agrees { Ok(()) } else { Err(GoldenMismatch) }
     }
@@ -253,4 +266,56 @@ impl Golden {
 
 fn parse<M: for<'de> Deserialize<'de>>(source: &ModelSource) -> Result<M, ModelError> {
     toml::from_str(source.manifest()).map_err(|e| source.error(format!("its manifest: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong with a manifest of ours, a word of it changed.
+    fn refused<M>(
+        of: fn(&ModelSource) -> Result<M, ModelError>,
+        manifest: &str,
+        (word, other): (&str, &str),
+    ) -> String {
+        assert!(manifest.contains(word), "{word}");
+        let changed = manifest.replacen(word, other, 1);
+        of(&ModelSource::new("test".to_owned(), Vec::new(), changed)).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn numbers_that_mean_nothing_are_refused() {
+        let encoder = include_str!("../../models/encoder.toml");
+        for (change, reason) in [
+            (("length = 128", "length = 0"), "1 to 65536"),
+            (("width = 112", "width = 8"), "16 to 1024"),
+            (("offset = ", "offset = nan # "), "finite"),
+            (("kind = \"cosine\"\nscale = ", "kind = \"cosine\"\nscale = 1e300 # "), "finite"),
+            (("fmr = ", "fmr = nan # "), "0..1"),
+            (("mean = [127.5,", "mean = [nan,"), "finite"),
+        ] {
+            let said = refused(EncoderManifest::of, encoder, change);
+            assert!(said.contains(reason), "{change:?}: {said}");
+        }
+        let detector = include_str!("../../models/detector.toml");
+        for (change, reason) in [
+            (("score = ", "score = nan # "), "0..=1"),
+            (("nms_iou = ", "nms_iou = nan # "), "0..=1"),
+            (("retry_size = 640", "retry_size = 100000"), "1280"),
+        ] {
+            let said = refused(DetectorManifest::of, detector, change);
+            assert!(said.contains(reason), "{change:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_golden_output_that_is_no_number_agrees_with_nothing() {
+        let agrees = |golden: f32, seen: f32| {
+            Golden { output: vec![golden, 1.0] }.check(&[seen, 1.0]).is_ok()
+        };
+        assert!(agrees(0.5, 0.5) && !agrees(0.5, 0.6));
+        for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(!agrees(number, 0.5) && !agrees(0.5, number) && !agrees(number, number));
+        }
+    }
 }
