@@ -5,19 +5,23 @@
 //! need and turned upright ([`EncodedPhoto::decode`]). This module knows nothing of faces.
 
 mod jpeg;
+mod webp;
 
 use std::borrow::Cow;
 use std::io::Cursor;
 
 use bytes::Bytes;
 use fast_image_resize as fir;
-use image::{
-    DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage, metadata::Orientation,
-};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 /// The longest side, in pixels, that is kept of a decoded photo. A face of a fifth of the width
 /// still has twice the pixels that an encoder's 112 x 112 input takes.
 const WORKING_SIDE: u32 = 1344;
+
+/// What a decoder may hold beside pixels, in bytes: a few rows, a colour profile, texts. Some megabytes of a
+/// profile are seen in earnest; what is inflated or copied beyond that is not.
+const MOST_METADATA: u64 = 8_000_000;
 
 /// What a photo may be before anything is allocated for it.
 #[derive(Clone, Copy, Debug)]
@@ -88,23 +92,29 @@ impl EncodedPhoto {
     ///
     /// # Errors
     /// Any [`PhotoError`]; damage behind the header shows in [`decode`](Self::decode) only.
-    pub fn inspect(bytes: Bytes, limits: &PhotoLimits) -> Result<Self, PhotoError> {
+    pub fn inspect(mut bytes: Bytes, limits: &PhotoLimits) -> Result<Self, PhotoError> {
         let format = sniff(&bytes)?;
-        let outline = match format {
-            ImageFormat::Jpeg => Some(jpeg::outline(&bytes).ok_or_else(cut_off)?),
-            _ => None,
-        };
+        if format == ImageFormat::WebP {
+            bytes.truncate(webp::length(&bytes).map_err(unreadable)?);
+        }
         let decoder = open(&bytes, format)?;
         let (width, height) = decoder.dimensions();
         let pixels = u64::from(width) * u64::from(height);
-        let decoded_bytes = decoder.total_bytes()
-            + match (format, outline) {
-                // A progressive JPEG keeps every coefficient until its last scan.
-                (_, Some(outline)) => outline.coefficient_bytes,
-                // The WebP decoder holds its planes or its canvas beside the output.
-                (ImageFormat::WebP, _) => 4 * pixels,
-                _ => 0,
+        let beside_the_output = match format {
+            // A progressive JPEG keeps every coefficient until its last scan.
+            ImageFormat::Jpeg => jpeg::outline(&bytes).ok_or_else(cut_off)?.coefficient_bytes,
+            ImageFormat::WebP => {
+                match webp::outline(&bytes, (width, height)).map_err(unreadable)? {
+                    // The frame's planes, the frame and the canvas.
+                    webp::Outline::Animated => 10 * pixels,
+                    // The planes, or the pixels with an alpha channel.
+                    webp::Outline::Still => 4 * pixels,
+                }
             }
+            _ => 0,
+        };
+        let decoded_bytes = decoder.total_bytes()
+            + beside_the_output
             + if decoder.color_type() == image::ColorType::Rgb8 { 0 } else { 3 * pixels };
         if width.min(height) < limits.min_side {
             return Err(PhotoError::TooSmall { width, height });
@@ -243,9 +253,13 @@ fn sniff(bytes: &[u8]) -> Result<ImageFormat, PhotoError> {
     }
 }
 
-/// Opens a decoder with the crate's own bound on what metadata may inflate to.
+/// Opens a decoder; of those that are read only PNG has metadata that swells, and only there the bound counts.
 fn open(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_, PhotoError> {
-    ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(unreadable)
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MOST_METADATA);
+    reader.limits(limits);
+    reader.into_decoder().map_err(unreadable)
 }
 
 fn turns_on_its_side(orientation: Orientation) -> bool {
@@ -258,8 +272,7 @@ fn turns_on_its_side(orientation: Orientation) -> bool {
     )
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
-fn unreadable(error: image::ImageError) -> PhotoError {
+fn unreadable(error: impl std::fmt::Display) -> PhotoError {
     PhotoError::Unreadable(error.to_string())
 }
 

@@ -3,10 +3,8 @@
 //! One table, sent to the real binary; `cargo test --release --test api hostile -- --nocapture` prints
 //! it with the time of each answer and the process's peak memory.
 
-use std::io::Cursor;
 use std::time::Instant;
 
-use image::ImageFormat;
 use likeness::http::Code;
 use reqwest::multipart::Form;
 use reqwest::{Client, RequestBuilder};
@@ -14,6 +12,7 @@ use reqwest::{Client, RequestBuilder};
 use crate::app::{Answer, file, photo, send};
 use crate::photos::png;
 use crate::process::Process;
+use crate::traps;
 
 /// Of the whole process over the whole table, in kilobytes.
 const MOST_MEMORY: u64 = 300_000;
@@ -53,14 +52,54 @@ fn photos() -> Vec<(&'static str, Vec<u8>, Option<Code>)> {
         ("a JPEG's first half", half, Some(Code::UnreadablePhoto)),
         ("a JPEG's first 300 bytes", start, Some(Code::UnreadablePhoto)),
         ("1 x 1 pixel", png(1, 1), Some(Code::NoFace)),
-        ("30000 x 30000 PNG", huge_png(), Some(Code::TooManyPixels)),
-        ("12000 x 12000 progressive JPEG", progressive(12_000), Some(Code::TooManyPixels)),
-        ("4600 x 4600 progressive JPEG, just allowed", progressive(4_600), Some(Code::NoFace)),
+        ("30000 x 30000 PNG", traps::huge_png(), Some(Code::TooManyPixels)),
+        (
+            "12000 x 12000 progressive JPEG",
+            traps::progressive(12_000, 1),
+            Some(Code::TooManyPixels),
+        ),
+        (
+            "4600 x 4600 progressive JPEG, just allowed",
+            traps::progressive(4_600, 1),
+            Some(Code::NoFace),
+        ),
         ("7000 x 7000 PNG, just allowed", png(7_000, 7_000), Some(Code::NoFace)),
+        (
+            "4600 x 4600 JPEG of 5000 scans",
+            traps::progressive(4_600, 5_000),
+            Some(Code::UnreadablePhoto),
+        ),
+        (
+            "PNG whose profile swells to 432 MB",
+            traps::png_with_swelling_profile(),
+            Some(Code::NoFace),
+        ),
+        ("PNG with 15 MB of text", traps::png_with_text(15_000_000), Some(Code::UnreadablePhoto)),
+        ("PNG with 1 MB of text", traps::png_with_text(1_000_000), None),
+        ("JPEG with a profile of 15 MB", traps::jpeg_with_profile(15_000_000), None),
+        ("JPEG whose EXIF points at itself", traps::jpeg_with_exif(&traps::LOOP), None),
+        ("JPEG whose EXIF points behind its end", traps::jpeg_with_exif(&traps::BEHIND), None),
+        ("JPEG of an orientation out of range", traps::jpeg_with_exif(&traps::ORIENTATION_9), None),
+        (
+            "WebP with a frame of 16383 x 16383",
+            traps::webp_frame(16_383),
+            Some(Code::UnreadablePhoto),
+        ),
+        (
+            "WebP frame beside its alpha channel",
+            traps::webp_alpha_frame(),
+            Some(Code::UnreadablePhoto),
+        ),
+        (
+            "WebP whose EXIF says it has 4 GB",
+            traps::webp_with_exif(u32::MAX),
+            Some(Code::UnreadablePhoto),
+        ),
+        ("WebP with a chunk that nobody knows", traps::webp_with_exif(4), None),
         ("CMYK JPEG", photo("odd/cmyk.jpg"), None),
         ("grey JPEG", photo("odd/grey.jpg"), None),
         ("16-bit PNG", photo("odd/png16.png"), None),
-        ("half-transparent PNG", transparent(), None),
+        ("half-transparent PNG", traps::transparent(), None),
         ("animated WebP", photo("odd/animated.webp"), None),
         ("HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1".to_vec(), Some(Code::UnsupportedFormat)),
         ("AVIF", b"\0\0\0\x18ftypavif\0\0\0\0mif1".to_vec(), Some(Code::UnsupportedFormat)),
@@ -94,50 +133,21 @@ fn requests(
     ]
 }
 
-/// A portrait whose alpha channel is half way.
-fn transparent() -> Vec<u8> {
-    let opaque = image::load_from_memory_with_format(&photo("odd/png8.png"), ImageFormat::Png);
-    let mut image = opaque.unwrap().into_rgba8();
-    image.pixels_mut().for_each(|pixel| pixel.0[3] = 128);
-    let mut out = Cursor::new(Vec::new());
-    image.write_to(&mut out, ImageFormat::Png).unwrap();
-    out.into_inner()
-}
-
-/// A valid header of 30000 x 30000 pixels: all that anybody should read of such a file.
-fn huge_png() -> Vec<u8> {
-    let small = png(1, 1);
-    let mut chunk = b"IHDR".to_vec();
-    chunk.extend(30_000_u32.to_be_bytes());
-    chunk.extend(30_000_u32.to_be_bytes());
-    chunk.extend([8, 2, 0, 0, 0]);
-    let checksum = crc32(&chunk);
-    [&small[..12], &chunk, &checksum.to_be_bytes(), &small[33..]].concat()
-}
-
-/// CRC-32 as PNG has it (ISO 3309).
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
-        })
-    })
-}
-
-/// A whole progressive JPEG of one grey: its only scan says "no difference" with one bit a block.
-/// A decoder keeps 64 coefficients of 16 bits for each of these bits.
-fn progressive(side: u16) -> Vec<u8> {
-    let [high, low] = side.to_be_bytes();
-    let mut bytes = vec![0xFF, 0xD8];
-    // A quantisation table of ones.
-    bytes.extend([0xFF, 0xDB, 0, 67, 0]);
-    bytes.extend([1; 64]);
-    bytes.extend([0xFF, 0xC2, 0, 11, 8, high, low, high, low, 1, 1, 0x11, 0]);
-    // One Huffman code, `0`, for a difference of no bits.
-    bytes.extend([0xFF, 0xC4, 0, 20, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    bytes.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 0, 0]);
-    let blocks = usize::from(side.div_ceil(8)).pow(2);
-    bytes.extend(vec![0; blocks.div_ceil(8)]);
-    bytes.extend([0xFF, 0xD9]);
-    bytes
+/// The bound on all photos together: each of these alone is just allowed.
+#[tokio::test]
+async fn many_large_photos_at_once_stay_within_the_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let service =
+        Process::start_with(folder.path(), &["--workers", "4", "--request-timeout", "600"]);
+    let (client, url) = (Client::new(), format!("{}/identify", service.url));
+    let large = [traps::progressive(4_600, 1), png(7_000, 7_000)];
+    let sent = large.iter().cycle().take(4).map(|photo| {
+        let form = Form::new().part("photo", file(photo.clone()));
+        tokio::spawn(send(client.post(&url).multipart(form)))
+    });
+    for answer in sent.collect::<Vec<_>>() {
+        assert_eq!(answer.await.unwrap().body["code"], "no_face");
+    }
+    let peak = service.peak_memory();
+    assert!(peak < MOST_MEMORY, "{peak} kB");
 }

@@ -25,3 +25,4 @@ mod photos;
 mod problems;
 mod process;
 mod quality;
+mod traps;

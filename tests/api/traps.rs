@@ -1,0 +1,177 @@
+//! Photos that are made to harm: each is small, and asks for much.
+
+use std::io::Cursor;
+
+use image::ImageFormat;
+
+use crate::app::photo;
+use crate::photos::png;
+
+/// A portrait whose alpha channel is half way.
+pub(crate) fn transparent() -> Vec<u8> {
+    let opaque = image::load_from_memory_with_format(&photo("odd/png8.png"), ImageFormat::Png);
+    let mut image = opaque.unwrap().into_rgba8();
+    image.pixels_mut().for_each(|pixel| pixel.0[3] = 128);
+    let mut out = Cursor::new(Vec::new());
+    image.write_to(&mut out, ImageFormat::Png).unwrap();
+    out.into_inner()
+}
+
+/// A valid header of 30000 x 30000 pixels: all that anybody should read of such a file.
+pub(crate) fn huge_png() -> Vec<u8> {
+    let small = png(1, 1);
+    let mut chunk = b"IHDR".to_vec();
+    chunk.extend(30_000_u32.to_be_bytes());
+    chunk.extend(30_000_u32.to_be_bytes());
+    chunk.extend([8, 2, 0, 0, 0]);
+    let checksum = crc32(&chunk);
+    [&small[..12], &chunk, &checksum.to_be_bytes(), &small[33..]].concat()
+}
+
+/// CRC-32 as PNG has it (ISO 3309).
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
+        })
+    })
+}
+
+/// A whole progressive JPEG of one grey: each of its scans says "no difference" with one bit a block.
+/// A decoder keeps 64 coefficients of 16 bits for each of these bits.
+pub(crate) fn progressive(side: u16, scans: usize) -> Vec<u8> {
+    let [high, low] = side.to_be_bytes();
+    let mut bytes = vec![0xFF, 0xD8];
+    // A quantisation table of ones.
+    bytes.extend([0xFF, 0xDB, 0, 67, 0]);
+    bytes.extend([1; 64]);
+    bytes.extend([0xFF, 0xC2, 0, 11, 8, high, low, high, low, 1, 1, 0x11, 0]);
+    // One Huffman code, `0`, for a difference of no bits.
+    bytes.extend([0xFF, 0xC4, 0, 20, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let blocks = usize::from(side.div_ceil(8)).pow(2);
+    // The first scan is whole; the others are cut off at once, and look at every block all the same.
+    for scan in 0..scans {
+        bytes.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 0, 0]);
+        bytes.extend(vec![0; if scan == 0 { blocks.div_ceil(8) } else { 8 }]);
+    }
+    bytes.extend([0xFF, 0xD9]);
+    bytes
+}
+
+/// A grey PNG whose colour profile is 445 kB that inflate to 432 MB.
+pub(crate) fn png_with_swelling_profile() -> Vec<u8> {
+    let mut profile = b"iCCPx\0\0".to_vec();
+    // The pixels of a black PNG are that.
+    let black = png(12_000, 12_000);
+    let mut at = 8;
+    while let Some((length, chunk)) = black[at..].split_first_chunk::<4>() {
+        let length = u32::from_be_bytes(*length) as usize;
+        if chunk.starts_with(b"IDAT") {
+            profile.extend(&chunk[4..][..length]);
+        }
+        at += length + 12;
+    }
+    with_chunk(&png(64, 64), &profile)
+}
+
+/// A portrait with a text of so many bytes.
+pub(crate) fn png_with_text(bytes: usize) -> Vec<u8> {
+    let text = [b"tEXtComment\0".as_slice(), &vec![0xE9; bytes]].concat();
+    with_chunk(&photo("odd/png8.png"), &text)
+}
+
+/// A PNG with a further chunk, its name and contents, behind its header.
+fn with_chunk(png: &[u8], chunk: &[u8]) -> Vec<u8> {
+    let length = (chunk.len() as u32 - 4).to_be_bytes();
+    [&png[..33], &length, chunk, &crc32(chunk).to_be_bytes(), &png[33..]].concat()
+}
+
+/// An EXIF directory whose successor is itself.
+pub(crate) const LOOP: [u8; 26] = exif([0, 0, 0, 8], [1, 0x12, 0, 3], 1);
+
+/// An EXIF directory that lies behind the file's end.
+pub(crate) const BEHIND: [u8; 26] = exif([0xFF, 0xFF, 0xFF, 0xF0], [1, 0x12, 0, 3], 1);
+
+/// An EXIF directory with an orientation that nobody has defined.
+pub(crate) const ORIENTATION_9: [u8; 26] = exif([0, 0, 0, 8], [1, 0x12, 0, 3], 9);
+
+/// A directory of one entry, big-endian, that begins at `first` and is followed by the one at 8.
+const fn exif(first: [u8; 4], [tag_high, tag, kind_high, kind]: [u8; 4], value: u8) -> [u8; 26] {
+    let [a, b, c, d] = first;
+    [
+        b'M', b'M', 0, 42, a, b, c, d, 0, 1, tag_high, tag, kind_high, kind, 0, 0, 0, 1, 0, value,
+        0, 0, 0, 0, 0, 8,
+    ]
+}
+
+/// A portrait with these EXIF data.
+pub(crate) fn jpeg_with_exif(exif: &[u8]) -> Vec<u8> {
+    let segment = [b"Exif\0\0".as_slice(), exif].concat();
+    with_segments(0xE1, &[segment])
+}
+
+/// A portrait with a colour profile of so many bytes, in as many segments as that takes.
+pub(crate) fn jpeg_with_profile(bytes: usize) -> Vec<u8> {
+    let count = bytes.div_ceil(65_000) as u8;
+    let part = |number| [b"ICC_PROFILE\0".as_slice(), &[number, count], &[7; 65_000]].concat();
+    with_segments(0xE2, &(1..=count).map(part).collect::<Vec<_>>())
+}
+
+fn with_segments(marker: u8, segments: &[Vec<u8>]) -> Vec<u8> {
+    let face = photo("people/p01-a.jpg");
+    let mut bytes = face[..2].to_vec();
+    for segment in segments {
+        bytes.extend([0xFF, marker]);
+        bytes.extend((segment.len() as u16 + 2).to_be_bytes());
+        bytes.extend(segment);
+    }
+    bytes.extend(&face[2..]);
+    bytes
+}
+
+/// A WebP that says it has 64 x 64 pixels, around a frame that says it has more.
+pub(crate) fn webp_frame(side: u16) -> Vec<u8> {
+    webp(&[riff_chunk(b"VP8 ", &vp8(side))])
+}
+
+/// An animated WebP of 64 x 64 pixels whose alpha channel is smaller than the frame that it belongs to.
+pub(crate) fn webp_alpha_frame() -> Vec<u8> {
+    let alpha = riff_chunk(b"ALPH", &[0; 64 * 64 + 1]);
+    let frame = riff_chunk(b"VP8 ", &photo("odd/lossy.webp")[20..]);
+    let place_and_size = [0, 0, 0, 0, 0, 0, 63, 0, 0, 63, 0, 0, 0, 0, 0, 0];
+    let frame = riff_chunk(b"ANMF", &[place_and_size.as_slice(), &alpha, &frame].concat());
+    let mut file = webp(&[riff_chunk(b"ANIM", &[0; 6]), frame]);
+    file[20] = 0x12; // animated, with an alpha channel
+    file
+}
+
+/// A portrait as an extended WebP with an EXIF chunk of four bytes that says it has another length.
+pub(crate) fn webp_with_exif(length: u32) -> Vec<u8> {
+    let frame = photo("odd/lossy.webp")[12..].to_vec();
+    let mut exif = riff_chunk(b"EXIF", b"none");
+    exif[4..8].copy_from_slice(&length.to_le_bytes());
+    let mut file = webp(&[riff_chunk(b"odd ", &[1, 2, 3]), frame, exif]);
+    file[20] = 0x08; // with EXIF data
+    file[24..30].copy_from_slice(&[199, 0, 0, 239, 0, 0]);
+    file
+}
+
+/// An extended WebP of 64 x 64 pixels.
+fn webp(chunks: &[Vec<u8>]) -> Vec<u8> {
+    let header = riff_chunk(b"VP8X", &[0, 0, 0, 0, 63, 0, 0, 63, 0, 0]);
+    riff_chunk(b"RIFF", &[b"WEBP", header.as_slice(), &chunks.concat()].concat())
+}
+
+fn riff_chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    let mut chunk = [name.as_slice(), &(body.len() as u32).to_le_bytes(), body].concat();
+    chunk.resize(chunk.len().next_multiple_of(2), 0);
+    chunk
+}
+
+/// A portrait's frame whose header says that it has other sides.
+fn vp8(side: u16) -> Vec<u8> {
+    let mut frame = photo("odd/lossy.webp")[20..].to_vec();
+    frame[6..8].copy_from_slice(&side.to_le_bytes());
+    frame[8..10].copy_from_slice(&side.to_le_bytes());
+    frame
+}
