@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use likeness::embedding::ModelId;
-use likeness::engine::{Engine, EngineOptions, ModelSource};
+use likeness::engine::{Encoder, Engine, EngineOptions, ModelSource};
 use likeness::photo::PhotoLimits;
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::app::{App, OPEN, file, photo};
+use crate::app::{App, OPEN, data, file, photo};
 
 const DEFAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/encoder.onnx");
 
@@ -234,5 +234,44 @@ async fn a_siamese_network_exported_by_keras_serves() {
     let direct = engine.encoder().comparator().compare(&a.embeddings[0], &b.embeddings[0]);
     for score in [&verified["score"], &found["candidates"][0]["score"], &compared["score"]] {
         assert!((score.as_f64().unwrap() - direct.value()).abs() < 1e-9);
+    }
+}
+
+/// The encoder of `tests/data/nan` passes its self-test and gives NaN for every photo.
+#[tokio::test]
+async fn an_encoder_that_gives_no_numbers_matches_and_enrols_nobody() {
+    let onnx = data("nan/encoder.onnx");
+    let manifest = std::fs::read_to_string(onnx.with_extension("toml")).unwrap();
+    let head =
+        manifest.replace("\"cosine\"", "\"weighted_l1\"\nweights = [1.0, 1.0, 1.0]\nbias = 9.0");
+    for manifest in [manifest, head] {
+        let source = ModelSource::new("nan".to_owned(), std::fs::read(&onnx).unwrap(), manifest);
+        let app = App::spawn_with(&engine(source, None), OPEN).await;
+        let face = || photo("people/p01-a.jpg");
+        let form = Form::new().part("photo_a", file(face())).part("photo_b", file(face()));
+        for answer in [
+            app.enroll("e-1", face()).await,
+            app.identify(face()).await,
+            app.post("/compare", form).await,
+        ] {
+            assert_eq!((answer.status, &answer.body["code"]), (500, &json!("internal")));
+        }
+        assert_eq!(app.get("/employees/e-1").await.status, 404);
+    }
+}
+
+#[test]
+fn an_encoder_with_a_weight_that_is_no_number_does_not_start() {
+    let koch = data("koch/encoder.onnx");
+    let manifest = std::fs::read_to_string(koch.with_extension("toml")).unwrap();
+    let whole = std::fs::read(&koch).unwrap();
+    let (middle, own_digest) = (whole.len() / 2 / 4 * 4, hex(&whole));
+    for number in [f32::NAN, f32::INFINITY] {
+        let mut bytes = whole.clone();
+        bytes[middle..middle + 64].copy_from_slice(&number.to_le_bytes().repeat(16));
+        let manifest = manifest.replace(&own_digest, &hex(&bytes));
+        let refused = Encoder::load(&ModelSource::new("koch".to_owned(), bytes, manifest));
+        let said = refused.unwrap_err().to_string();
+        assert!(said.contains("golden"), "{said}");
     }
 }
