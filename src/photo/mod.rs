@@ -104,12 +104,7 @@ impl EncodedPhoto {
             // A progressive JPEG keeps every coefficient until its last scan.
             ImageFormat::Jpeg => jpeg::outline(&bytes).ok_or_else(cut_off)?.coefficient_bytes,
             ImageFormat::WebP => {
-                match webp::outline(&bytes, (width, height)).map_err(unreadable)? {
-                    // The frame's planes, the frame and the canvas.
-                    webp::Outline::Animated => 10 * pixels,
-                    // The planes, or the pixels with an alpha channel.
-                    webp::Outline::Still => 4 * pixels,
-                }
+                webp::bytes_beside_pixels(&bytes, (width, height)).map_err(unreadable)?
             }
             _ => 0,
         };

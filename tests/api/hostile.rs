@@ -91,6 +91,11 @@ fn photos() -> Vec<(&'static str, Vec<u8>, Option<Code>)> {
             Some(Code::UnreadablePhoto),
         ),
         (
+            "WebP of 64 x 64 with 1 MB of tables",
+            traps::webp_lossless(1_000_000),
+            Some(Code::TooManyPixels),
+        ),
+        (
             "WebP whose EXIF says it has 4 GB",
             traps::webp_with_exif(u32::MAX),
             Some(Code::UnreadablePhoto),

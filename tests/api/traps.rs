@@ -113,7 +113,7 @@ pub(crate) fn jpeg_with_exif(exif: &[u8]) -> Vec<u8> {
 /// A portrait with a colour profile of so many bytes, in as many segments as that takes.
 pub(crate) fn jpeg_with_profile(bytes: usize) -> Vec<u8> {
     let count = bytes.div_ceil(65_000) as u8;
-    let part = |number| [b"ICC_PROFILE\0".as_slice(), &[number, count], &[7; 65_000]].concat();
+    let part = |number| [b"ICC_PROFILE\0".as_slice(), &[number, count], &vec![7; 65_000]].concat();
     with_segments(0xE2, &(1..=count).map(part).collect::<Vec<_>>())
 }
 
@@ -131,16 +131,24 @@ fn with_segments(marker: u8, segments: &[Vec<u8>]) -> Vec<u8> {
 
 /// A WebP that says it has 64 x 64 pixels, around a frame that says it has more.
 pub(crate) fn webp_frame(side: u16) -> Vec<u8> {
-    webp(&[riff_chunk(b"VP8 ", &vp8(side))])
+    webp(&[riff_chunk(*b"VP8 ", &vp8(side))])
+}
+
+/// A lossless WebP of 64 x 64 pixels and far more bytes than these need: room for prefix codes, each of
+/// which swells in the decoder.
+pub(crate) fn webp_lossless(bytes: usize) -> Vec<u8> {
+    let mut frame = vec![0x2F, 63, 0xC0, 0x0F, 0];
+    frame.resize(bytes, 0);
+    riff_chunk(*b"RIFF", &[b"WEBP".as_slice(), &riff_chunk(*b"VP8L", &frame)].concat())
 }
 
 /// An animated WebP of 64 x 64 pixels whose alpha channel is smaller than the frame that it belongs to.
 pub(crate) fn webp_alpha_frame() -> Vec<u8> {
-    let alpha = riff_chunk(b"ALPH", &[0; 64 * 64 + 1]);
-    let frame = riff_chunk(b"VP8 ", &photo("odd/lossy.webp")[20..]);
+    let alpha = riff_chunk(*b"ALPH", &[0; 64 * 64 + 1]);
+    let frame = riff_chunk(*b"VP8 ", &photo("odd/lossy.webp")[20..]);
     let place_and_size = [0, 0, 0, 0, 0, 0, 63, 0, 0, 63, 0, 0, 0, 0, 0, 0];
-    let frame = riff_chunk(b"ANMF", &[place_and_size.as_slice(), &alpha, &frame].concat());
-    let mut file = webp(&[riff_chunk(b"ANIM", &[0; 6]), frame]);
+    let frame = riff_chunk(*b"ANMF", &[place_and_size.as_slice(), &alpha, &frame].concat());
+    let mut file = webp(&[riff_chunk(*b"ANIM", &[0; 6]), frame]);
     file[20] = 0x12; // animated, with an alpha channel
     file
 }
@@ -148,9 +156,9 @@ pub(crate) fn webp_alpha_frame() -> Vec<u8> {
 /// A portrait as an extended WebP with an EXIF chunk of four bytes that says it has another length.
 pub(crate) fn webp_with_exif(length: u32) -> Vec<u8> {
     let frame = photo("odd/lossy.webp")[12..].to_vec();
-    let mut exif = riff_chunk(b"EXIF", b"none");
+    let mut exif = riff_chunk(*b"EXIF", b"none");
     exif[4..8].copy_from_slice(&length.to_le_bytes());
-    let mut file = webp(&[riff_chunk(b"odd ", &[1, 2, 3]), frame, exif]);
+    let mut file = webp(&[riff_chunk(*b"odd ", &[1, 2, 3]), frame, exif]);
     file[20] = 0x08; // with EXIF data
     file[24..30].copy_from_slice(&[199, 0, 0, 239, 0, 0]);
     file
@@ -158,11 +166,11 @@ pub(crate) fn webp_with_exif(length: u32) -> Vec<u8> {
 
 /// An extended WebP of 64 x 64 pixels.
 fn webp(chunks: &[Vec<u8>]) -> Vec<u8> {
-    let header = riff_chunk(b"VP8X", &[0, 0, 0, 0, 63, 0, 0, 63, 0, 0]);
-    riff_chunk(b"RIFF", &[b"WEBP", header.as_slice(), &chunks.concat()].concat())
+    let header = riff_chunk(*b"VP8X", &[0, 0, 0, 0, 63, 0, 0, 63, 0, 0]);
+    riff_chunk(*b"RIFF", &[b"WEBP", header.as_slice(), &chunks.concat()].concat())
 }
 
-fn riff_chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+fn riff_chunk(name: [u8; 4], body: &[u8]) -> Vec<u8> {
     let mut chunk = [name.as_slice(), &(body.len() as u32).to_le_bytes(), body].concat();
     chunk.resize(chunk.len().next_multiple_of(2), 0);
     chunk
