@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -164,5 +165,32 @@ fn no_file_grows_beyond_its_bound() {
 fn every_source_file_says_what_it_is() {
     for source in sources() {
         assert!(source.text.starts_with("//! "), "{}", source.path.display());
+    }
+}
+
+/// The packages of a lock file: name and version.
+fn locked(path: &str) -> BTreeSet<(String, String)> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let packages = text.split("[[package]]").skip(1).map(|package| {
+        let value = |key: &str| {
+            let line = package.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+            line.trim_matches([' ', '=', '"']).to_owned()
+        };
+        (value("name"), value("version"))
+    });
+    packages.collect()
+}
+
+#[test]
+fn what_is_fuzzed_is_what_is_served() {
+    let (served, fuzzed) = (locked("Cargo.lock"), locked("fuzz/Cargo.lock"));
+    let named = |name: &str| served.iter().any(|(served, _)| served == name);
+    let shared: Vec<_> = fuzzed.iter().filter(|(name, _)| named(name)).collect();
+    assert!(shared.len() > 50, "the comparison finds the packages");
+    for package in shared {
+        assert!(
+            served.contains(package),
+            "fuzz/Cargo.lock has {package:?}, Cargo.lock another version"
+        );
     }
 }
