@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""Sends every file of the given folders to a running service as a photo to identify.
+
+    tests/hostile.py DIR.. -- COMMAND      starts the service by this command, and ends it afterwards
+
+Meant for collections of images that have broken decoders: libjpeg-turbo's seed-corpora (afl-testcases, bugs) and the tests of image-rs/image. They are fetched
+(git clone --depth 1 https://github.com/libjpeg-turbo/seed-corpora https://github.com/image-rs/image) and never committed.
+
+Prints the answers by their codes, the slowest files and the service's peak memory. Exit status 1 where an answer is a failure of ours (5xx) or none at all, where one file takes
+the service more than a second of processor time (which, unlike the time on the clock, is the same on a busy machine), or where its memory ever exceeds 300 MB.
+Only Python's standard library is needed; Linux, for /proc.
+"""
+
+import http.client
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from walk import Service, started
+
+MOST_SECONDS = 1.0
+MOST_MEMORY_KB = 300_000
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def processor_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def peak_memory_kb(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+def send_all(service, pid, files):
+    answers, times, failed = Counter(), [], []
+    for file in files:
+        before, started_at = processor_seconds(pid), time.monotonic()
+        try:
+            status, answer = service.send("/identify", file)
+        except (OSError, http.client.HTTPException) as error:
+            failed.append(f"{file}: {error!r}")
+            service.connection.close()
+            continue
+        times.append((processor_seconds(pid) - before, time.monotonic() - started_at, file))
+        answers[f"{status} {answer.get('code', '-')}"] += 1
+        if status >= 500:
+            failed.append(f"{file}: {status} {answer['code']}")
+    return answers, times, failed
+
+
+def main(arguments):
+    if "--" not in arguments:
+        sys.exit(__doc__)
+    at = arguments.index("--")
+    folders, command = arguments[:at], arguments[at + 1 :]
+    files = sorted(file for folder in folders for file in Path(folder).rglob("*") if file.is_file() and not file.is_symlink())
+    with started(command) as (url, pid):
+        answers, times, failed = send_all(Service(url), pid, files)
+        peak = peak_memory_kb(pid)
+    print(f"{len(files)} files")
+    for answer, count in answers.most_common():
+        print(f"{count:6}  {answer}")
+    times.sort(reverse=True)
+    for processor, clock, file in times[:5]:
+        print(f"{processor:6.2f} s of processor time, {clock:.2f} s on the clock: {file}")
+    print(f"peak memory {peak / 1000:.0f} MB")
+    failed += [f"{file}: {processor:.2f} s" for processor, _, file in times if processor > MOST_SECONDS]
+    print("\n".join(failed) or "nothing failed")
+    return 1 if failed or peak > MOST_MEMORY_KB or not files else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
