@@ -172,7 +172,7 @@ async fn the_master_key_is_replaced_and_a_kill_at_any_point_loses_nothing() {
     }
     let former = std::fs::read(&master).unwrap();
     let (mut killed, mut app) = (0, app);
-    for milliseconds in (0..).step_by(15) {
+    for milliseconds in (0..).step_by(5) {
         let mut process = rotation(&app);
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         let ended = process.try_wait().unwrap();
