@@ -43,7 +43,7 @@ impl Recognizer {
     ///
     /// # Errors
     /// [`Error::AlreadyEnrolled`] unless `replace`; [`Error::PoorPhoto`];
-    /// [`Error::LooksLikeAnother`] unless `confirm_lookalike`; what [`Engine::extract`] says; the
+    /// [`Error::LooksLikeAnother`] unless `confirm_lookalike`; what [`Engine::extract`](crate::engine::Engine::extract) says; the
     /// store's.
     pub async fn enroll(
         &self,
