@@ -108,9 +108,11 @@ impl EncodedPhoto {
             }
             _ => 0,
         };
-        let decoded_bytes = decoder.total_bytes()
-            + beside_the_output
-            + if decoder.color_type() == image::ColorType::Rgb8 { 0 } else { 3 * pixels };
+        let converted = if decoder.color_type() == image::ColorType::Rgb8 { 0 } else { 3 };
+        let decoded_bytes = decoder
+            .total_bytes()
+            .saturating_add(beside_the_output)
+            .saturating_add(pixels.saturating_mul(converted));
         if width.min(height) < limits.min_side {
             return Err(PhotoError::TooSmall { width, height });
         }
@@ -118,8 +120,8 @@ impl EncodedPhoto {
             || width.max(height) > limits.max_side
             || decoded_bytes > limits.max_decoded_bytes
         {
-            let affordable = limits.max_decoded_bytes * pixels / decoded_bytes.max(1);
-            let max_pixels = limits.max_pixels.min(affordable);
+            let share = limits.max_decoded_bytes as f64 / decoded_bytes.max(1) as f64;
+            let max_pixels = limits.max_pixels.min((share * pixels as f64) as u64);
             return Err(PhotoError::TooManyPixels { width, height, max_pixels });
         }
         drop(decoder);

@@ -52,7 +52,8 @@ fn photos() -> Vec<(&'static str, Vec<u8>, Option<Code>)> {
         ("a JPEG's first half", half, Some(Code::UnreadablePhoto)),
         ("a JPEG's first 300 bytes", start, Some(Code::UnreadablePhoto)),
         ("1 x 1 pixel", png(1, 1), Some(Code::NoFace)),
-        ("30000 x 30000 PNG", traps::huge_png(), Some(Code::TooManyPixels)),
+        ("30000 x 30000 PNG", traps::huge_png(30_000, 30_000), Some(Code::TooManyPixels)),
+        ("PNG as large as can be said", traps::huge_png(8192, 1 << 30), Some(Code::TooManyPixels)),
         (
             "12000 x 12000 progressive JPEG",
             traps::progressive(12_000, 1),

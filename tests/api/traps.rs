@@ -17,12 +17,12 @@ pub(crate) fn transparent() -> Vec<u8> {
     out.into_inner()
 }
 
-/// A valid header of 30000 x 30000 pixels: all that anybody should read of such a file.
-pub(crate) fn huge_png() -> Vec<u8> {
+/// A valid header of so many pixels: all that anybody should read of such a file.
+pub(crate) fn huge_png(width: u32, height: u32) -> Vec<u8> {
     let small = png(1, 1);
     let mut chunk = b"IHDR".to_vec();
-    chunk.extend(30_000_u32.to_be_bytes());
-    chunk.extend(30_000_u32.to_be_bytes());
+    chunk.extend(width.to_be_bytes());
+    chunk.extend(height.to_be_bytes());
     chunk.extend([8, 2, 0, 0, 0]);
     let checksum = crc32(&chunk);
     [&small[..12], &chunk, &checksum.to_be_bytes(), &small[33..]].concat()

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 pub(super) enum Code {
     BodyTooLarge,
     Malformed,
+    TimedOut,
     UnsupportedBody,
 }
 
