@@ -56,6 +56,7 @@ class Residual(nn.Module):
         else:
             half = width // 2
             self.body = nn.Sequential(Unit(width, half, 1), Unit(half, half, 3), Unit(half, width, 1, active=False))
+        nn.init.zeros_(self.body[-1][1].weight)  # at first the block changes nothing
 
     def forward(self, x):
         return torch.relu(x + self.body(x))
@@ -64,7 +65,7 @@ class Residual(nn.Module):
 class Encoder(nn.Module):
     """Three stages at 28 x 28, 14 x 14 and 7 x 7; `blocks` names the residual blocks of each."""
 
-    def __init__(self, stem=7, blocks=("t", "bb", "b"), widths=(48, 128, 256), length=128):
+    def __init__(self, stem=7, blocks=("t", "bb", "bt"), widths=(48, 128, 256), length=128):
         super().__init__()
         layers = [Unit(3, widths[0], stem, 4, (stem - 4 + 1) // 2)]
         for stage, kinds in enumerate(blocks):
@@ -72,7 +73,7 @@ class Encoder(nn.Module):
                 layers.append(Unit(widths[stage - 1], widths[stage], 2, 2, 0))
             layers += [Residual(kind, widths[stage]) for kind in kinds]
         self.body = nn.Sequential(*layers)
-        last = widths[-1]
+        self.width = last = widths[-1]
         self.head = nn.Sequential(
             Gather(last, 7), Norm(last), nn.Flatten(),
             nn.Linear(last, length, bias=False), nn.BatchNorm1d(length))
@@ -96,6 +97,6 @@ def cost(network):
 
 
 if __name__ == "__main__":
-    for settings in ({}, {"stem": 4}, {"blocks": ("t", "bbb", "tt")}, {"widths": (64, 128, 256)}):
+    for settings in ({}, {"stem": 4}, {"blocks": ("t", "bb", "b")}, {"widths": (64, 128, 256)}):
         operations, parameters = cost(Encoder(**settings))
         print(f"{settings}: {operations / 1e6:.0f} M multiply-adds, {parameters / 1e6:.2f} M parameters")

@@ -1,11 +1,10 @@
 """Views: faces changed so much that the teacher has to look again, and what it says of them.
 
-    python encoder_views.py --data DATA --teacher SFACE.onnx --mirror     (once: the embeddings of all mirror images)
-    python encoder_views.py --data DATA --teacher SFACE.onnx              (endless, beside the training; --shards N to stop)
+    python encoder_views.py --data DATA --teacher SFACE.onnx              (beside the training; --shards N to stop)
 
-Each shard under --work/encoder/views holds 1,024 views with the teacher's embeddings and comes from its number as the seed: turned,
-squeezed as when the head turns, blurred, dark, grey, noisy, compressed, occluded, masked faces, and faces mixed of two, which are people whom
-nobody photographed. `Pool` gives the training its batches of stored faces and views.
+Each shard under --work/encoder/views holds 1,024 views with the teacher's embeddings and hints and comes from its number as the seed. Most
+show people whom nobody photographed: faces mixed of two and faces with other proportions; then turned, squeezed as when the head turns, blurred,
+dark, grey, noisy, compressed, occluded, masked. `Pool` gives the training its batches of stored faces and views.
 """
 
 import argparse
@@ -18,11 +17,10 @@ import torch
 
 import cfp_faces
 import encoder_faces
-import encoder_teacher
+from encoder_hints import CHANNELS, SHARD, SIDE, STEP, Teacher, keep
 
-SHARD = 1024
-SIDE = 112
-FIRST_TURNED, TURNING = 1000, 0.75  # shards from this number on hold mostly turned heads
+TURNING = 0.4  # share of turned heads
+NEWEST = 64  # half of the views come from so many shards, the last made
 
 
 def warp(rng):
@@ -70,15 +68,30 @@ def turn(face, yaw, pitch):
 
 
 def mix(a, b, rng):
-    """One face of two: blended, or halves with a soft seam."""
-    kind = rng.integers(4)
+    """One face of two: blended, halves with a soft seam, or soft patches of both."""
+    side, kind = len(a), rng.integers(6)
+    if kind > 2 and rng.random() < 0.6:  # the second in the colours of the first
+        ours, theirs = (face.reshape(-1, 3).astype(np.float32) for face in (a, b))
+        b = np.clip((b - theirs.mean(0)) * (ours.std(0) / (theirs.std(0) + 1)) + ours.mean(0), 0, 255)
     if kind < 2:
         part = rng.uniform(0.3, 0.7)
-    else:
-        at = rng.uniform(0.4, 0.6) * SIDE if kind == 2 else rng.uniform(0.45, 0.72) * SIDE
-        ramp = 1 / (1 + np.exp(-(np.arange(SIDE) - at) / rng.uniform(1, 5)))
+    elif kind < 4:
+        at = rng.uniform(0.4, 0.6) * side if kind == 2 else rng.uniform(0.45, 0.72) * side
+        ramp = 1 / (1 + np.exp(-(np.arange(side) - at) / rng.uniform(1, 5)))
         part = ramp[None, :, None] if kind == 2 else ramp[:, None, None]
+    else:
+        patches = cv2.resize(rng.normal(0, 1, (5, 5)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
+        part = 1 / (1 + np.exp(-rng.uniform(2, 8) * patches))[:, :, None]
     return (a * (1 - part) + b * part).astype(np.uint8)
+
+
+def reshape(face, rng):
+    """Other proportions: every part of the face is moved a little, and its neighbours with it."""
+    side = len(face)
+    rows, columns = np.mgrid[:side, :side].astype(np.float32)
+    far = rng.uniform(0.5, 2.2)
+    moved = [cv2.resize(rng.normal(0, far, (6, 6)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC) for _ in range(2)]
+    return cv2.remap(face, columns + moved[0], rows + moved[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def cover(face, rng):
@@ -121,23 +134,28 @@ def spoil(face, rng):
     return face
 
 
-def view(faces, rng, turning):
-    """One view of one face, or of two mixed; `turning` is the share of turned heads."""
+def person(faces, rng):
+    """A stored face, or one that nobody has."""
     def one():
         face = faces[rng.integers(len(faces))]
-        return face[:, ::-1] if rng.random() < 0.5 else face
+        return np.ascontiguousarray(face[:, ::-1] if rng.random() < 0.5 else face)
 
+    face = mix(one(), one(), rng) if rng.random() < 0.55 else one()
+    return reshape(face, rng) if rng.random() < 0.4 else face
+
+
+def view(faces, rng):
+    """One view of one face."""
     border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
-    if rng.random() < turning:
-        face, matrix = turn(np.ascontiguousarray(one()), rng.uniform(15, 75) * np.pi / 180, rng.normal(0, 8) * np.pi / 180)
+    face = person(faces, rng)
+    if rng.random() < TURNING:
+        face, matrix = turn(face, rng.uniform(15, 75) * np.pi / 180, rng.normal(0, 8) * np.pi / 180)
         small = np.exp(rng.normal(0, 0.05))
         matrix = np.hstack([matrix[:, :2] * small, (matrix[:, 2:] - 56) * small + 56 + rng.normal(0, 2, (2, 1))])
         face = cv2.warpAffine(face, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=border)
         face = np.ascontiguousarray(face[:, ::-1]) if rng.random() < 0.5 else face
-    elif rng.random() < 0.35:
-        face = place(mix(one()[4:-4, 4:-4], one()[4:-4, 4:-4], rng), warp(rng), cv2.BORDER_REPLICATE)
     else:
-        face = place(np.ascontiguousarray(one()), warp(rng), border)
+        face = place(face, warp(rng), border)
     if rng.random() < 0.7:
         face = shade(face, rng)
     if rng.random() < 0.2:
@@ -145,97 +163,71 @@ def view(faces, rng, turning):
     return spoil(face, rng)
 
 
-class Teacher:
-    """SFace compiled by PyTorch in bf16: 109 faces a second on one core, where OpenCV has 67 and onnxruntime 51."""
-
-    BATCH = 128  # compiled for this many
-
-    def __init__(self, path):
-        network = encoder_teacher.in_bf16(encoder_teacher.read(str(path)))
-        self.scaling = network[0]
-        self.rest = torch.compile(network[1:], options={"freezing": True})
-
-    @torch.no_grad()
-    def __call__(self, faces):
-        """Unit embeddings of uint8 faces, N x 112 x 112 x 3."""
-        parts = []
-        for start in range(0, len(faces), self.BATCH):
-            part = torch.from_numpy(np.ascontiguousarray(faces[start:start + self.BATCH])).permute(0, 3, 1, 2)
-            full = torch.zeros((self.BATCH, 3, SIDE, SIDE), dtype=torch.bfloat16).to(memory_format=torch.channels_last)
-            full[:len(part)] = self.scaling(part.float())
-            parts.append(torch.nn.functional.normalize(self.rest(full).float(), dim=1)[:len(part)])
-        return torch.cat(parts).numpy().astype(np.float16)
-
-
-def mirror(faces, teacher, work):
-    """The embeddings of all mirror images, kept every 2,048 faces so that the command can be given again."""
-    path = Path(work) / "encoder" / "mirror.npy"
-    done = np.load(path) if path.exists() else np.zeros((0, 128), np.float16)
-    while len(done) < len(faces):
-        done = np.concatenate([done, teacher(faces[len(done):len(done) + 2048, 4:-4, 4:-4][:, :, ::-1])])
-        np.save(path.with_suffix(".partial.npy"), done)
-        path.with_suffix(".partial.npy").rename(path)
-        print(f"\r{len(done):,} of {len(faces):,} mirror images", end="", flush=True)
-
-
 def make(faces, teacher, folder, number):
     """One shard."""
     rng = np.random.default_rng(number)
-    views = np.stack([view(faces, rng, TURNING if number >= FIRST_TURNED else 0.0) for _ in range(SHARD)])
+    views = np.stack([view(faces, rng) for _ in range(SHARD)])
     np.save(folder / f"{number:05}.faces.npy", views)
-    partial = folder / f"{number:05}.partial.npy"
-    np.save(partial, teacher(views))
-    partial.rename(folder / f"{number:05}.sface.npy")
+    keep(folder, number, teacher(views))
 
 
 class Pool:
-    """Batches for the training, views at most `share` of each: as many as keep a view from being seen much oftener than a face."""
+    """Batches for the training: stored faces, and views for `share` of each batch, half of them from the newest shards."""
 
     def __init__(self, faces, teacher, work, share, seed):
         self.faces, self.teacher, self.share = faces, teacher, share
         self.folder, self.rng = Path(work) / "encoder", np.random.default_rng(seed)
-        self.shards, self.order, self.views_seen = {}, np.zeros(0, int), 0
-        self.mirrored, self.looked = np.zeros((0, 128), np.float32), 0.0
+        self.views, self.stored = {}, {}
+        self.order, self.views_seen, self.looked = np.zeros(0, int), 0, 0.0
 
     def look(self):
         """Takes in what has been made since."""
         if time.time() - self.looked < 30:
             return
         self.looked = time.time()
-        if len(self.mirrored) < len(self.faces) and (self.folder / "mirror.npy").exists():
-            self.mirrored = np.load(self.folder / "mirror.npy").astype(np.float32)
-        for path in sorted((self.folder / "views").glob("*.sface.npy")):
-            if path not in self.shards:
-                pixels = np.load(path.with_name(path.name.replace("sface", "faces")), mmap_mode="r")
-                self.shards[path] = pixels, np.load(path).astype(np.float32)
+        for name, shards in (("views", self.views), ("stored", self.stored)):
+            for path in sorted((self.folder / name).glob("*.sface.npy")):
+                number = int(path.name[:5])
+                if number not in shards:
+                    hints = path.with_name(f"{number:05}.hints.npy")
+                    pixels = path.with_name(f"{number:05}.faces.npy")
+                    shards[number] = (np.load(path).astype(np.float32), np.load(hints, mmap_mode="r") if hints.exists() else None,
+                                      np.load(pixels, mmap_mode="r") if name == "views" else None)
 
     def batch(self, size):
-        """Faces as the network takes them, and what the teacher says of them."""
+        """Faces as the network takes them, the teacher's embeddings, its hints in standard deviations, and which rows have hints."""
         self.look()
-        kept = SHARD * len(self.shards)
-        many = int(size * self.share * min(1.0, kept / 40_000)) if self.share else 0
+        numbers = sorted(self.views)
+        many = int(size * self.share * min(1.0, SHARD * len(numbers) / 40_000))
         self.views_seen += many
         pixels, targets = np.empty((size, SIDE, SIDE, 3), np.uint8), np.empty((size, 128), np.float32)
-        turned = [shard for path, shard in self.shards.items() if int(path.name[:5]) >= FIRST_TURNED]
-        shards = list(self.shards.values()) + turned  # turned heads twice as often
-        for row in range(many):
-            views, said = shards[self.rng.integers(len(shards))]
-            at = self.rng.integers(SHARD)
-            pixels[row], targets[row] = views[at], said[at]
-        for row in range(many, size):
-            pixels[row], targets[row] = self.stored()
-        return self.ready(pixels), torch.from_numpy(targets)
+        hints, known = np.zeros((size, 7, 7, CHANNELS), np.int8), np.ones(size, bool)
+        for row in range(size):
+            pixels[row], targets[row], hint = self.one_view(numbers) if row < many else self.one_face()
+            if hint is None:
+                known[row] = False
+            else:
+                hints[row] = hint
+        hints = torch.from_numpy(hints[known]).permute(0, 3, 1, 2).float() * STEP
+        return self.ready(pixels), torch.from_numpy(targets), hints, torch.from_numpy(known)
 
-    def stored(self):
+    def one_view(self, numbers):
+        among = numbers if self.rng.random() < 0.5 else numbers[-NEWEST:]
+        said, hints, pixels = self.views[among[self.rng.integers(len(among))]]
+        at = self.rng.integers(SHARD)
+        return pixels[at], said[at], None if hints is None else hints[at]
+
+    def one_face(self):
         """A stored face, in an epoch's order, mirrored half of the time, moved a little."""
         if not len(self.order):
             self.order = self.rng.permutation(len(self.faces))
         at, self.order = self.order[-1], self.order[:-1]
         dx, dy = np.clip(np.round(self.rng.normal(4, 1.3, 2)), 0, 8).astype(int)
-        face = self.faces[at, dy:dy + SIDE, dx:dx + SIDE]
-        if self.rng.random() < 0.5:
-            return face[:, ::-1], self.mirrored[at] if at < len(self.mirrored) else self.teacher[at]
-        return face, self.teacher[at]
+        face, mirrored = self.faces[at, dy:dy + SIDE, dx:dx + SIDE], int(self.rng.random() < 0.5)
+        if at // SHARD not in self.stored:
+            return face, self.teacher[at], None
+        said, hints, _ = self.stored[at // SHARD]
+        return face[:, ::-1] if mirrored else face, said[at % SHARD, mirrored], hints[at % SHARD, mirrored]
 
     def ready(self, pixels):
         """To floats, each face a little brighter or darker."""
@@ -250,18 +242,14 @@ def main():
     arguments.add_argument("--data", required=True, type=Path)
     arguments.add_argument("--teacher", required=True, type=Path)
     arguments.add_argument("--work", default=Path("../train"), type=Path)
-    arguments.add_argument("--mirror", action="store_true")
-    arguments.add_argument("--first", default=0, type=int, help=f"number of the first shard; {FIRST_TURNED} and up for turned heads")
-    arguments.add_argument("--shards", default=36, type=int)
+    arguments.add_argument("--first", default=0, type=int, help="number of the first shard, for two processes at once")
+    arguments.add_argument("--shards", default=400, type=int)
     chosen = arguments.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     faces, _, _ = encoder_faces.load(chosen.data, chosen.work)
-    teacher, folder = Teacher(chosen.teacher), chosen.work / "encoder" / "views"
+    teacher, folder = Teacher(chosen.teacher, faces, chosen.work), chosen.work / "encoder" / "views"
     folder.mkdir(parents=True, exist_ok=True)
-    if chosen.mirror:
-        mirror(faces, teacher, chosen.work)
-        return
     for number in range(chosen.first, chosen.first + chosen.shards):
         if not (folder / f"{number:05}.sface.npy").exists():
             make(faces, teacher, folder, number)

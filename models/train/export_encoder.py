@@ -41,7 +41,7 @@ def fold(module):
 
 def load(checkpoint):
     weights = torch.load(checkpoint)["average"]
-    network = Encoder(stem=weights["body.0.0.weight"].shape[2]).eval()
+    network = Encoder().eval()
     network.load_state_dict(weights)
     return network
 

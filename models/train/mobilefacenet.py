@@ -1,6 +1,6 @@
 """An encoder of another school, to show that any may be brought: a small MobileFaceNet (Chen et al. 2018) in PyTorch, taught as ours is.
 
-    python mobilefacenet.py --data DATA --cfp CFP --detector YUNET.onnx --batch 64 --passes 60000
+    python mobilefacenet.py --data DATA --cfp CFP --detector YUNET.onnx --teacher SFACE.onnx --batch 64 --passes 60000
 
 Bottlenecks of depthwise convolutions, PReLU, and a depthwise convolution as large as its map at the end; narrower and shorter than the paper's.
 The training is train_encoder.py's with this network in place of ours, options and all; the checkpoint, its curve and at the end `mobilefacenet.onnx`
@@ -46,15 +46,16 @@ class Bottleneck(nn.Module):
 
 
 class MobileFaceNet(nn.Module):
-    """112 x 112 RGB to 128 numbers; train_encoder.py passes the size of its own network's stem, which means nothing here."""
+    """112 x 112 RGB to 128 numbers; `width` channels at 7 x 7 learn the teacher's hints."""
 
-    def __init__(self, _stem=None, length=128):
+    def __init__(self, width=256, length=128):
         super().__init__()
+        self.width = width
         self.body = nn.Sequential(
             Unit(3, 32, 7, 4), Unit(32, 32, 3, 2, groups=32), Bottleneck(32, 48, 1), Bottleneck(48, 48, 1),
-            Bottleneck(48, 96, 2), Bottleneck(96, 96, 1), Bottleneck(96, 96, 1), Unit(96, 256))
+            Bottleneck(48, 96, 2), Bottleneck(96, 96, 1), Bottleneck(96, 96, 1), Unit(96, width))
         self.head = nn.Sequential(
-            Unit(256, 256, 7, groups=256, active=False, padding=0), Unit(256, length, active=False), nn.Flatten())
+            Unit(width, width, 7, groups=width, active=False, padding=0), Unit(width, length, active=False), nn.Flatten())
 
     def forward(self, x):
         return self.head(self.body(x))

@@ -1,9 +1,9 @@
-"""Trains the encoder to give each face the embedding that the teacher, SFace, gives it.
+"""Trains the encoder to give each face the embedding that the teacher, SFace, gives it, and its last feature map the teacher's hints.
 
-    python train_encoder.py --data DATA --cfp CFP --detector YUNET.onnx --minutes 90
+    python train_encoder.py --data DATA --cfp CFP --detector YUNET.onnx --teacher SFACE.onnx --minutes 90
 
-Each batch mixes stored faces (their mirror images too, each with its own embedding once `encoder_views.py --mirror` has run)
-with the views that `encoder_views.py` makes beside it, if any lie there. Everything is kept under --work/encoder/NAME: a checkpoint
+Each batch mixes stored faces, plain and mirrored (with what `encoder_hints.py` has kept of them), and the views that
+`encoder_views.py` makes beside it, if any lie there. Everything is kept under --work/encoder/NAME: a checkpoint
 every four minutes, from which the same command goes on, `log.csv` and its picture `curve.png`. Folds 1-5 of CFP
 judge the averaged weights at each checkpoint; nothing is learned from them.
 """
@@ -15,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 import cfp_faces
 import encoder_faces
+import encoder_hints
 from encoder import Encoder
 from encoder_muon import Muon
 from encoder_views import Pool
@@ -38,9 +40,17 @@ def losses(embedding, target, bank, rivals, temperature, margin):
     return cosine.mean(), own
 
 
-def relation(embedding, target):
-    """The batch's similarities to one another, as the teacher sees them."""
-    return ((embedding @ embedding.T - target @ target.T) ** 2).mean()
+class Taught(nn.Module):
+    """The network, and while it is trained a layer that guesses the teacher's hints from its last feature map."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        self.guess = nn.Conv2d(network.width, encoder_hints.CHANNELS, 1)
+
+    def forward(self, faces):
+        seen = self.network.body(faces)
+        return self.network.head(seen), self.guess(seen)
 
 
 class Run:
@@ -48,24 +58,21 @@ class Run:
 
     def __init__(self, chosen):
         torch.manual_seed(0)
-        self.network = Encoder(chosen.stem).to(memory_format=torch.channels_last)
-        self.average = Encoder(chosen.stem).requires_grad_(False)
+        self.network = Encoder().to(memory_format=torch.channels_last)
+        self.taught = Taught(self.network).to(memory_format=torch.channels_last)
+        self.average = Encoder().requires_grad_(False)
         self.average.load_state_dict(self.network.state_dict())
-        self.compiled = torch.compile(self.network) if chosen.compile else self.network
-        matrices = [p for n, p in self.network.named_parameters() if p.ndim >= 2 and p[0].numel() > 49]
-        rest = [p for n, p in self.network.named_parameters() if not (p.ndim >= 2 and p[0].numel() > 49)]
-        if chosen.optimizer == "muon":
-            self.optimizers = [Muon(matrices, chosen.rate, weight_decay=chosen.decay),
-                               torch.optim.AdamW(rest, chosen.rate, weight_decay=0.0, fused=True)]
-        else:
-            self.optimizers = [torch.optim.AdamW(matrices, chosen.rate, weight_decay=chosen.decay, fused=True),
-                               torch.optim.AdamW(rest, chosen.rate, weight_decay=0.0, fused=True)]
+        self.compiled = torch.compile(self.taught) if chosen.compile else self.taught
+        matrices = [p for p in self.taught.parameters() if p.ndim >= 2 and p[0].numel() > 49]
+        rest = [p for p in self.taught.parameters() if not (p.ndim >= 2 and p[0].numel() > 49)]
+        self.optimizers = [Muon(matrices, chosen.rate, weight_decay=chosen.decay),
+                           torch.optim.AdamW(rest, chosen.rate, weight_decay=0.0, fused=True)]
         self.seen, self.steps, self.spent, self.rows = 0, 0, 0.0, []
 
     def save(self, path):
         partial = path.with_suffix(".partial")
         torch.save({"network": self.network.state_dict(), "average": self.average.state_dict(),
-                    "optimizers": [o.state_dict() for o in self.optimizers], "seen": self.seen, "steps": self.steps,
+                    "guess": self.taught.guess.state_dict(), "optimizers": [o.state_dict() for o in self.optimizers], "seen": self.seen, "steps": self.steps,
                     "spent": self.spent, "rows": self.rows}, partial)
         partial.rename(path)
 
@@ -73,21 +80,30 @@ class Run:
         kept = torch.load(path)
         self.network.load_state_dict(kept["network"])
         self.average.load_state_dict(kept["average"])
+        self.taught.guess.load_state_dict(kept["guess"])
         for optimizer, state in zip(self.optimizers, kept["optimizers"]):
             optimizer.load_state_dict(state)
         self.seen, self.steps, self.spent, self.rows = kept["seen"], kept["steps"], kept["spent"], kept["rows"]
 
-    def step(self, faces, target, bank, chosen, rate, rng):
+    def begin_with(self, path):
+        """The weights of another run. Blocks that it had not are as they are made: they change nothing yet."""
+        kept = torch.load(path)
+        self.network.load_state_dict(kept["network"], strict=False)
+        self.average.load_state_dict(kept["average"], strict=False)
+
+    def step(self, batch, bank, weight, chosen, rate, rng):
+        faces, target, hints, known = batch
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.zero_grad()
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            raw = self.compiled(faces)
+            raw, guess = self.compiled(faces)
         embedding = functional.normalize(raw.float(), dim=1)
         rivals = torch.from_numpy(rng.integers(0, len(bank), chosen.rivals))
         cosine, own = losses(embedding, target, bank, rivals, chosen.temperature, chosen.margin)
-        loss = 1 - cosine + chosen.own * own + chosen.relation * relation(embedding, target)
+        missed = (((guess.float()[known] - hints) ** 2) * weight).mean() if known.any() else torch.zeros(())
+        loss = 1 - cosine + chosen.own * own + chosen.hints * missed
         loss.backward()
         for optimizer in self.optimizers:
             optimizer.step()
@@ -96,7 +112,7 @@ class Run:
         with torch.no_grad():
             for old, new in zip(self.average.state_dict().values(), self.network.state_dict().values()):
                 old.lerp_(new, 1 - keep) if old.dtype.is_floating_point else old.copy_(new)
-        return cosine.item(), own.item()
+        return np.array([cosine.item(), own.item(), missed.item()])
 
 
 @torch.no_grad()
@@ -121,18 +137,23 @@ def accuracy(embeddings, listed, kind, folds):
 
 
 class Judge:
-    """CFP's folds 1-5, every second photo pair's people only, to keep a checkpoint cheap."""
+    """CFP's folds 1-5: accuracies, and the cosine to the teacher's embeddings, which are kept under --work."""
 
-    def __init__(self, chosen):
-        self.listed, faces, found = cfp_faces.aligned(chosen.cfp, chosen.detector, chosen.work)
-        self.people = np.isin(self.listed.person, self.listed.people("FF", cfp_faces.CHOOSING))
-        self.where, self.faces, self.found = np.flatnonzero(self.people), faces[self.people], found
+    def __init__(self, chosen, training_faces):
+        self.listed, faces, self.found = cfp_faces.aligned(chosen.cfp, chosen.detector, chosen.work)
+        people = np.isin(self.listed.person, self.listed.people("FF", cfp_faces.CHOOSING))
+        self.where = np.flatnonzero(people & self.found)
+        self.faces = faces[self.where]
+        cache = chosen.work / "encoder" / "cfp.sface.npy"
+        if not cache.exists():
+            np.save(cache, encoder_hints.Teacher(chosen.teacher, training_faces, chosen.work)(self.faces)[0])
+        self.said = np.load(cache).astype(np.float32)
 
     def __call__(self, network):
         embeddings = np.zeros((len(self.found), 128), np.float32)
-        embeddings[self.where] = embed(network, self.faces)
-        embeddings[~self.found] = 0
-        return [accuracy(embeddings, self.listed, kind, cfp_faces.CHOOSING) for kind in ("FF", "FP")]
+        embeddings[self.where] = answer = embed(network, self.faces)
+        ff, fp = (accuracy(embeddings, self.listed, kind, cfp_faces.CHOOSING) for kind in ("FF", "FP"))
+        return {"ff": ff, "fp": fp, "strangers": float((answer * self.said).sum(1).mean())}
 
 
 def draw(rows, path):
@@ -144,6 +165,7 @@ def draw(rows, path):
     seen = [row["seen"] / 1e3 for row in rows]
     figure, left = pyplot.subplots(figsize=(8, 4.5))
     left.plot(seen, [row["cosine"] for row in rows], color="tab:grey", label="cosine to the teacher, training batches")
+    left.plot(seen, [row["strangers"] for row in rows], color="black", label="cosine to the teacher, CFP's folds 1-5")
     left.set(xlabel="thousand faces seen", ylabel="cosine")
     right = left.twinx()
     for name, colour in (("ff", "tab:blue"), ("fp", "tab:orange")):
@@ -157,7 +179,7 @@ def draw(rows, path):
 
 def record(run, folder, judge, row):
     network = run.average
-    row |= dict(zip(("ff", "fp"), judge(network)))
+    row |= judge(network)
     run.rows.append(row)
     run.save(folder / "checkpoint.pt")
     names = list(row)
@@ -174,21 +196,22 @@ def schedule(part, warm):
 def train(run, folder, chosen):
     faces, teacher, source = encoder_faces.load(chosen.data, chosen.work)
     pool = Pool(faces, teacher, chosen.work, chosen.views, seed=run.steps)
-    bank, judge = torch.from_numpy(teacher), Judge(chosen)
+    bank, judge = torch.from_numpy(teacher), Judge(chosen, faces)
+    weight = torch.from_numpy(np.load(chosen.work / "encoder" / "hints.npz")["weight"])
     rng = np.random.default_rng(run.steps)
     start, saved, before = time.time(), time.time(), run.spent
-    cosine = own = None
+    told = None
     while True:
         run.spent = before + time.time() - start
         part = run.seen / chosen.passes if chosen.passes else run.spent / (chosen.minutes * 60)
-        batch, target = pool.batch(chosen.batch)
-        now = run.step(batch, target, bank, chosen, chosen.rate * schedule(part, chosen.warm) + 1e-6, rng)
+        now = run.step(pool.batch(chosen.batch), bank, weight, chosen, chosen.rate * schedule(part, chosen.warm) + 1e-6, rng)
         run.network.train()
-        cosine, own = now if cosine is None else (0.98 * cosine + 0.02 * now[0], 0.98 * own + 0.02 * now[1])
+        told = now if told is None else 0.98 * told + 0.02 * now
+        cosine, own, missed = told
         if run.steps % 20 == 0:
-            print(f"\r{part:6.1%}  {run.seen:,} faces  cosine {cosine:.3f}  own {own:.2f} ", end="", flush=True)
+            print(f"\r{part:6.1%}  {run.seen:,} faces  cosine {cosine:.3f}  own {own:.2f}  hints missed {missed:.3f} ", end="", flush=True)
         if part >= 1 or time.time() - saved > CHECKPOINT_SECONDS:
-            record(run, folder, judge, {"seen": run.seen, "minutes": run.spent / 60, "cosine": cosine, "own": own,
+            record(run, folder, judge, {"seen": run.seen, "minutes": run.spent / 60, "cosine": cosine, "own": own, "missed": missed,
                                         "rate": chosen.rate * schedule(part, chosen.warm), "views": pool.views_seen})
             saved = time.time()
         if part >= 1:
@@ -200,19 +223,18 @@ def options():
     arguments.add_argument("--data", required=True, type=Path)
     arguments.add_argument("--cfp", required=True, type=Path)
     arguments.add_argument("--detector", required=True, type=Path, help="YuNet, to align CFP")
+    arguments.add_argument("--teacher", required=True, type=Path, help="SFace, to compare with on CFP")
     arguments.add_argument("--work", default=Path("../train"), type=Path)
     arguments.add_argument("--name", default="encoder-1")
     arguments.add_argument("--minutes", default=90.0, type=float, help="length of the whole schedule")
     arguments.add_argument("--passes", default=0, type=int, help="length of the schedule in faces instead, for trials")
     arguments.add_argument("--start", type=Path, help="a checkpoint whose weights to begin with")
-    arguments.add_argument("--optimizer", default="muon", choices=("muon", "adamw"))
     arguments.add_argument("--rate", default=4e-3, type=float)
     arguments.add_argument("--decay", default=0.05, type=float)
     arguments.add_argument("--warm", default=0.03, type=float)
     arguments.add_argument("--batch", default=128, type=int)
-    arguments.add_argument("--stem", default=7, type=int)
     arguments.add_argument("--own", default=0.1, type=float, help="weight of telling the face from others")
-    arguments.add_argument("--relation", default=0.0, type=float)
+    arguments.add_argument("--hints", default=0.3, type=float, help="weight of the share of the hints' variance that is missed")
     arguments.add_argument("--temperature", default=0.07, type=float)
     arguments.add_argument("--margin", default=0.1, type=float)
     arguments.add_argument("--rivals", default=8192, type=int)
@@ -233,9 +255,7 @@ def main():
     if (folder / "checkpoint.pt").exists():
         run.restore(folder / "checkpoint.pt")
     elif chosen.start:
-        kept = torch.load(chosen.start)
-        run.network.load_state_dict(kept["network"])
-        run.average.load_state_dict(kept["average"])
+        run.begin_with(chosen.start)
     train(run, folder, chosen)
 
 
