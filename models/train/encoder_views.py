@@ -52,13 +52,11 @@ def turn(face, yaw, pitch):
     No photograph of a profile comes out, but the far half goes out of sight, the nose stands out, and the near half grows."""
     centre, half = face.shape[1] / 2, 66
     x = np.arange(-half, half + 1.0)
-    source = np.empty((2 * half + 1, 2 * half + 1), np.float32)
-    rows = np.arange(-half, half + 1.0)
-    for at, y in enumerate(rows):
-        seen = np.maximum.accumulate(x * np.cos(yaw) + depth(x, y) * np.sin(yaw)) + 1e-4 * np.arange(len(x))
-        source[at] = np.interp(x + 30 * np.sin(yaw), seen, x)
-    lifted = rows[:, None] * np.cos(pitch) + (depth(source, rows[:, None]) - 45) * np.sin(pitch)
-    turned = cv2.remap(face, source + np.float32(centre), (rows[:, None] * 2 - lifted + centre).astype(np.float32),
+    rows = x[:, None]
+    seen = np.maximum.accumulate(x * np.cos(yaw) + depth(x, rows) * np.sin(yaw), axis=1) + 1e-4 * np.arange(len(x))
+    source = np.stack([np.interp(x + 30 * np.sin(yaw), row, x) for row in seen]).astype(np.float32)
+    lifted = rows * np.cos(pitch) + (depth(source, rows) - 45) * np.sin(pitch)
+    turned = cv2.remap(face, source + np.float32(centre), (rows * 2 - lifted + centre).astype(np.float32),
                        cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     points = cfp_faces.TEMPLATE - 56
     out = depth(points[:, 0], points[:, 1])

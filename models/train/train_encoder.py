@@ -21,7 +21,7 @@ from torch.nn import functional
 import cfp_faces
 import encoder_faces
 import encoder_hints
-from encoder import Encoder
+from encoder import Encoder, Norm
 from encoder_muon import Muon
 from encoder_views import Pool
 
@@ -46,7 +46,8 @@ class Taught(nn.Module):
     def __init__(self, network):
         super().__init__()
         self.network = network
-        self.guess = nn.Conv2d(network.width, encoder_hints.CHANNELS, 1)
+        self.guess = nn.Sequential(Norm(network.width), nn.Conv2d(network.width, encoder_hints.CHANNELS, 1))
+        nn.init.zeros_(self.guess[1].weight)  # what it does not know yet teaches the network nothing
 
     def forward(self, faces):
         seen = self.network.body(faces)
