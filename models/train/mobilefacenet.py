@@ -65,7 +65,7 @@ def export(folder, name):
     network = MobileFaceNet().eval()
     network.load_state_dict(torch.load(folder / "checkpoint.pt")["average"])
     path = folder / "mobilefacenet.onnx"
-    difference = export_encoder.export(network, path)
+    difference, _ = export_encoder.export(network, path)
     print(f"{path}: {path.stat().st_size:,} bytes, largest difference between PyTorch and onnxruntime {difference:.1e}")
     assert difference < 1e-4
     manifest = {

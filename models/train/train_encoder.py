@@ -208,7 +208,7 @@ def train(run, folder, chosen):
         now = run.step(pool.batch(chosen.batch), bank, weight, chosen, chosen.rate * schedule(part, chosen.warm) + 1e-6, rng)
         run.network.train()
         told = now if told is None else 0.98 * told + 0.02 * now
-        cosine, own, missed = told
+        cosine, own, missed = told.tolist()
         if run.steps % 20 == 0:
             print(f"\r{part:6.1%}  {run.seen:,} faces  cosine {cosine:.3f}  own {own:.2f}  hints missed {missed:.3f} ", end="", flush=True)
         if part >= 1 or time.time() - saved > CHECKPOINT_SECONDS:
