@@ -19,7 +19,7 @@ import cfp_faces
 import encoder_faces
 from encoder_hints import CHANNELS, SHARD, SIDE, STEP, Teacher, keep
 
-TURNING = 0.4  # share of turned heads
+TURNING = 0.5  # share of turned heads
 NEWEST = 64  # half of the views come from so many shards, the last made
 
 
@@ -107,6 +107,17 @@ def cover(face, rng):
     return face
 
 
+def cut(face, rng):
+    """The photo ends within the aligned square, as it does where the head fills the photo: black beyond a slanting edge or several."""
+    angle = rng.normal(0, 12) * np.pi / 180
+    rows, columns = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    across, down = columns * np.cos(angle) + rows * np.sin(angle), rows * np.cos(angle) - columns * np.sin(angle)
+    for place, nearest in ((across, 12), (-across, 12), (down, 35), (-down, 20)):
+        if rng.random() < 0.5:
+            face[place > rng.uniform(nearest, 56)] = 0
+    return face
+
+
 def shade(face, rng):
     """Brightness, contrast and gamma by a table; at times a tint or grey."""
     levels = (np.arange(256) / 255) ** np.exp(rng.normal(0, 0.35))
@@ -158,6 +169,8 @@ def view(faces, rng):
         face = shade(face, rng)
     if rng.random() < 0.2:
         face = cover(face, rng)
+    if rng.random() < 0.35:
+        face = cut(face, rng)
     return spoil(face, rng)
 
 
