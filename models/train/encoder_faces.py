@@ -1,8 +1,7 @@
 """The aligned training faces and the views made of them.
 
 `load(data, work)` decodes the five tars once into one uint8 array (kept under --work as `faces.npy`) and returns it with the
-teacher's embeddings. `View` makes augmented batches: everything is done on the whole batch in torch, for two cores are few.
-Run alone (`python encoder_faces.py --data DATA`) it only decodes and prints what is there.
+teacher's embeddings. Run alone (`python encoder_faces.py --data DATA`) it only decodes and prints what is there.
 """
 
 import argparse

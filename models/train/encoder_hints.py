@@ -1,6 +1,6 @@
 """Hints: what the teacher's last feature map says of a face, 7 x 7 places of 128 numbers where the embedding is 128 in all.
 
-    python encoder_hints.py --data DATA --teacher SFACE.onnx      (endless patience: 15 minutes on one core for each 100,000 pictures)
+    python encoder_hints.py --data DATA --teacher SFACE.onnx      (about 17 minutes on one core; --first and --shards to share the work)
 
 The map has 1,024 channels. They are weighed by how strongly the teacher's last layer reads them, then reduced to the 128 directions in
 which they vary most (`--work/encoder/hints.npz`, fitted once on stored faces), and kept in 8 bits. The command works through the stored faces
