@@ -148,6 +148,10 @@ impl MasterKeys {
     /// [`KeyError`] where a file cannot be used as it is.
     pub fn open_or_create(path: &Path) -> Result<Self, KeyError> {
         let present = MasterKey::read_or_create(path)?;
+        for made in [path, &next_path(path)] {
+            // What a kill left of the making of a key is a second copy of it.
+            let _ = fs::remove_file(with_ending(made, ".partial"));
+        }
         Ok(Self { present, next: MasterKey::read(&next_path(path))? })
     }
 
@@ -220,20 +224,34 @@ impl MasterKeys {
 
 /// Where the next master key waits while data keys are still wrapped by both.
 fn next_path(path: &Path) -> PathBuf {
-    let mut next = path.as_os_str().to_owned();
-    next.push(".next");
-    next.into()
+    with_ending(path, ".next")
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 fn binding(id: DataKeyId) -> Vec<u8> {
     [DATA_KEY, id.as_bytes()].concat()
 }
 
-/// Writes the key durably: the file and the folder's entry for it.
+/// Writes the key durably, the file and the folder's entry for it: whole or, after a kill, not at all. A file
+/// that is there already stays.
 fn create(path: &Path, key: &[u8]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let partial = with_ending(path, ".partial");
+    if let Err(error) = fs::remove_file(&partial)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
     file.write_all(key)?;
     file.sync_all()?;
+    fs::hard_link(&partial, path)?;
+    fs::remove_file(&partial)?;
     sync_folder(path)
 }
 

@@ -189,6 +189,7 @@ async fn the_master_key_is_replaced_and_a_kill_at_any_point_loses_nothing() {
     }
     assert!(killed > 3, "{killed} kills came in time");
     assert_ne!(std::fs::read(&master).unwrap(), former);
+    assert!(!master.with_file_name("master.key.next.partial").exists());
     std::fs::write(&master, former).unwrap();
     let refused = Command::new(env!("CARGO_BIN_EXE_likeness"))
         .args(["lookalikes", "--data-dir"])
