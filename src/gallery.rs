@@ -1,15 +1,24 @@
 //! The reference embeddings of everyone enrolled with the running model, in memory, for search.
 //!
 //! The store is the truth and this is its copy: loaded at the start, changed after each commit.
-//! All vectors lie in one contiguous matrix, so that a search is one pass over memory.
+//! All vectors lie in one contiguous matrix, so that a search is one pass over memory; whoever searches at
+//! the same time shares it.
+
+mod best;
+mod codes;
+mod integer_dot;
+mod matrix;
+mod scan;
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jiff::Timestamp;
-use zeroize::Zeroize;
 
-use crate::comparison::{Comparator, Score};
+use self::best::Best;
+use self::codes::Codes;
+use self::matrix::Matrix;
+use crate::comparison::{Comparator, Measure, Score};
 use crate::embedding::Embedding;
 use crate::employee::EmployeeId;
 
@@ -31,10 +40,15 @@ pub struct Pair {
     pub score: Score,
 }
 
-/// The best few of many, best first.
-struct Best<T> {
-    most: usize,
-    items: Vec<(f32, T)>,
+/// Whom to search for.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// Of the photo that shows them.
+    pub probe: Embedding,
+    /// How many of the nearest to find.
+    pub top: usize,
+    /// When; a reference that has ended is not found.
+    pub now: Timestamp,
 }
 
 /// Everyone's reference, searchable.
@@ -45,8 +59,9 @@ pub struct Gallery {
 struct Rows {
     /// Values of one embedding.
     width: usize,
-    /// `employees.len()` rows of `width` values.
-    values: Vec<f32>,
+    references: Matrix<f32>,
+    /// The same in fewer bits.
+    codes: Codes,
     employees: Vec<EmployeeId>,
     /// When each reference ends, if ever; from then on it is compared with nothing.
     expiries: Vec<Option<Timestamp>>,
@@ -58,7 +73,8 @@ impl Gallery {
     pub fn new(width: usize) -> Self {
         let rows = Rows {
             width,
-            values: Vec::new(),
+            references: Matrix::new(width),
+            codes: Codes::new(width),
             employees: Vec::new(),
             expiries: Vec::new(),
             row_of: HashMap::new(),
@@ -95,13 +111,13 @@ impl Gallery {
         let mut rows = self.write();
         assert_eq!(reference.values().len(), rows.width, "an embedding of another model");
         if let Some(&row) = rows.row_of.get(&employee) {
-            let span = rows.span(row);
-            rows.values[span].copy_from_slice(reference.values());
+            rows.references.set(row, reference.values());
+            rows.codes.set(row, reference.values());
             rows.expiries[row] = expires_at;
         } else {
             let row = rows.employees.len();
-            rows.make_room();
-            rows.values.extend_from_slice(reference.values());
+            rows.references.push(reference.values());
+            rows.codes.push(reference.values());
             rows.employees.push(employee.clone());
             rows.expiries.push(expires_at);
             rows.row_of.insert(employee, row);
@@ -112,15 +128,11 @@ impl Gallery {
     pub fn remove(&self, employee: &EmployeeId) {
         let mut rows = self.write();
         let Some(row) = rows.row_of.remove(employee) else { return };
-        let last = rows.employees.len() - 1;
-        let (span, last_span) = (rows.span(row), rows.span(last));
-        rows.values.copy_within(last_span.clone(), span.start);
-        rows.values[last_span.clone()].zeroize();
-        rows.values.truncate(last_span.start);
+        rows.references.swap_remove(row);
+        rows.codes.swap_remove(row);
         rows.employees.swap_remove(row);
         rows.expiries.swap_remove(row);
-        if row != last {
-            let moved = rows.employees[row].clone();
+        if let Some(moved) = rows.employees.get(row).cloned() {
             rows.row_of.insert(moved, row);
         }
     }
@@ -136,44 +148,35 @@ impl Gallery {
     ) -> Option<Score> {
         let rows = self.read();
         let row = *rows.row_of.get(employee).filter(|row| rows.holds(**row, now))?;
-        let span = rows.span(row);
-        Some(
-            comparator.calibration.score(comparator.measure.of(&rows.values[span], probe.values())),
-        )
+        let measured = comparator.measure.of(rows.references.row(row), probe.values());
+        Some(comparator.calibration.score(measured))
     }
 
-    /// The `top` nearest, nearest first.
-    pub fn search(
-        &self,
-        probe: &Embedding,
-        top: usize,
-        comparator: &Comparator,
-        now: Timestamp,
-    ) -> Vec<Neighbour> {
+    /// For each query the nearest, nearest first, in one pass over the references.
+    pub fn search(&self, queries: &[Query], comparator: &Comparator) -> Vec<Vec<Neighbour>> {
         let rows = self.read();
-        let mut best = Best::new(top);
-        for (row, values) in rows.values.chunks_exact(rows.width).enumerate() {
-            if rows.holds(row, now) {
-                best.offer(comparator.measure.of(values, probe.values()), row);
-            }
-        }
-        let nearest = best.items.into_iter().map(|(measured, row)| Neighbour {
+        let found = match comparator.measure {
+            Measure::Cosine => rows.search_codes(queries),
+            Measure::WeightedL1(_) => rows.search_all(queries, &comparator.measure),
+        };
+        let neighbour = |(measured, row): (f32, usize)| Neighbour {
             employee: rows.employees[row].clone(),
             score: comparator.calibration.score(measured),
-        });
-        nearest.collect()
+        };
+        found.into_iter().map(|nearest| nearest.into_iter().map(neighbour).collect()).collect()
     }
 
     /// The `top` closest pairs, closest first. Everyone is compared with everyone.
     pub fn closest_pairs(&self, top: usize, comparator: &Comparator) -> Vec<Pair> {
         let rows = self.read();
         let mut best = Best::new(top);
-        for (a, reference) in rows.values.chunks_exact(rows.width).enumerate() {
-            for (b, other) in rows.values.chunks_exact(rows.width).enumerate().skip(a + 1) {
-                best.offer(comparator.measure.of(reference, other), [a, b]);
+        for a in 0..rows.employees.len() {
+            let reference = rows.references.row(a);
+            for b in a + 1..rows.employees.len() {
+                best.offer(comparator.measure.of(reference, rows.references.row(b)), [a, b]);
             }
         }
-        let pairs = best.items.into_iter().map(|(measured, pair)| Pair {
+        let pairs = best.into_items().into_iter().map(|(measured, pair)| Pair {
             employees: pair.map(|row| rows.employees[row].clone()),
             score: comparator.calibration.score(measured),
         });
@@ -189,47 +192,10 @@ impl Gallery {
     }
 }
 
-impl<T> Best<T> {
-    fn new(most: usize) -> Self {
-        Self { most, items: Vec::new() }
-    }
-
-    /// Keeps the item if it is among the best so far; of equals the first comes first.
-    fn offer(&mut self, value: f32, item: T) {
-        let is_full = self.items.len() >= self.most;
-        if is_full && self.items.last().is_none_or(|(worst, _)| value <= *worst) {
-            return;
-        }
-        let place = self.items.partition_point(|(better, _)| *better >= value);
-        self.items.insert(place, (value, item));
-        self.items.truncate(self.most);
-    }
-}
-
 impl Rows {
-    fn span(&self, row: usize) -> std::ops::Range<usize> {
-        row * self.width..(row + 1) * self.width
-    }
-
     /// Whether a reference has not ended.
     fn holds(&self, row: usize, now: Timestamp) -> bool {
         self.expiries[row].is_none_or(|end| now < end)
-    }
-
-    /// Grows by hand, so that the matrix that is left behind is overwritten.
-    fn make_room(&mut self) {
-        if self.values.capacity() - self.values.len() >= self.width {
-            return;
-        }
-        let mut larger = Vec::with_capacity((2 * self.values.len()).max(64 * self.width));
-        larger.extend_from_slice(&self.values);
-        std::mem::replace(&mut self.values, larger).zeroize();
-    }
-}
-
-impl Drop for Rows {
-    fn drop(&mut self) {
-        self.values.zeroize();
     }
 }
 
@@ -277,6 +243,17 @@ mod tests {
         Comparator { measure: Measure::Cosine, calibration }
     }
 
+    fn search(
+        gallery: &Gallery,
+        probe: &Embedding,
+        top: usize,
+        comparator: &Comparator,
+        now: Timestamp,
+    ) -> Vec<Neighbour> {
+        let query = Query { probe: probe.clone(), top, now };
+        gallery.search(&[query], comparator).remove(0)
+    }
+
     fn id(who: u8) -> EmployeeId {
         EmployeeId::parse(&format!("e-{who}")).unwrap()
     }
@@ -298,7 +275,7 @@ mod tests {
                         model.remove(&id(who));
                     }
                     Step::Search(probe) => {
-                        let found = gallery.search(&probe, 4, &comparator, NOW);
+                        let found = search(&gallery, &probe, 4, &comparator, NOW);
                         prop_assert_eq!(gallery.len(), model.len());
                         let mut expected: Vec<_> =
                             model.values().map(|r| comparator.compare(&probe, r).value()).collect();
@@ -318,6 +295,44 @@ mod tests {
         }
     }
 
+    /// Numbers between -1 and 1 that look random (Marsaglia 2003, xorshift).
+    fn noise(seed: u64) -> impl Iterator<Item = f32> {
+        std::iter::successors(Some(seed), |x| {
+            let x = x ^ x << 13;
+            let x = x ^ x >> 7;
+            Some(x ^ x << 17)
+        })
+        .map(|x| (x >> 40) as f32 / (1 << 23) as f32 - 1.0)
+    }
+
+    #[test]
+    fn the_codes_pass_over_nobody_who_is_among_the_nearest() {
+        let width = 40;
+        let gallery = Gallery::new(width);
+        let mut values = noise(11);
+        let mut face = |centre: &[f32], spread: f32| {
+            let values = centre.iter().zip(&mut values).map(|(c, noise)| c + spread * noise);
+            Embedding::normalize(values.collect()).unwrap()
+        };
+        let centre: Vec<f32> = noise(5).take(width).collect();
+        // So close together that estimates in 8 bits cannot tell who is nearer, and some alike to the bit.
+        for who in 0..3000 {
+            let spread = if who % 3 == 0 { 0.02 } else { 1.0 };
+            let reference = if who % 100 == 0 { face(&centre, 0.0) } else { face(&centre, spread) };
+            let ended = (who % 7 == 0).then_some(NOW);
+            gallery.insert(EmployeeId::parse(&format!("e-{who}")).unwrap(), &reference, ended);
+        }
+        for who in 500..1500 {
+            gallery.remove(&EmployeeId::parse(&format!("e-{who}")).unwrap());
+        }
+        let spreads = [0.0, 0.01, 0.1, 1.0, 5.0];
+        let queries: Vec<_> = (0..60)
+            .map(|k| Query { probe: face(&centre, spreads[k % 5]), top: k % 8, now: NOW })
+            .collect();
+        let rows = gallery.read();
+        assert_eq!(rows.search_codes(&queries), rows.search_all(&queries, &Measure::Cosine));
+    }
+
     #[test]
     fn what_has_ended_is_compared_with_nothing() {
         let gallery = Gallery::new(2);
@@ -326,7 +341,7 @@ mod tests {
         gallery.insert(id(1), &face, Some(end));
         let comparator = cosine(1.0, 0.0);
         let found = |now| {
-            let searched = gallery.search(&face, 1, &comparator, now).len();
+            let searched = search(&gallery, &face, 1, &comparator, now).len();
             (searched, gallery.compare(&id(1), &face, &comparator, now).is_some())
         };
         assert_eq!(found(end - Duration::from_millis(1)), (1, true));
@@ -356,7 +371,7 @@ mod tests {
         gallery.insert(first.clone(), &Embedding::normalize(vec![3.0, 4.0]).unwrap(), None);
         gallery.insert(last.clone(), &Embedding::normalize(vec![4.0, 3.0]).unwrap(), None);
         gallery.remove(&first);
-        assert_eq!(gallery.read().values, [0.8, 0.6]);
+        assert_eq!(gallery.read().references.rows(0..1), [0.8, 0.6]);
         assert!(!gallery.contains(&first) && gallery.contains(&last));
     }
 }

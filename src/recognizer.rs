@@ -8,6 +8,7 @@ mod enrolment;
 mod error;
 mod journal;
 mod outcome;
+mod searcher;
 
 use std::sync::Arc;
 
@@ -214,13 +215,12 @@ impl Recognizer {
         let mut candidates = Vec::new();
         for (cohort, probe) in cohorts.into_iter().zip(&embeddings) {
             let threshold = cohort.identification(gallery_size);
-            candidates.extend(cohort.search(probe, top, call.at).into_iter().map(|near| {
-                Candidate {
-                    employee: near.employee,
-                    score: near.score,
-                    threshold,
-                    model: cohort.model().clone(),
-                }
+            let nearest = cohort.search(probe, top, call.at).await.into_iter();
+            candidates.extend(nearest.map(|near| Candidate {
+                employee: near.employee,
+                score: near.score,
+                threshold,
+                model: cohort.model().clone(),
             }));
         }
         candidates.sort_by(|a, b| b.margin().total_cmp(&a.margin()));

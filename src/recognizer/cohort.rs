@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::searcher::Searcher;
 use super::{Policy, StartError};
 use crate::comparison::{Decision, ErrorRates, Score, Threshold};
 use crate::embedding::Embedding;
 use crate::employee::{EmployeeId, ModelName};
 use crate::engine::Encoder;
-use crate::gallery::{Gallery, Neighbour, Pair};
+use crate::gallery::{Gallery, Neighbour, Pair, Query};
 use crate::seal::{DataKeyId, Sealer, WrappedKey};
 use crate::store::Store;
 
@@ -18,7 +19,8 @@ use crate::store::Store;
 #[derive(Debug)]
 pub(super) struct Cohort {
     pub(super) encoder: Arc<Encoder>,
-    pub(super) gallery: Gallery,
+    pub(super) gallery: Arc<Gallery>,
+    searcher: Searcher,
     pub(super) verification: Threshold,
     error_rates: ErrorRates,
     identify_fpir: f64,
@@ -48,7 +50,9 @@ impl Cohort {
             gallery.insert(employee, &reference, expires_at);
         }
         let identify_fpir = policy.identify_fpir;
-        Ok(Self { encoder, gallery, verification, error_rates, identify_fpir })
+        let gallery = Arc::new(gallery);
+        let searcher = Searcher::start(Arc::clone(&gallery), encoder.comparator().clone())?;
+        Ok(Self { encoder, gallery, searcher, verification, error_rates, identify_fpir })
     }
 
     pub(super) fn model(&self) -> &ModelName {
@@ -66,8 +70,13 @@ impl Cohort {
     }
 
     /// The `top` nearest to a probe, nearest first.
-    pub(super) fn search(&self, probe: &Embedding, top: usize, now: Timestamp) -> Vec<Neighbour> {
-        self.gallery.search(probe, top, self.encoder.comparator(), now)
+    pub(super) async fn search(
+        &self,
+        probe: &Embedding,
+        top: usize,
+        now: Timestamp,
+    ) -> Vec<Neighbour> {
+        self.searcher.search(Query { probe: probe.clone(), top, now }).await
     }
 
     /// The `top` closest pairs, closest first.
@@ -81,7 +90,7 @@ impl Cohort {
     }
 
     /// Whoever else a photo of this employee would be identified as.
-    pub(super) fn lookalike(
+    pub(super) async fn lookalike(
         &self,
         employee: &EmployeeId,
         probe: &Embedding,
@@ -89,7 +98,7 @@ impl Cohort {
         now: Timestamp,
     ) -> Option<EmployeeId> {
         // The employee's own former reference may be the nearest, so two are asked for.
-        let nearest = self.search(probe, 2, now);
+        let nearest = self.search(probe, 2, now).await;
         let other = nearest.into_iter().find(|near| near.employee != *employee)?;
         let confused = self.identification(people).decide(other.score) == Decision::Match;
         confused.then_some(other.employee)

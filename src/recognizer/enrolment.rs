@@ -131,15 +131,19 @@ impl Recognizer {
     }
 
     /// Whoever else a photo of this employee would be identified as; `embeddings` are of all cohorts.
-    fn lookalike(
+    async fn lookalike(
         &self,
         employee: &EmployeeId,
         embeddings: &[Embedding],
         now: Timestamp,
     ) -> Option<EmployeeId> {
         let people = self.cohorts.people();
-        let mut probes = self.cohorts.all().zip(embeddings);
-        probes.find_map(|(cohort, probe)| cohort.lookalike(employee, probe, people, now))
+        for (cohort, probe) in self.cohorts.all().zip(embeddings) {
+            if let Some(other) = cohort.lookalike(employee, probe, people, now).await {
+                return Some(other);
+            }
+        }
+        None
     }
 
     /// Commits a reference and lets the gallery follow, unless the face is somebody else's: looked for under
@@ -155,7 +159,8 @@ impl Recognizer {
             let _writing = self.writing.lock().await;
             let employee = &reference.employee;
             if !wishes.confirm_lookalike
-                && let Some(other) = self.lookalike(employee, &embeddings, reference.enrolled_at)
+                && let Some(other) =
+                    self.lookalike(employee, &embeddings, reference.enrolled_at).await
             {
                 return Ok(Stored::LooksLike(other));
             }

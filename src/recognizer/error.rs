@@ -106,6 +106,9 @@ pub enum StartError {
         /// What is wrong.
         source: DoesNotOpen,
     },
+    /// The system gives no thread to search on.
+    #[error("no thread to search on: {0}")]
+    Thread(#[source] std::io::Error),
     /// Nobody knows what its scores mean.
     #[error(
         "the encoder {model} has no error rates in its manifest; `likeness model check FILE --calibrate DIR` measures them on photos of yours"

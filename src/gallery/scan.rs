@@ -1,0 +1,80 @@
+//! One pass over everyone for all who search at the same time.
+
+use super::best::Best;
+use super::codes::{CodedProbe, Estimates};
+use super::{Query, Rows};
+use crate::comparison::{Measure, dot};
+
+/// Rows that every query looks at before the next: their codes stay in the processor's second cache meanwhile.
+const BLOCK: usize = 1024;
+
+/// The nearest rows of one query, nearest first, with what the measure says of each; of equals the first row comes first.
+type Nearest = Vec<(f32, usize)>;
+
+impl Rows {
+    /// By any measure: every reference is compared.
+    pub(super) fn search_all(&self, queries: &[Query], measure: &Measure) -> Vec<Nearest> {
+        let nearest = |query: &Query| {
+            let mut best = Best::new(query.top);
+            for row in (0..self.employees.len()).filter(|row| self.holds(*row, query.now)) {
+                best.offer(measure.of(self.references.row(row), query.probe.values()), row);
+            }
+            best.into_items()
+        };
+        queries.iter().map(nearest).collect()
+    }
+
+    /// By the cosine: the codes tell who may be among the nearest, and only those are compared. What is found is
+    /// what [`search_all`](Self::search_all) finds.
+    pub(super) fn search_codes(&self, queries: &[Query]) -> Vec<Nearest> {
+        let mut scans: Vec<_> = queries.iter().map(|query| Scan::new(query, self)).collect();
+        let mut estimates = Estimates::default();
+        let people = self.employees.len();
+        for start in (0..people).step_by(BLOCK) {
+            let block = start..people.min(start + BLOCK);
+            for scan in &mut scans {
+                self.codes.estimate(block.clone(), &scan.coded, &mut estimates);
+                scan.look_at(start, &estimates.cosines, self);
+            }
+        }
+        scans.into_iter().map(|scan| scan.finish(self)).collect()
+    }
+}
+
+/// One query on its way through the codes.
+struct Scan<'a> {
+    query: &'a Query,
+    coded: CodedProbe,
+    /// The best estimates so far.
+    best: Best<()>,
+    /// Who may be among the nearest, with the estimate of each.
+    possible: Vec<(f32, usize)>,
+    /// How far below the last of the best estimates somebody may be and still be nearer: both may be off.
+    margin: f32,
+}
+
+impl<'a> Scan<'a> {
+    fn new(query: &'a Query, rows: &Rows) -> Self {
+        let coded = CodedProbe::new(query.probe.values());
+        let margin = 2.0 * rows.codes.error(&coded);
+        Self { query, coded, best: Best::new(query.top), possible: Vec::new(), margin }
+    }
+
+    fn look_at(&mut self, start: usize, estimates: &[f32], rows: &Rows) {
+        for (row, estimate) in (start..).zip(estimates.iter().copied()) {
+            if estimate >= self.best.floor() - self.margin && rows.holds(row, self.query.now) {
+                self.best.offer(estimate, ());
+                self.possible.push((estimate, row));
+            }
+        }
+    }
+
+    fn finish(self, rows: &Rows) -> Nearest {
+        let floor = self.best.floor() - self.margin;
+        let mut nearest = Best::new(self.query.top);
+        for (_, row) in self.possible.into_iter().filter(|(estimate, _)| *estimate >= floor) {
+            nearest.offer(dot(rows.references.row(row), self.query.probe.values()), row);
+        }
+        nearest.into_items()
+    }
+}
