@@ -5,6 +5,7 @@
 
 use std::array;
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use anyhow::bail;
 use image::{GenericImage, RgbImage};
@@ -29,6 +30,7 @@ const MOST_FACES: usize = 64;
 /// A detector that has shown that it gives what its manifest says.
 #[derive(Debug)]
 pub(super) struct Detector {
+    network: Network,
     /// What a photo is looked at on, first in small, then in large.
     passes: [Pass; 2],
     pixels: PixelFormat,
@@ -52,11 +54,12 @@ struct Pass {
 struct Canvas {
     width: u32,
     height: u32,
-    plan: Plan,
+    /// Made when a photo first asks for it: most services never see each kind.
+    plan: OnceLock<Plan>,
 }
 
 impl Detector {
-    /// Loads the network and lets it look at the test pattern in each size, which also warms it up.
+    /// Loads the network and lets it look at the test pattern.
     pub(super) fn load(source: &ModelSource) -> Result<Self, ModelError> {
         let DetectorManifest { about, pixels, sizes, score, nms_iou, golden } =
             DetectorManifest::of(source)?;
@@ -73,32 +76,27 @@ impl Detector {
                 *output = find(kind, stride)?;
             }
         }
-        let canvas = |width, height| {
-            let plan = network.plan(&pixels.shape(width, height));
-            Ok(Canvas { width, height, plan: plan.map_err(|e| source.error(format!("{e:#}")))? })
-        };
-        let pass = |side: u32| {
-            let shorter = (side * 4 / 5).next_multiple_of(32);
-            let canvases = [canvas(side, shorter)?, canvas(shorter, side)?, canvas(side, side)?];
-            Ok(Pass { side, canvases })
-        };
-        let passes = [pass(sizes[0])?, pass(sizes[1])?];
-        let detector = Self { passes, pixels, outputs, score, nms_iou };
+        let passes = sizes.map(Pass::new);
+        let detector = Self { network, passes, pixels, outputs, score, nms_iou };
         detector.self_test(&golden).map_err(|e| source.error(format!("{e:#}")))?;
         Ok(detector)
     }
 
-    /// Runs every plan, and compares the first pass's square one with the golden output.
+    /// Compares what the first pass's square canvas shows of the test pattern with the golden output.
     fn self_test(&self, golden: &Golden) -> TractResult<()> {
-        for canvas in self.passes.iter().flat_map(|pass| &pass.canvases) {
-            let maps = self.run(canvas, &test_pattern(canvas.width, canvas.height))?;
-            let means = maps.iter().flatten().map(|map| map.iter().sum::<f32>() / map.len() as f32);
-            let is_golden = canvas.width == canvas.height && canvas.width == self.passes[0].side;
-            if is_golden {
-                golden.check(&means.collect::<Vec<_>>())?;
-            }
+        let [_, _, square] = &self.passes[0].canvases;
+        let maps = self.run(square, &test_pattern(square.width, square.height))?;
+        let means = maps.iter().flatten().map(|map| map.iter().sum::<f32>() / map.len() as f32);
+        Ok(golden.check(&means.collect::<Vec<_>>())?)
+    }
+
+    /// The plan of a canvas. Two who ask for a new one at once may both make it.
+    fn plan<'a>(&self, canvas: &'a Canvas) -> TractResult<&'a Plan> {
+        if let Some(plan) = canvas.plan.get() {
+            return Ok(plan);
         }
-        Ok(())
+        let plan = self.network.plan(&self.pixels.shape(canvas.width, canvas.height))?;
+        Ok(canvas.plan.get_or_init(|| plan))
     }
 
     /// Finds the faces of a photo: in a small copy, and where there are none in a larger one.
@@ -122,7 +120,7 @@ impl Detector {
 
     /// The twelve outputs for an image of the canvas's size, by kind and stride.
     fn run(&self, canvas: &Canvas, image: &RgbImage) -> TractResult<[[Vec<f32>; 3]; 4]> {
-        let outputs = canvas.plan.run(tvec!(tensor(&self.pixels, image)?.into_tvalue()))?;
+        let outputs = self.plan(canvas)?.run(tvec!(tensor(&self.pixels, image)?.into_tvalue()))?;
         let mut maps: [[Vec<f32>; 3]; 4] = array::from_fn(|_| array::from_fn(|_| Vec::new()));
         for (kind, (name, values)) in KINDS.into_iter().enumerate() {
             for (level, stride) in STRIDES.into_iter().enumerate() {
@@ -171,6 +169,12 @@ impl Detector {
 }
 
 impl Pass {
+    fn new(side: u32) -> Self {
+        let shorter = (side * 4 / 5).next_multiple_of(32);
+        let canvas = |width, height| Canvas { width, height, plan: OnceLock::new() };
+        Self { side, canvases: [canvas(side, shorter), canvas(shorter, side), canvas(side, side)] }
+    }
+
     /// The smallest canvas that holds a copy of this size.
     fn canvas_for(&self, width: u32, height: u32) -> &Canvas {
         let [lying, standing, square] = &self.canvases;

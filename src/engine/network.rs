@@ -75,6 +75,12 @@ pub(super) fn tensor(pixels: &PixelFormat, image: &RgbImage) -> TractResult<Tens
     Tensor::from_shape(&pixels.shape(image.width(), image.height()), &pixels.values(image))
 }
 
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Network({:?})", self.outputs())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
