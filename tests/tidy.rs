@@ -27,6 +27,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("toml_edit", &["engine"]),
     ("tower_http", &["http"]),
     ("tract_onnx", &["engine"]),
+    ("turbojpeg", &["photo"]),
 ];
 
 /// A module, and the modules of ours that it may name beside `comparison`, `embedding` and

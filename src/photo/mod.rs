@@ -5,6 +5,8 @@
 //! need and turned upright ([`EncodedPhoto::decode`]). This module knows nothing of faces.
 
 mod jpeg;
+#[cfg(feature = "turbojpeg")]
+mod turbo;
 mod webp;
 
 use std::borrow::Cow;
@@ -140,10 +142,9 @@ impl EncodedPhoto {
     pub fn decode(self) -> Result<Photo, PhotoError> {
         let mut decoder = open(&self.bytes, self.format)?;
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let image = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
+        let (mut width, mut height) = decoder.dimensions();
+        let stored = pixels(&self.bytes, self.format, decoder)?;
         drop(self.bytes);
-        let stored = image.into_rgb8();
-        let (mut width, mut height) = stored.dimensions();
         let mut working =
             DynamicImage::ImageRgb8(shrink_to_fit(&stored, WORKING_SIDE).into_owned());
         drop(stored);
@@ -257,6 +258,22 @@ fn open(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_, Pho
     limits.max_alloc = Some(MOST_METADATA);
     reader.limits(limits);
     reader.into_decoder().map_err(unreadable)
+}
+
+/// The pixels as they are stored; with the feature `turbojpeg` fewer of a JPEG that is to be shrunk anyway.
+#[cfg_attr(not(feature = "turbojpeg"), expect(unused_variables, reason = "one decoder for all"))]
+fn pixels(
+    bytes: &[u8],
+    format: ImageFormat,
+    decoder: impl ImageDecoder,
+) -> Result<RgbImage, PhotoError> {
+    #[cfg(feature = "turbojpeg")]
+    if format == ImageFormat::Jpeg
+        && let Some(image) = turbo::decode(bytes, WORKING_SIDE).map_err(unreadable)?
+    {
+        return Ok(image);
+    }
+    Ok(DynamicImage::from_decoder(decoder).map_err(unreadable)?.into_rgb8())
 }
 
 fn turns_on_its_side(orientation: Orientation) -> bool {
