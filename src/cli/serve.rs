@@ -66,7 +66,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 #[expect(clippy::print_stdout, reason = "what a person at a terminal waits for")]
 fn greet(url: &str) {
-    println!("likeness is ready at {url}. Try it with two photos of somebody who doesn't exist:");
+    println!(
+        "likeness is ready at {url}. Open that in a browser, or try two photos of somebody who doesn't exist:"
+    );
     println!();
     println!("  curl -F employee_id=e-17 -F photo=@tests/data/people/p01-a.jpg {url}/enroll");
     println!("  curl -F employee_id=e-17 -F photo=@tests/data/people/p01-b.jpg {url}/verify");

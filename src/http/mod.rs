@@ -4,8 +4,10 @@
 //! does, this module does not know.
 
 mod answer;
+mod asset;
 mod check;
 mod compare;
+mod console;
 mod employees;
 mod enroll;
 mod form;
@@ -148,8 +150,11 @@ fn router(state: AppState, options: HttpOptions) -> Router {
         .route("/employees", get(employees::list))
         .route("/employees/{employee_id}", get(employees::find).delete(employees::forget));
     let measure = Router::new().route("/metrics", get(metrics::metrics));
-    let open =
-        Router::new().route("/livez", get(health::live)).route("/readyz", get(health::ready));
+    let open = Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/", get(console::page))
+        .route("/console/{asset}", get(console::asset));
     let routes = guarded(recognize, Some(Right::Recognize))
         .merge(guarded(enroll, Some(Right::Enroll)))
         .merge(guarded(measure, Some(Right::Measure)))

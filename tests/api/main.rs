@@ -6,6 +6,7 @@ mod app;
 mod audit;
 mod backup;
 mod clients;
+mod console;
 mod doctor;
 mod durability;
 mod employees;

@@ -23,7 +23,11 @@ async fn calls_stages_and_scores_are_counted_and_nobody_is_named() {
     app.verify("nobody", photo("people/p02-b.jpg")).await;
     app.get(&format!("/employees/{name}")).await;
     app.get("/nowhere").await;
-    app.client.request(Method::from_bytes(b"BREW").unwrap(), app.at("/")).send().await.unwrap();
+    app.client
+        .request(Method::from_bytes(b"BREW").unwrap(), app.at("/nowhere"))
+        .send()
+        .await
+        .unwrap();
     let page = page(&app).await;
     for line in [
         r#"likeness_requests_total{route="/enroll",method="POST",code="ok"} 1"#,

@@ -1,0 +1,81 @@
+// The service's calls, each as a function; a refusal is thrown as a Problem.
+
+import { session } from "./session.js";
+
+const RECOGNITION = ["/verify", "/identify"];
+
+/** Milliseconds; longer than the service gives itself. */
+const PATIENCE = 90_000;
+
+/** What the service refused, as it told it (RFC 9457), or that it could not be asked. */
+export class Problem extends Error {
+  /** `retryAfter` in seconds, 0 for no matter when. */
+  constructor({ status, code, detail, reasons = [], request_id = "" }, path, retryAfter = 0) {
+    super(detail);
+    Object.assign(this, { status, code, detail, reasons, requestId: request_id, path, retryAfter });
+  }
+
+  /** The roles whose keys may make the call. */
+  get rolesNeeded() {
+    return RECOGNITION.includes(this.path) ? "terminal, enroller or admin" : "enroller or admin";
+  }
+}
+
+async function call(method, path, body) {
+  const key = session.key;
+  const headers = key ? { authorization: `Bearer ${key}` } : {};
+  let response, text;
+  try {
+    response = await fetch(path, { method, body, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    text = await response.text();
+  } catch {
+    throw new Problem({ status: 0, code: "unreachable", detail: "The service does not answer." }, path);
+  }
+  const answer = parsed(text);
+  if (response.ok && answer) return answer;
+  const problem = new Problem(answer?.code ? answer : foreign(response), path, Number(response.headers.get("retry-after")));
+  // Several calls may come back refused; the first ends the session.
+  if (problem.code === "no_key" && key === session.key) {
+    session.end(key ? "This key is not valid, or not any more." : "");
+  }
+  throw problem;
+}
+
+/** Nothing for what is no JSON, and so no answer of the service. */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function foreign({ status }) {
+  const about = status === 413 ? ": the photo is larger than it lets through" : "";
+  const detail = `Not the service answered, but something on the way to it, with ${status}${about}.`;
+  return { status, code: "foreign_answer", detail };
+}
+
+function form(fields) {
+  const made = new FormData();
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== undefined) made.append(name, value);
+  }
+  return made;
+}
+
+const employee = (id) => `/employees/${encodeURIComponent(id)}`;
+
+export const check = (photo) => call("POST", "/check", form({ photo }));
+export const enroll = (fields) => call("POST", "/enroll", form(fields));
+export const verify = (employee_id, photo) => call("POST", "/verify", form({ employee_id, photo }));
+export const identify = (photo) => call("POST", "/identify", form({ photo, top: 1 }));
+export const erase = (id) => call("DELETE", employee(id));
+/** The receipt of an erasure again, by what it said it can be asked for by. */
+export const receiptAgain = (id, receipt) => call("DELETE", `${employee(id)}?${new URLSearchParams({ receipt })}`);
+export const ready = () => call("GET", "/readyz");
+
+export function list(limit, after) {
+  const query = new URLSearchParams({ limit, ...(after && { after }) });
+  return call("GET", `/employees?${query}`);
+}

@@ -1,0 +1,96 @@
+// Enrol: who it is, their photo, and the questions that the service has.
+
+import { enroll } from "./api.js";
+import { endOf, moment, today } from "./dates.js";
+import { element } from "./element.js";
+import { guidance } from "./guidance.js";
+import { Picker } from "./picker.js";
+import { ask } from "./question.js";
+import { submitted } from "./submission.js";
+import { problemInWords, reasonInWords, sentence } from "./words.js";
+
+const root = document.querySelector('[data-section="enrol"]');
+const [form, outcome] = [root.querySelector("form"), root.querySelector(".outcome")];
+const [id, end] = [root.querySelector("#enrol-id"), root.querySelector("#enrol-end")];
+const picker = new Picker(root.querySelector(".picker"), { look: guidance, changed: () => outcome.replaceChildren() });
+
+/** What the service wants to be told first, and the field that tells it. */
+const QUESTIONS = {
+  already_enrolled: (employee) => ({
+    field: "replace",
+    title: `${employee} is enrolled already`,
+    text: "Shall this photo take the place of the one that they are known by?",
+    yes: "Replace it",
+    no: "Leave it as it is",
+  }),
+  looks_like_another: (employee, problem) => ({
+    field: "confirm_lookalike",
+    title: "Are they two people?",
+    text: `${sentence(problem.detail.split(";")[0])} If ${employee} is somebody else, they can be enrolled all the same, but the two may be taken for each other.`,
+    yes: "Yes, two people",
+    no: "No, or not sure",
+  }),
+};
+
+submitted(form, () => {
+  const missing = whatIsMissing();
+  if (missing) return say(missing);
+  say("Enrolling…");
+  return enrolAsking({ employee_id: id.value.trim(), photo: picker.shot.blob, expires_at: endOf(end.value) });
+});
+
+function whatIsMissing() {
+  if (!id.value.trim()) return id.focus(), "Who is it? An employee id is needed.";
+  end.min = today();
+  if (!end.validity.valid) return end.focus(), "The last day must be a whole date, from today on.";
+  if (!picker.shot) return "A photo is needed: take one, or choose one.";
+  return "";
+}
+
+async function enrolAsking(fields) {
+  try {
+    welcome(await enroll(fields), fields.photo);
+  } catch (problem) {
+    const question = QUESTIONS[problem.code]?.(fields.employee_id, problem);
+    if (!question) return refuse(problem);
+    if (await ask(question)) return enrolAsking({ ...fields, [question.field]: true });
+    say("Nothing was changed.");
+  }
+}
+
+function welcome({ employee_id, expires_at }, photo) {
+  const until = expires_at ? [" Until ", moment(expires_at), "."] : [];
+  // Unless the next one is under way already.
+  const begun = picker.shot?.blob !== photo;
+  if (!begun) picker.clear();
+  outcome.replaceChildren(
+    element("p", { class: "done" }, element("span", { class: "sign", "aria-hidden": "true" }, "✓"), `${employee_id} is enrolled.`),
+    element("p", { class: "hint" }, "The photo was not kept.", ...until),
+  );
+  if (!begun) id.value = end.value = "";
+  if (!begun) id.focus();
+  document.dispatchEvent(new Event("gallery-changed"));
+}
+
+/** What only an enrolment must say. */
+function refusalInWords(problem) {
+  if (problem.code === "unreachable") {
+    return "No answer came: the list of employees says whether it was done. All is still here to try again.";
+  }
+  if (problem.detail.startsWith("expires_at")) {
+    return "By the service's clock the last day is over. Is this machine's clock right?";
+  }
+  return problemInWords(problem);
+}
+
+function refuse(problem) {
+  if (problem.code !== "poor_photo") return say(refusalInWords(problem));
+  outcome.replaceChildren(
+    element("p", { class: "refused" }, "Not enrolled: this photo can't serve as a reference."),
+    element("ul", {}, ...problem.reasons.map((reason) => element("li", {}, reasonInWords(reason)))),
+  );
+}
+
+const say = (words) => outcome.replaceChildren(element("p", {}, words));
+
+export const enrol = { root, leave: () => picker.rest(), needsEnroller: true };

@@ -1,0 +1,89 @@
+// How somebody is erased: the question before, and the receipt after, which stays until it is put away.
+
+import { erase, receiptAgain } from "./api.js";
+import { moment } from "./dates.js";
+import { element } from "./element.js";
+import { ask } from "./question.js";
+import { problemInWords } from "./words.js";
+
+const host = document.querySelector(".receipts");
+
+/** Receipts that no file holds yet. */
+const unsaved = new Set();
+
+window.addEventListener("beforeunload", (event) => {
+  // Asks whether to go all the same.
+  if (unsaved.size) event.preventDefault();
+});
+
+/** The receipt, or nothing where the user thought better of it. */
+export async function eraseAsking(id) {
+  const sure = await ask({
+    title: `Erase ${id}?`,
+    text: "They are not recognised any more, and nothing of their face is left here. To come back they are enrolled anew.",
+    yes: `Erase ${id}`,
+    no: "Keep",
+    grave: true,
+  });
+  return sure ? erase(id) : null;
+}
+
+export function keepReceipt(receipt) {
+  const shown = drawn(receipt);
+  host.prepend(shown);
+  unsaved.add(receipt.receipt);
+  shown.focus();
+}
+
+function drawn(receipt) {
+  const wholly = receipt.status === "erased";
+  const done = wholly
+    ? `${receipt.employee_id} is erased.`
+    : `${receipt.employee_id} is not recognised any more; the last bytes go as soon as another program lets go of the database.`;
+  const facts = [
+    ["Erased", moment(receipt.erased_at)],
+    ["Receipt", element("code", {}, receipt.receipt)],
+    ["Called in the audit trail", element("code", {}, receipt.audit_id)],
+    ["End of the audit trail", element("code", {}, receipt.audit.head)],
+  ];
+  if (receipt.destroy_key_archives_before) {
+    facts.push(["Destroy key archives from before", moment(receipt.destroy_key_archives_before)]);
+  }
+  const refused = element("p", { class: "refused", role: "alert" });
+  const shown = element(
+    "article",
+    { tabindex: "-1", "aria-label": `Receipt for ${receipt.employee_id}` },
+    element("h2", {}, done),
+    element("p", {}, "Keep the receipt: it alone leads from this employee to what the audit trail says of them."),
+    element("dl", {}, ...facts.flatMap(([term, fact]) => [element("dt", {}, term), element("dd", {}, fact)])),
+    refused,
+  );
+  const button = (words, does, look = "") => element("button", { type: "button", class: look, onclick: does }, words);
+  const lookAgain = async () => {
+    try {
+      const now = drawn(await receiptAgain(receipt.employee_id, receipt.receipt));
+      shown.replaceWith(now);
+      now.focus();
+    } catch (problem) {
+      refused.textContent = problemInWords(problem);
+    }
+  };
+  const putAway = () => {
+    unsaved.delete(receipt.receipt);
+    shown.remove();
+    document.querySelector("#search").focus();
+  };
+  const buttons = [button("Save the receipt", () => save(receipt), "primary"), button("Put it away", putAway)];
+  if (!wholly) buttons.push(button("Look again", lookAgain));
+  shown.append(element("div", { class: "buttons" }, ...buttons));
+  return shown;
+}
+
+function save(receipt) {
+  const text = `${JSON.stringify(receipt, null, 2)}\n`;
+  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  element("a", { href: url, download: `receipt-${receipt.employee_id}.json` }).click();
+  unsaved.delete(receipt.receipt);
+  // The download has read it by then.
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}

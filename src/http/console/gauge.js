@@ -1,0 +1,47 @@
+// The score on its scale of log-odds, and on it the line that was decided by.
+
+import { element } from "./element.js";
+import { scoreInWords, similarityInWords } from "./words.js";
+
+/** Wider where a score or threshold lies outside. */
+const SCALE = [-10, 20];
+
+function at(share, made) {
+  // The label's own share to the left keeps it within the scale.
+  made.style.left = `${share}%`;
+  made.firstElementChild?.style.setProperty("transform", `translateX(-${share}%)`);
+  return made;
+}
+
+/** `claim` says in a sentence what the decision means, and `rate` what the line stands for. */
+export function gauge({ score, similarity, threshold, claim, rate }) {
+  const least = Math.min(SCALE[0], Math.floor(score), Math.floor(threshold));
+  const most = Math.max(SCALE[1], Math.ceil(score), Math.ceil(threshold));
+  const share = (value) => (100 * (value - least)) / (most - least);
+  const above = score >= threshold;
+  const verdict = above ? "Above the line" : "Below the line";
+  const label = `Score ${scoreInWords(score)}, the line at ${scoreInWords(threshold)}, on a scale from ${scoreInWords(least)} to ${scoreInWords(most)}`;
+
+  const beyond = element("div", { class: "beyond" });
+  beyond.style.left = `${share(threshold)}%`;
+  const ticks = [];
+  for (let tick = Math.ceil(least / 5) * 5; tick <= most; tick += 5) {
+    ticks.push(at(share(tick), element("li", {}, element("span", {}, String(tick).replace("-", "−")))));
+  }
+  const scale = element(
+    "div",
+    { class: "scale", role: "img", "aria-label": label },
+    element("div", { class: "track" }, beyond),
+    at(share(threshold), element("div", { class: "line" }, element("span", {}, `line ${scoreInWords(threshold)}`))),
+    at(share(score), element("div", { class: "mark" }, element("span", {}, `score ${scoreInWords(score)}`))),
+    element("ol", { class: "ticks" }, ...ticks),
+  );
+  return element(
+    "div",
+    { class: `gauge ${above ? "above" : "below"}` },
+    element("p", { class: "verdict" }, element("span", { class: "sign", "aria-hidden": "true" }, above ? "✓" : "✕"), verdict),
+    element("p", { class: "claim" }, claim),
+    scale,
+    element("p", { class: "hint" }, `Similarity: ${similarityInWords(similarity)}. ${rate}`),
+  );
+}

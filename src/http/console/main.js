@@ -1,0 +1,108 @@
+// The page as a whole: who may see it, and which section is open.
+
+import { ready } from "./api.js";
+import { employees } from "./employees.js";
+import { enrol } from "./enrol.js";
+import { identify } from "./identify.js";
+import { session } from "./session.js";
+import { admitted, refuse, signIn } from "./signin.js";
+import { verify } from "./verify.js";
+import { problemInWords } from "./words.js";
+
+const SECTIONS = { enrol, verify, identify, employees };
+const NOT_YET = 1000;
+
+const [nav, out] = [document.querySelector("nav"), document.querySelector("#sign-out")];
+const narrow = document.querySelector("#narrow");
+const [starting, about] = [document.querySelector("#starting"), document.querySelector("#about")];
+let open = null;
+let signingIn = false;
+
+async function start() {
+  try {
+    if (!(await admitted())) return;
+  } catch (problem) {
+    starting.textContent = problemInWords(problem);
+    if (["not_ready", "busy", "unreachable"].includes(problem.code)) setTimeout(start, NOT_YET);
+    return;
+  }
+  begin();
+}
+
+function begin(moved = false) {
+  starting.textContent = "";
+  nav.hidden = false;
+  out.hidden = !session.key;
+  narrow.hidden = session.mayEnrol;
+  for (const name of Object.keys(SECTIONS)) {
+    nav.querySelector(`[href="#${name}"]`).parentElement.hidden = !may(name);
+  }
+  tellAbout();
+  go();
+  if (moved) headingOf(open).focus();
+}
+
+function go() {
+  if (nav.hidden) return;
+  const asked = location.hash.slice(1);
+  const known = Object.hasOwn(SECTIONS, asked) && may(asked);
+  const name = known ? asked : session.mayEnrol ? "enrol" : "identify";
+  const moved = open !== null && open !== name;
+  leave();
+  open = name;
+  const section = SECTIONS[name];
+  section.root.hidden = false;
+  for (const link of nav.querySelectorAll("a")) {
+    if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${headingOf(name).textContent} · likeness`;
+  section.enter?.();
+  if (moved) headingOf(name).focus();
+}
+
+const may = (name) => session.mayEnrol || !SECTIONS[name].needsEnroller;
+const headingOf = (name) => SECTIONS[name].root.querySelector("h1");
+
+function leave() {
+  for (const { root, leave } of Object.values(SECTIONS)) {
+    leave();
+    root.hidden = true;
+  }
+}
+
+async function tellAbout() {
+  try {
+    const { model, gallery_size } = await ready();
+    about.textContent = `${gallery_size.toLocaleString("en")} enrolled. Encoder: ${model.name}.`;
+  } catch {
+    about.textContent = "";
+  }
+}
+
+session.addEventListener("ended", async ({ detail: why }) => {
+  if (signingIn) return refuse(why);
+  signingIn = true;
+  leave();
+  nav.hidden = out.hidden = true;
+  starting.textContent = "";
+  await signIn(why);
+  signingIn = false;
+  begin(true);
+});
+out.addEventListener("click", () => {
+  session.forget();
+  // Whoever comes next sees nothing of what was here.
+  location.reload();
+});
+document.querySelector(".skip").addEventListener("click", (event) => {
+  // The address names the section, and nothing within it.
+  event.preventDefault();
+  document.querySelector("#main").focus();
+});
+document.addEventListener("gallery-changed", tellAbout);
+window.addEventListener("hashchange", go);
+// A photo dropped beside its place would open in place of this page.
+for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
+
+start();

@@ -1,0 +1,27 @@
+// The key that the user signed in with, for as long as the tab is open.
+
+const NAME = "likeness-key";
+
+export const session = new (class extends EventTarget {
+  /** Whether the caller may enrol, list and erase; a terminal's key may not. */
+  mayEnrol = false;
+
+  get key() {
+    return sessionStorage.getItem(NAME);
+  }
+
+  keep(key) {
+    sessionStorage.setItem(NAME, key);
+  }
+
+  forget() {
+    sessionStorage.removeItem(NAME);
+    this.mayEnrol = false;
+  }
+
+  /** `why` in words where the service refused the key. */
+  end(why = "") {
+    this.forget();
+    this.dispatchEvent(new CustomEvent("ended", { detail: why }));
+  }
+})();

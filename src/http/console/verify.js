@@ -1,0 +1,52 @@
+// Verify: is this the employee they say they are?
+
+import * as api from "./api.js";
+import { element } from "./element.js";
+import { gauge } from "./gauge.js";
+import { guidance } from "./guidance.js";
+import { Picker } from "./picker.js";
+import { submitted } from "./submission.js";
+import { oneIn, problemInWords, reasonInWords } from "./words.js";
+
+const root = document.querySelector('[data-section="verify"]');
+const [form, outcome] = [root.querySelector("form"), root.querySelector(".outcome")];
+const id = root.querySelector("#verify-id");
+
+/** What an answer belongs to: one about another id or photo than are there now says nothing any more. */
+let turn = 0;
+
+function forget() {
+  turn += 1;
+  outcome.replaceChildren();
+}
+
+const picker = new Picker(root.querySelector(".picker"), { look: guidance, changed: forget });
+id.addEventListener("input", forget);
+
+submitted(form, async () => {
+  if (!id.value.trim()) return id.focus(), say("Who do they say they are? An employee id is needed.");
+  if (!picker.shot) return say("A photo is needed: take one, or choose one.");
+  say("Comparing…");
+  const asked = turn;
+  try {
+    const answer = await api.verify(id.value.trim(), picker.shot.blob);
+    if (asked === turn) show(answer);
+  } catch (problem) {
+    if (asked === turn) say(problemInWords(problem));
+  }
+});
+
+function show({ employee_id, match, score, similarity, threshold, face, reasons }) {
+  picker.mark(face);
+  const claim = match ? `This is taken to be ${employee_id}.` : `This is not taken to be ${employee_id}.`;
+  const rate = `The line lets about ${oneIn(threshold.target)} pairs of different people pass.`;
+  outcome.replaceChildren(gauge({ score, similarity, threshold: threshold.score, claim, rate }));
+  if (!match && reasons.length) {
+    const doubts = reasons.map((reason) => element("li", {}, reasonInWords(reason)));
+    outcome.append(element("p", {}, "The photo may be why:"), element("ul", {}, ...doubts));
+  }
+}
+
+const say = (words) => outcome.replaceChildren(element("p", {}, words));
+
+export const verify = { root, leave: () => picker.rest() };

@@ -1,0 +1,56 @@
+// What the service says in codes, in words.
+
+const REASONS = {
+  too_small: "Come closer: the face is too small.",
+  too_blurred: "Hold still: the face is blurred.",
+  too_dark: "Too dark: turn towards the light.",
+  too_bright: "Too bright: step out of the glare.",
+  turned_away: "Look straight into the camera.",
+  cut_off: "Move into the middle: the face is cut off.",
+};
+
+const PROBLEMS = {
+  busy: "The service is busy. Try again in a moment.",
+  no_face: "No face found.",
+  no_key: "The key was not taken, so nothing was done. Try again.",
+  not_enrolled: "Nobody is enrolled by this id.",
+  not_ready: "The service is starting. Try again in a moment.",
+  several_faces: "Several faces are about equally near. One person at a time.",
+  too_many_pixels: "The photo has too many pixels.",
+  unreadable_photo: "The photo is damaged.",
+};
+
+export const reasonInWords = (reason) => REASONS[reason] ?? reason;
+
+/** One sentence, and where it helps another. */
+export function problemInWords(problem) {
+  if (!problem.code) throw problem;
+  if (problem.code === "not_allowed" && !problem.detail.includes("without keys")) {
+    return `Your key may not do this. It needs a key with the role ${problem.rolesNeeded}.`;
+  }
+  if (problem.code === "internal") {
+    return `The service failed. Its log says why, by the request ${problem.requestId}.`;
+  }
+  return PROBLEMS[problem.code] ?? sentence(problem.detail);
+}
+
+/** Milliseconds before the next frame is worth a call: at once after a photo that won't do, later where the service can't. */
+export const waitAfter = ({ status, retryAfter }) => (status === 422 ? 200 : 1000 * Math.max(1, retryAfter));
+
+export function similarityInWords(similarity) {
+  const steps = [[0.9999, "nearly full"], [0.99, "very high"], [0.9, "high"], [0.5, "middling"], [0.1, "low"]];
+  const [, word] = steps.find(([least]) => similarity >= least) ?? [0, "nearly none"];
+  const number = similarity > 0.9999 ? "over 0.9999" : similarity < 0.0001 ? "under 0.0001" : similarity.toFixed(4);
+  return `${word} (${number} of 1)`;
+}
+
+/** An error rate: 0.0001 is 1 in 10,000. */
+export const oneIn = (rate) => `1 in ${Math.round(1 / rate).toLocaleString("en")}`;
+
+/** A score or threshold, with a minus that is one. */
+export const scoreInWords = (score) => score.toFixed(1).replace("-", "−");
+
+export function sentence(text) {
+  const capital = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
+}

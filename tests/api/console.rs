@@ -1,0 +1,98 @@
+//! The console as it is served: open to everybody, and to nothing but this service.
+
+use reqwest::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+
+use crate::app::App;
+use crate::keys::keys;
+
+/// What a text names in quotes after a word: `src="…"`, `from "…"`.
+fn named<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
+    text.split(word).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn all_that_the_page_loads_is_there_and_from_here_alone() {
+    let app = App::spawn().await;
+    let page = app.client.get(app.at("/")).send().await.unwrap().text().await.unwrap();
+    let mut loaded: Vec<String> = [named(&page, "href=\"/"), named(&page, "src=\"/")]
+        .concat()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let mut seen = 0;
+    while let Some(path) = loaded.pop() {
+        let answer = app.client.get(app.at(&format!("/{path}"))).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        let kind = answer.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
+        let expected = match path.rsplit_once('.').unwrap().1 {
+            "css" => "text/css; charset=utf-8",
+            "js" => "text/javascript; charset=utf-8",
+            "svg" => "image/svg+xml",
+            ending => panic!("a page has no {ending}"),
+        };
+        assert_eq!(kind, expected, "{path}");
+        let text = answer.text().await.unwrap();
+        assert!(!text.contains("https://"), "{path} names a foreign host");
+        let imported = named(&text, "from \"./");
+        loaded.extend(imported.into_iter().map(|name| format!("console/{name}")));
+        seen += 1;
+    }
+    assert!(seen > 10, "the search finds what is loaded");
+}
+
+#[tokio::test]
+async fn the_page_may_run_and_load_only_what_is_served_beside_it() {
+    let app = App::spawn().await;
+    for path in ["/", "/console/main.js", "/console/console.css"] {
+        let answer = app.client.get(app.at(path)).send().await.unwrap();
+        let policy = answer.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+        let rules: Vec<_> = policy.split("; ").collect();
+        for rule in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "frame-ancestors 'none'",
+            "form-action 'none'",
+        ] {
+            assert!(rules.contains(&rule), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe") && !policy.contains("http"), "{path}: {policy}");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+        assert_eq!(answer.headers()["referrer-policy"], "no-referrer");
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_the_page_is_not_sent_it_again() {
+    let app = App::spawn().await;
+    let ask = |held: &str| app.client.get(app.at("/")).header(IF_NONE_MATCH, held).send();
+    let page = ask("\"another\"").await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert_eq!(page.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
+    assert_eq!(page.headers()[CACHE_CONTROL], "no-cache");
+    let version = page.headers()[ETAG].to_str().unwrap().to_owned();
+    // As it was told, in a list, and as a proxy that compresses tells it on.
+    for held in [version.clone(), format!("\"another\", {version}"), format!("W/{version}")] {
+        let again = ask(&held).await.unwrap();
+        assert_eq!((again.status().as_u16(), &again.headers()[ETAG]), (304, &page.headers()[ETAG]));
+        assert!(again.bytes().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_page_asks_for_the_key_so_it_needs_none_and_all_else_does() {
+    let app = App::spawn().await;
+    keys(&app, &["add", "--first"]);
+    for (path, status) in [
+        ("/", 200),
+        ("/console/main.js", 200),
+        ("/console/nothing.js", 404),
+        ("/console/..%2Fconsole.rs", 404),
+        ("/employees", 401),
+        ("/metrics", 401),
+    ] {
+        let answer = app.client.get(app.at(path)).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+    }
+    let posted = app.client.post(app.at("/")).send().await.unwrap();
+    assert_eq!(posted.status(), 405);
+}
