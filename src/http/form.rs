@@ -163,7 +163,10 @@ impl Form {
         let number = match self.0.remove(name) {
             None => return Ok(default),
             Some(Field::Part(text)) => str::from_utf8(&text).ok().and_then(|t| t.parse().ok()),
-            Some(Field::Member(value)) => value.as_u64().and_then(|n| u32::try_from(n).ok()),
+            // To JSON Schema 5.0 is an integer too.
+            Some(Field::Member(value)) => {
+                value.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0).map(|n| n as u32)
+            }
         };
         number.filter(|n| range.contains(n)).ok_or_else(|| {
             let (least, most) = range.into_inner();

@@ -23,7 +23,7 @@ async fn json_with_base64_gets_the_same_answers_as_multipart() {
     let by_json = app.post_json("/verify", &verify).await;
     let by_form = app.verify("e-1", photo("people/p01-b.jpg")).await;
     assert_eq!((by_json.status, &by_json.body), (200, &by_form.body));
-    let identify = json!({"photo": base64("people/p01-b.jpg"), "top": 1});
+    let identify = json!({"photo": base64("people/p01-b.jpg"), "top": 1.0});
     let found = app.post_json("/identify", &identify).await;
     assert_eq!(found.body["match"]["employee_id"], "e-1");
     let (photo_a, photo_b) = (base64("people/p01-a.jpg"), base64("people/p01-b.jpg"));
