@@ -28,6 +28,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tower_http", &["http"]),
     ("tract_onnx", &["engine"]),
     ("turbojpeg", &["photo"]),
+    ("utoipa", &["http"]),
+    ("utoipa_axum", &["http"]),
 ];
 
 /// A module, and the modules of ours that it may name beside `comparison`, `embedding` and

@@ -7,8 +7,11 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::openapi::{ArrayBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::metrics::Stages;
+use super::openapi::one_of;
 use crate::comparison;
 use crate::employee;
 use crate::engine::Timings;
@@ -16,10 +19,24 @@ use crate::face;
 use crate::quality::Reason;
 use crate::recognizer;
 
-/// `model`: the encoder's name and digest.
-#[derive(Serialize)]
+/// Who an employee is to this service: any name that the organisation gives, case kept.
+#[derive(Serialize, ToSchema)]
+#[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._@-]+$", examples("e-17"))]
+pub(super) struct EmployeeId(String);
+
+impl From<&employee::EmployeeId> for EmployeeId {
+    fn from(employee: &employee::EmployeeId) -> Self {
+        Self(employee.as_str().to_owned())
+    }
+}
+
+/// The encoder that made the template.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Model {
+    /// What people call it.
     name: String,
+    /// The SHA-256 of its file, which decides: templates of different digests are never compared.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     digest: String,
 }
 
@@ -29,16 +46,49 @@ impl From<&employee::ModelName> for Model {
     }
 }
 
-/// `face`: the one that was used, in pixels of the upright photo.
-#[derive(Serialize)]
+/// How alike, from 0 (no similarity) to 1 (full): the score's sigmoid, for people.
+#[derive(Serialize, ToSchema)]
+#[schema(minimum = 0, maximum = 1)]
+pub(super) struct Similarity(f64);
+
+impl From<comparison::Score> for Similarity {
+    fn from(score: comparison::Score) -> Self {
+        Self(score.similarity())
+    }
+}
+
+/// The log-odds that both photos show the same person, at even odds beforehand. Decisions are made on it: near a
+/// similarity of 1 it still has digits.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Score(f64);
+
+impl From<comparison::Score> for Score {
+    fn from(score: comparison::Score) -> Self {
+        Self(score.value())
+    }
+}
+
+/// The face that was used, in pixels of the upright photo.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Face {
     #[serde(rename = "box")]
     bounds: Bounds,
-    landmarks: [[f64; 2]; 5],
+    /// The right eye, the left eye, the nose, the right and the left corner of the mouth, as the person has them.
+    #[schema(min_items = 5, max_items = 5)]
+    landmarks: [Point; 5],
+    /// How sure the detector is that this is a face.
+    #[schema(minimum = 0, maximum = 1)]
     confidence: f64,
 }
 
-#[derive(Serialize)]
+/// `[x, y]`
+#[derive(Serialize, ToSchema)]
+#[schema(min_items = 2, max_items = 2)]
+struct Point([f64; 2]);
+
+/// A rectangle by its top left corner; a face at the photo's edge may reach beyond it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Box)]
 struct Bounds {
     x: f64,
     y: f64,
@@ -53,37 +103,42 @@ impl From<&face::Face> for Face {
         let face::Bounds { x, y, width, height } = *face.bounds();
         Self {
             bounds: Bounds { x: tenth(x), y: tenth(y), width: tenth(width), height: tenth(height) },
-            landmarks: face.landmarks().map(|p| [tenth(p.x), tenth(p.y)]),
+            landmarks: face.landmarks().map(|p| Point([tenth(p.x), tenth(p.y)])),
             confidence: (face.confidence() * 1e4).round() / 1e4,
         }
     }
 }
 
-/// `threshold`: what was decided at, and the error rate that it stands for.
-#[derive(Serialize)]
+/// What was decided at.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Threshold {
-    similarity: f64,
-    score: f64,
+    similarity: Similarity,
+    score: Score,
+    /// The error rate that it stands for: of `verify` and `compare` the false match rate, of `identify` the rate at which
+    /// a stranger is taken for somebody.
+    #[schema(minimum = 0, maximum = 1)]
     target: f64,
 }
 
 impl From<comparison::Threshold> for Threshold {
     fn from(threshold: comparison::Threshold) -> Self {
         let comparison::Threshold { score, target } = threshold;
-        Self { similarity: score.similarity(), score: score.value(), target }
+        Self { similarity: Similarity::from(score), score: Score::from(score), target }
     }
 }
 
 /// Somebody whom a probe may show. What is decided at and with which encoder stands with those alone
 /// who are still enrolled with a former one.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Candidate {
-    employee_id: String,
-    similarity: f64,
-    score: f64,
+    employee_id: EmployeeId,
+    similarity: Similarity,
+    score: Score,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     threshold: Option<Threshold>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     model: Option<Model>,
 }
 
@@ -91,9 +146,9 @@ impl Candidate {
     pub(super) fn new(candidate: &recognizer::Candidate, present: &employee::ModelName) -> Self {
         let is_former = candidate.model.id != present.id;
         Self {
-            employee_id: candidate.employee.as_str().to_owned(),
-            similarity: candidate.score.similarity(),
-            score: candidate.score.value(),
+            employee_id: EmployeeId::from(&candidate.employee),
+            similarity: Similarity::from(candidate.score),
+            score: Score::from(candidate.score),
             threshold: is_former.then(|| candidate.threshold.into()),
             model: is_former.then(|| Model::from(&candidate.model)),
         }
@@ -101,11 +156,13 @@ impl Candidate {
 }
 
 /// An enrolled employee.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[expect(clippy::struct_field_names, reason = "the contract's names")]
 pub(super) struct Employee {
-    employee_id: String,
+    employee_id: EmployeeId,
     enrolled_at: Timestamp,
+    /// When the enrolment ends by itself and is erased; null where it doesn't.
+    #[schema(required)]
     expires_at: Option<Timestamp>,
     model: Model,
 }
@@ -113,7 +170,7 @@ pub(super) struct Employee {
 impl From<&employee::Reference> for Employee {
     fn from(reference: &employee::Reference) -> Self {
         Self {
-            employee_id: reference.employee.as_str().to_owned(),
+            employee_id: EmployeeId::from(&reference.employee),
             enrolled_at: reference.enrolled_at,
             expires_at: reference.expires_at,
             model: Model::from(&reference.model),
@@ -121,10 +178,21 @@ impl From<&employee::Reference> for Employee {
     }
 }
 
-/// `reasons`: what speaks against the photo as a reference, beside a probe's decision or in the
-/// refusal of an enrolment.
+/// What speaks against the photo as a reference: in the refusal of an enrolment, or beside a probe's decision, where
+/// it says why that may be wrong.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Reasons(Vec<&'static str>);
+
+impl ToSchema for Reasons {}
+
+impl PartialSchema for Reasons {
+    fn schema() -> RefOr<Schema> {
+        let about = "What speaks against the photo as a reference: in the refusal of an enrolment, or beside a probe's \
+                     decision, where it says why that may be wrong.";
+        let reason = one_of(Reason::ALL.map(Reason::code));
+        ArrayBuilder::new().items(reason).description(Some(about)).into()
+    }
+}
 
 impl Reasons {
     pub(super) fn is_empty(&self) -> bool {

@@ -3,41 +3,64 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
+use bytes::Bytes;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::AppState;
-use super::answer::{Face, Model, Threshold, timed};
+use super::answer::{Face, Model, Score, Similarity, Threshold, timed};
 use super::form::Form;
 use super::guard::Caller;
+use super::openapi::Photo;
 use super::problem::Problem;
 use crate::comparison::Decision;
 
-#[derive(Serialize)]
-struct Answer {
+/// Two photos that may show one person.
+#[derive(ToSchema)]
+struct Pair {
+    #[schema(value_type = Photo)]
+    photo_a: Bytes,
+    #[schema(value_type = Photo)]
+    photo_b: Bytes,
+}
+
+/// What was decided.
+#[derive(Serialize, ToSchema)]
+struct Comparison {
+    /// Whether the score reaches the threshold.
     r#match: bool,
-    similarity: f64,
-    score: f64,
+    similarity: Similarity,
+    score: Score,
     threshold: Threshold,
     model: Model,
     face_a: Face,
     face_b: Face,
 }
 
+/// Do two photos show the same person? Nothing is stored.
+#[utoipa::path(
+    post,
+    path = "/compare",
+    tag = "Enrolment",
+    request_body = Pair,
+    responses((status = OK, description = "The decision", body = Comparison)),
+)]
 pub(super) async fn compare(
     State(app): State<AppState>,
     Extension(caller): Extension<Caller>,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let (photo_a, photo_b) = (form.photo("photo_a")?, form.photo("photo_b")?);
+    let pair = Pair { photo_a: form.photo("photo_a")?, photo_b: form.photo("photo_b")? };
     form.finish()?;
     let recognizer = app.recognizer()?;
-    let comparison = recognizer.compare(photo_a, photo_b, &caller.call(app.now())).await?;
+    let call = caller.call(app.now());
+    let comparison = recognizer.compare(pair.photo_a, pair.photo_b, &call).await?;
     let [face_a, face_b] = &comparison.faces;
     app.metrics.decided("compare", comparison.decision, comparison.score);
-    let answer = Answer {
+    let answer = Comparison {
         r#match: comparison.decision == Decision::Match,
-        similarity: comparison.score.similarity(),
-        score: comparison.score.value(),
+        similarity: Similarity::from(comparison.score),
+        score: Score::from(comparison.score),
         threshold: comparison.threshold.into(),
         model: Model::from(recognizer.model()),
         face_a: Face::from(face_a),

@@ -1,5 +1,7 @@
 //! `/employees`: who is enrolled, and how somebody leaves.
 
+#![expect(unused_qualifications, reason = "what utoipa makes of `params`")]
+
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
@@ -7,58 +9,81 @@ use axum::http::request::Parts;
 use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::AppState;
-use super::answer::Employee;
+use super::answer::{Employee, EmployeeId};
 use super::guard::Caller;
 use super::problem::{Code, Problem};
 use crate::audit::ReceiptId;
-use crate::employee::EmployeeId;
+use crate::employee;
 use crate::recognizer;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
+    /// How many to tell at most.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
+    /// Tells those after this one, in the order of their bytes: the `next` of the page before.
+    #[param(value_type = Option<EmployeeId>)]
     after: Option<String>,
 }
 
-#[derive(Serialize)]
+/// Who is enrolled, in the order of their ids.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Employees {
     employees: Vec<Employee>,
-    /// What to ask `after` for, where there may be more.
+    /// What to ask `after` for, where there may be more; else null.
+    #[schema(required, value_type = Option<EmployeeId>)]
     next: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Repeated {
-    /// The `receipt` of an erasure that was answered before.
+    /// The `receipt` of an erasure that was answered before: gives it again, and erases nothing.
+    #[param(pattern = "^[A-Za-z0-9_-]{64}$")]
     receipt: Option<String>,
 }
 
-#[derive(Serialize)]
+/// What is left of somebody: the proof that they are gone.
+#[derive(Serialize, ToSchema)]
 #[expect(clippy::struct_field_names, reason = "the contract's names")]
 pub(super) struct Receipt {
-    employee_id: String,
+    employee_id: EmployeeId,
     erased_at: Timestamp,
-    /// `erased`, or with a 202 `erasing`: nobody will be matched any more, and the last bytes go as soon
-    /// as a foreign reader lets go of them.
-    status: &'static str,
+    status: Erasure,
     /// What the reference was called in the audit trail.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
     audit_id: String,
     audit: Head,
     /// What this receipt can be asked for by.
+    #[schema(pattern = "^[A-Za-z0-9_-]{64}$")]
     receipt: String,
-    /// Archives of data keys from before then may still hold the key of a copy of the template; not known while
-    /// erasing.
+    /// Archives of data keys from before then may still hold the key of a copy of the template; null while erasing.
+    #[schema(required)]
     destroy_key_archives_before: Option<Timestamp>,
 }
 
+/// `erased`, or with a 202 `erasing`: nobody will be matched any more, and the last bytes go as soon as a foreign
+/// reader lets go of them.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Erasure {
+    Erased,
+    Erasing,
+}
+
 /// Where the audit trail ended with the erasure.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditHead)]
 struct Head {
+    /// How many events there were.
     count: u64,
+    /// The count again and the last one's authenticator, as `likeness audit verify --head` takes it.
     head: String,
 }
 
@@ -66,12 +91,12 @@ impl Receipt {
     /// `answered` is not before the data key was gone.
     fn new(receipt: &recognizer::Receipt, answered: Timestamp) -> (StatusCode, Json<Self>) {
         let (code, status) = if receipt.wholly {
-            (StatusCode::OK, "erased")
+            (StatusCode::OK, Erasure::Erased)
         } else {
-            (StatusCode::ACCEPTED, "erasing")
+            (StatusCode::ACCEPTED, Erasure::Erasing)
         };
         let answer = Self {
-            employee_id: receipt.employee.as_str().to_owned(),
+            employee_id: EmployeeId::from(&receipt.employee),
             erased_at: receipt.erased_at,
             status,
             audit_id: receipt.audit_id.to_string(),
@@ -84,20 +109,32 @@ impl Receipt {
 }
 
 /// An employee named by the path. A name that could not be enrolled is one that is not.
-pub(super) struct Named(EmployeeId);
+#[derive(IntoParams)]
+#[into_params(names("employee_id"), parameter_in = Path)]
+pub(super) struct Named(#[param(value_type = EmployeeId)] employee::EmployeeId);
 
 impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let text = Path::<String>::from_request_parts(parts, state).await;
-        let employee = text.ok().and_then(|Path(text)| EmployeeId::parse(&text).ok());
+        let employee = text.ok().and_then(|Path(text)| employee::EmployeeId::parse(&text).ok());
         employee.map(Self).ok_or_else(|| {
             Problem::new(Code::NotEnrolled, recognizer::Error::NotEnrolled.to_string())
         })
     }
 }
 
+/// Who is enrolled, a page at a time.
+#[utoipa::path(
+    get,
+    path = "/employees",
+    operation_id = "list_employees",
+    tag = "Enrolment",
+    params(Page),
+    responses((status = OK, description = "A page of them", body = Employees)),
+    extensions(("x-problems" = json!([Code::Malformed]))),
+)]
 pub(super) async fn list(
     State(app): State<AppState>,
     page: Result<Query<Page>, QueryRejection>,
@@ -107,7 +144,7 @@ pub(super) async fn list(
     if !(1..=1000).contains(&limit) {
         return Err(Problem::malformed("limit must be a number from 1 to 1000"));
     }
-    let after = page.after.as_deref().map(EmployeeId::parse).transpose();
+    let after = page.after.as_deref().map(employee::EmployeeId::parse).transpose();
     let after = after.map_err(|e| Problem::malformed(format!("after: {e}")))?;
     let references = app.recognizer()?.list(after.as_ref(), limit).await?;
     let full = references.len() == limit as usize;
@@ -115,6 +152,16 @@ pub(super) async fn list(
     Ok(Json(Employees { employees: references.iter().map(Employee::from).collect(), next: last }))
 }
 
+/// One who is enrolled.
+#[utoipa::path(
+    get,
+    path = "/employees/{employee_id}",
+    operation_id = "find_employee",
+    tag = "Enrolment",
+    params(Named),
+    responses((status = OK, description = "The employee", body = Employee)),
+    extensions(("x-problems" = json!([Code::NotEnrolled]))),
+)]
 pub(super) async fn find(
     State(app): State<AppState>,
     Named(employee): Named,
@@ -122,6 +169,20 @@ pub(super) async fn find(
     Ok(Json(Employee::from(&app.recognizer()?.find(&employee).await?)))
 }
 
+/// Erases an employee, and gives a receipt.
+#[utoipa::path(
+    delete,
+    path = "/employees/{employee_id}",
+    operation_id = "erase_employee",
+    tag = "Enrolment",
+    params(Named, Repeated),
+    responses(
+        (status = OK, description = "Not a byte of the template is left", body = Receipt),
+        (status = ACCEPTED, description = "Nobody is matched any more, but a foreign reader still holds the database",
+            body = Receipt),
+    ),
+    extensions(("x-problems" = json!([Code::Malformed, Code::NotEnrolled]))),
+)]
 pub(super) async fn forget(
     State(app): State<AppState>,
     Extension(caller): Extension<Caller>,

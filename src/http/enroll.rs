@@ -5,42 +5,87 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::AppState;
-use super::answer::{Employee, Face, Reasons, timed};
+use super::answer::{Employee, EmployeeId, Face, Reasons, timed};
 use super::form::Form;
 use super::guard::Caller;
-use super::problem::Problem;
+use super::openapi::Photo;
+use super::problem::{Code, Problem};
+use crate::employee;
 use crate::recognizer::EnrollmentWishes;
 
-#[derive(Serialize)]
-struct Answer {
+/// Who is to be known, and by which photo.
+#[derive(ToSchema)]
+struct Applicant {
+    #[schema(value_type = EmployeeId)]
+    employee_id: employee::EmployeeId,
+    #[schema(value_type = Photo)]
+    photo: Bytes,
+    /// Whether the photo may take the place of a former one.
+    #[schema(required = false, default = false)]
+    replace: bool,
+    /// Says that the photo is of this employee although it looks like somebody else who is enrolled.
+    #[schema(required = false, default = false)]
+    confirm_lookalike: bool,
+    /// When the enrolment ends by itself and is erased; a time to come.
+    #[schema(nullable = false)]
+    expires_at: Option<Timestamp>,
+}
+
+/// Who is known from now on.
+#[derive(Serialize, ToSchema)]
+struct Enrollment {
     #[serde(flatten)]
     employee: Employee,
     face: Face,
+    /// Empty: a photo with a reason is refused.
     reasons: Reasons,
 }
 
+/// Enrols an employee from one photo, which is not kept.
+#[utoipa::path(
+    post,
+    path = "/enroll",
+    tag = "Enrolment",
+    request_body = Applicant,
+    responses(
+        (status = OK, description = "The former enrolment was replaced", body = Enrollment),
+        (status = CREATED, description = "The employee is enrolled", body = Enrollment,
+            headers(("Location" = String, description = "The path of the employee"))),
+    ),
+    extensions(("x-problems" = json!([Code::AlreadyEnrolled, Code::LooksLikeAnother, Code::PoorPhoto]))),
+)]
 pub(super) async fn enroll(
     State(app): State<AppState>,
     Extension(caller): Extension<Caller>,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let (employee, photo) = (form.employee_id()?, form.photo("photo")?);
-    let wishes = EnrollmentWishes {
+    let applicant = Applicant {
+        employee_id: form.employee_id()?,
+        photo: form.photo("photo")?,
         replace: form.flag("replace")?,
         confirm_lookalike: form.flag("confirm_lookalike")?,
         expires_at: form.later("expires_at", app.now())?,
-        rehearsal: false,
     };
     form.finish()?;
+    let wishes = EnrollmentWishes {
+        replace: applicant.replace,
+        confirm_lookalike: applicant.confirm_lookalike,
+        expires_at: applicant.expires_at,
+        rehearsal: false,
+    };
+    let call = caller.call(app.now());
+    let recognizer = app.recognizer()?;
     let enrollment =
-        app.recognizer()?.enroll(employee, photo, wishes, &caller.call(app.now())).await?;
-    let answer = Answer {
+        recognizer.enroll(applicant.employee_id, applicant.photo, wishes, &call).await?;
+    let answer = Enrollment {
         employee: Employee::from(&enrollment.reference),
         face: Face::from(&enrollment.face),
-        // A photo with a reason was refused.
         reasons: Reasons::default(),
     };
     let response = timed([&enrollment.timings], answer);

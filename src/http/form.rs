@@ -22,7 +22,7 @@ use super::problem::{Code, Problem};
 use crate::employee::EmployeeId;
 
 /// One photo has at most this many bytes.
-const MOST_PHOTO_BYTES: usize = 16 * 1024 * 1024;
+pub(super) const MOST_PHOTO_BYTES: usize = 16 * 1024 * 1024;
 
 /// What multipart or JSON adds around the photos.
 const MOST_OTHER_BYTES: usize = 64 * 1024;

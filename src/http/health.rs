@@ -3,39 +3,61 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::answer::{Model, Threshold};
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 
-#[derive(Serialize)]
+/// The process is alive.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Live {
+    #[schema(pattern = "^live$")]
     status: &'static str,
 }
 
-#[derive(Serialize)]
+/// Questions are answered, and by what.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
+    #[schema(pattern = "^ready$")]
     status: &'static str,
     model: Model,
+    /// How many are enrolled with this model.
     gallery_size: usize,
-    /// What identification is decided at now; its target is the FPIR bound that holds.
+    /// What identification is decided at now; its target is the bound that holds for strangers.
     identification: Threshold,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     former: Option<Former>,
 }
 
 /// The former encoder, while it serves beside the present one.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Former {
     model: Model,
     /// How many are still to be enrolled anew.
     gallery_size: usize,
 }
 
+/// Is the process alive?
+#[utoipa::path(
+    get,
+    path = "/livez",
+    tag = "Operation",
+    responses((status = OK, description = "It is", body = Live)),
+)]
 pub(super) async fn live() -> Json<Live> {
     Json(Live { status: "live" })
 }
 
+/// Can the service answer, and with which model and threshold?
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "Operation",
+    responses((status = OK, description = "It can", body = Ready)),
+    extensions(("x-problems" = json!([Code::NotReady]))),
+)]
 pub(super) async fn ready(State(app): State<AppState>) -> Result<Json<Ready>, Problem> {
     let recognizer = app.recognizer()?;
     recognizer.ping().await?;

@@ -136,6 +136,14 @@ fn known(method: &Method) -> &'static str {
     }
 }
 
+/// What an operator watches, in the text format of `OpenMetrics` (Prometheus reads it). No identity is in it.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "Operation",
+    responses((status = OK, description = "Counters, gauges and histograms since the start", body = String,
+        content_type = "application/openmetrics-text")),
+)]
 pub(super) async fn metrics(State(app): State<AppState>) -> Result<Response, Problem> {
     let (metrics, recognizer) = (&app.metrics, app.recognizer()?);
     metrics.gallery.set(recognizer.gallery_size() as i64);

@@ -8,6 +8,7 @@ mod asset;
 mod check;
 mod compare;
 mod console;
+mod docs;
 mod employees;
 mod enroll;
 mod form;
@@ -16,6 +17,7 @@ mod health;
 mod identify;
 mod log;
 mod metrics;
+mod openapi;
 mod problem;
 mod tls;
 mod verify;
@@ -26,12 +28,12 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
+use axum::{Extension, Router};
 use axum_server::tls_rustls::RustlsAcceptor;
 use axum_server::{Handle, Server};
 use jiff::Timestamp;
@@ -43,9 +45,12 @@ use tower_http::request_id::{
     MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
 };
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use self::guard::Guard;
 use self::metrics::Metrics;
+use self::openapi::Description;
 pub use self::problem::Code;
 use self::problem::Problem;
 pub use self::tls::Certificate;
@@ -136,30 +141,40 @@ pub async fn serve(
 fn router(state: AppState, options: HttpOptions) -> Router {
     let body = |photos| DefaultBodyLimit::max(form::most_body_bytes(photos));
     let pace = Arc::new(guard::pace(options.calls_a_second));
-    let guarded = |routes: Router<AppState>, right| {
+    let guarded = |mut routes: OpenApiRouter<AppState>, right| {
+        openapi::say_who_may(routes.get_openapi_mut(), right);
         let guard = Guard { app: state.clone(), right, pace: pace.clone() };
         routes.route_layer(middleware::from_fn_with_state(guard, guard::admit))
     };
-    let recognize = Router::new()
-        .route("/verify", post(verify::verify).layer(body(1)))
-        .route("/identify", post(identify::identify).layer(body(1)));
-    let enroll = Router::new()
-        .route("/enroll", post(enroll::enroll).layer(body(1)))
-        .route("/check", post(check::check).layer(body(1)))
-        .route("/compare", post(compare::compare).layer(body(2)))
-        .route("/employees", get(employees::list))
-        .route("/employees/{employee_id}", get(employees::find).delete(employees::forget));
-    let measure = Router::new().route("/metrics", get(metrics::metrics));
-    let open = Router::new()
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
+    // Method and path of each stand above its handler.
+    let recognize = OpenApiRouter::default()
+        .routes(routes!(verify::verify).layer(body(1)))
+        .routes(routes!(identify::identify).layer(body(1)));
+    let enroll = OpenApiRouter::default()
+        .routes(routes!(enroll::enroll).layer(body(1)))
+        .routes(routes!(check::check).layer(body(1)))
+        .routes(routes!(compare::compare).layer(body(2)))
+        .routes(routes!(employees::list))
+        .routes(routes!(employees::find, employees::forget));
+    let measure = OpenApiRouter::default().routes(routes!(metrics::metrics));
+    let open = OpenApiRouter::default()
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(openapi::openapi))
+        // Pages for people.
         .route("/", get(console::page))
-        .route("/console/{asset}", get(console::asset));
-    let routes = guarded(recognize, Some(Right::Recognize))
+        .route("/console/{asset}", get(console::asset))
+        .route("/docs", get(docs::page))
+        .route("/docs/{asset}", get(docs::asset));
+    let (routes, described) = openapi::head()
+        .merge(guarded(recognize, Some(Right::Recognize)))
         .merge(guarded(enroll, Some(Right::Enroll)))
         .merge(guarded(measure, Some(Right::Measure)))
         .merge(guarded(open, None))
+        .split_for_parts();
+    let routes = routes
         .layer(CsrfLayer::new())
+        .layer(Extension(Description::of(&described)))
         .with_state(state.clone());
     layered(routes, options, state.metrics)
 }

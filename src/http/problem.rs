@@ -12,9 +12,12 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::answer::Reasons;
+use super::openapi::one_of;
 use super::request_id;
 use crate::face::NoProminentFace;
 use crate::photo::PhotoError;
@@ -65,6 +68,21 @@ codes! {
     UnreadablePhoto: UNPROCESSABLE_ENTITY, "unreadable_photo", "The photo is damaged";
     UnsupportedBody: UNSUPPORTED_MEDIA_TYPE, "unsupported_body", "The request is neither multipart nor JSON";
     UnsupportedFormat: UNSUPPORTED_MEDIA_TYPE, "unsupported_format", "The photo is of a format that is not read";
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.row().1)
+    }
+}
+
+impl ToSchema for Code {}
+
+impl PartialSchema for Code {
+    fn schema() -> RefOr<Schema> {
+        let codes = one_of(Self::ALL.iter().map(|code| code.row().1));
+        codes.description(Some("What went wrong, in a word that stays.")).into()
+    }
 }
 
 /// A failure on its way out.
@@ -190,15 +208,24 @@ impl IntoResponse for Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// A failure, after RFC 9457.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Body<'a> {
+    /// `urn:likeness:problem:` and the code.
     r#type: String,
+    /// The code in words, the same each time.
     title: &'static str,
+    /// The status of the answer.
     status: u16,
-    code: &'static str,
+    code: Code,
+    /// What happened this time, and what to do about it.
     detail: &'a str,
+    /// What is wrong with the photo, with the code `poor_photo` alone.
     #[serde(skip_serializing_if = "Reasons::is_empty")]
+    #[schema(value_type = Reasons, required = false)]
     reasons: &'a Reasons,
+    /// Names the request in the log, and in the header `X-Request-Id`.
     request_id: &'a str,
 }
 
@@ -212,12 +239,12 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
     }
     let problem = response.extensions().get::<Problem>().cloned();
     let problem = problem.unwrap_or_else(|| Problem::of_status(status));
-    let (status, code, title) = problem.code.row();
+    let (status, slug, title) = problem.code.row();
     let body = Body {
-        r#type: format!("urn:likeness:problem:{code}"),
+        r#type: format!("urn:likeness:problem:{slug}"),
         title,
         status: status.as_u16(),
-        code,
+        code: problem.code,
         detail: &problem.detail,
         reasons: &problem.reasons,
         request_id: &id,

@@ -3,41 +3,66 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
+use bytes::Bytes;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::AppState;
-use super::answer::{Face, Model, Reasons, Threshold, timed};
+use super::answer::{EmployeeId, Face, Model, Reasons, Score, Similarity, Threshold, timed};
 use super::form::Form;
 use super::guard::Caller;
-use super::problem::Problem;
+use super::openapi::Photo;
+use super::problem::{Code, Problem};
 use crate::comparison::Decision;
+use crate::employee;
 
-#[derive(Serialize)]
-struct Answer {
-    employee_id: String,
+/// Whom the photo is said to show.
+#[derive(ToSchema)]
+struct Claim {
+    #[schema(value_type = EmployeeId)]
+    employee_id: employee::EmployeeId,
+    #[schema(value_type = Photo)]
+    photo: Bytes,
+}
+
+/// What was decided.
+#[derive(Serialize, ToSchema)]
+struct Verification {
+    employee_id: EmployeeId,
+    /// Whether the score reaches the threshold.
     r#match: bool,
-    similarity: f64,
-    score: f64,
+    similarity: Similarity,
+    score: Score,
     threshold: Threshold,
     model: Model,
     face: Face,
     reasons: Reasons,
 }
 
+/// Is this employee in the photo? A non-match is an answer like a match.
+#[utoipa::path(
+    post,
+    path = "/verify",
+    tag = "Recognition",
+    request_body = Claim,
+    responses((status = OK, description = "The decision", body = Verification)),
+    extensions(("x-problems" = json!([Code::NotEnrolled, Code::OtherModel]))),
+)]
 pub(super) async fn verify(
     State(app): State<AppState>,
     Extension(caller): Extension<Caller>,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let (employee, photo) = (form.employee_id()?, form.photo("photo")?);
+    let claim = Claim { employee_id: form.employee_id()?, photo: form.photo("photo")? };
     form.finish()?;
-    let verification = app.recognizer()?.verify(&employee, photo, &caller.call(app.now())).await?;
+    let call = caller.call(app.now());
+    let verification = app.recognizer()?.verify(&claim.employee_id, claim.photo, &call).await?;
     app.metrics.decided("verify", verification.decision, verification.score);
-    let answer = Answer {
-        employee_id: employee.as_str().to_owned(),
+    let answer = Verification {
+        employee_id: EmployeeId::from(&claim.employee_id),
         r#match: verification.decision == Decision::Match,
-        similarity: verification.score.similarity(),
-        score: verification.score.value(),
+        similarity: Similarity::from(verification.score),
+        score: Score::from(verification.score),
         threshold: verification.threshold.into(),
         model: Model::from(&verification.model),
         face: Face::from(&verification.face),

@@ -161,17 +161,22 @@ impl App {
 /// What came back.
 #[derive(Debug)]
 pub(crate) struct Answer {
+    /// Method and path, as `GET /employees`.
+    pub call: String,
     pub status: u16,
     pub headers: reqwest::header::HeaderMap,
     pub body: Value,
 }
 
 pub(crate) async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let call = format!("{} {}", request.method(), request.url().path());
+    let response = client.execute(request).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = response.text().await.unwrap();
     let body = serde_json::from_str(&body).unwrap_or_else(|_| panic!("not JSON: {body:?}"));
-    Answer { status, headers, body }
+    Answer { call, status, headers, body }
 }
 
 /// A file part whose name says nothing of its format.

@@ -21,6 +21,7 @@ mod kills;
 mod logs;
 mod metrics;
 mod models;
+mod openapi;
 mod people;
 mod photos;
 mod problems;

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use crate::app::{Answer, App, OPEN, engine, photo, send};
 use crate::keys::keys;
 
-async fn provoke(code: Code) -> Answer {
+pub(crate) async fn provoke(code: Code) -> Answer {
     let app = App::spawn().await;
     let face = || photo("people/p01-a.jpg");
     match code {
@@ -88,7 +88,7 @@ async fn provoke(code: Code) -> Answer {
 async fn every_code_can_be_provoked_and_tells_what_the_contract_says() {
     for &code in Code::ALL {
         let (status, slug, title) = code.row();
-        let Answer { status: answered, headers, body } = provoke(code).await;
+        let Answer { status: answered, headers, body, .. } = provoke(code).await;
         assert_eq!((answered, &body["code"]), (status.as_u16(), &json!(slug)), "{code:?}: {body}");
         assert_eq!(headers["content-type"], "application/problem+json", "{code:?}");
         assert_eq!(body["status"], status.as_u16(), "{code:?}");
@@ -163,5 +163,6 @@ async fn a_body_that_never_ends() -> Answer {
         headers.insert(name, value.parse().unwrap());
     }
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, headers, body: serde_json::from_str(body).unwrap() }
+    let (call, body) = ("POST /identify".to_owned(), serde_json::from_str(body).unwrap());
+    Answer { call, status, headers, body }
 }

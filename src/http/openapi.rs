@@ -1,0 +1,250 @@
+//! `GET /openapi.json`: what this API takes and answers, as OpenAPI 3.1.
+//!
+//! It is made at the start from what serves: paths, answers and a route's own ways to fail stand above its handler,
+//! schemas are those of the types that are parsed and written, who may call comes from the guard. What holds for many
+//! routes alike is added here, once.
+
+#![expect(unused_qualifications, reason = "what utoipa makes of `schemas`")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::Extension;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
+use utoipa::{OpenApi, PartialSchema, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::form;
+use super::problem::{Body, Code};
+use crate::access::{Right, Role};
+use crate::photo::PhotoLimits;
+
+/// How any call can fail.
+const ANYWHERE: &[Code] = &[Code::NotAllowed, Code::TimedOut, Code::Internal, Code::Busy];
+
+/// How a call can fail that needs a key, or a service that has started.
+const GUARDED: &[Code] = &[Code::NoKey, Code::TooManyRequests, Code::NotReady];
+
+/// How a call can fail that brings photos.
+const WITH_PHOTOS: &[Code] = &[
+    Code::Malformed,
+    Code::BodyTooLarge,
+    Code::TooManyPixels,
+    Code::UnsupportedBody,
+    Code::UnsupportedFormat,
+    Code::UnreadablePhoto,
+    Code::NoFace,
+    Code::SeveralFaces,
+];
+
+/// Where keys come from.
+const KEYS: &str = "A key that `likeness keys add` made. A service that only this machine reaches needs none until there is one.";
+
+/// What the calls of a first visitor are answered, by operation and status, and a schema's own; the people are generated.
+const EXAMPLES: &str = include_str!("openapi/examples.json");
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "likeness", description = include_str!("openapi/about.md")),
+    tags(
+        (name = "Recognition", description = "Who is it? For a door, a time clock, a help desk."),
+        (name = "Enrolment", description = "Who is known, for whoever looks after the people."),
+        (name = "Operation", description = "For whoever runs the service."),
+    ),
+    components(schemas(Body<'_>)),
+)]
+struct Head;
+
+/// A router without routes, whose description has its head.
+pub(super) fn head<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
+    OpenApiRouter::with_openapi(Head::openapi())
+}
+
+/// Says on each operation which roles may call it: any of them; without a right, everybody.
+pub(super) fn say_who_may(described: &mut utoipa::openapi::OpenApi, right: Option<Right>) {
+    let Some(right) = right else { return };
+    let roles = Role::ALL.into_iter().filter(|role| role.may(right));
+    let keys: Vec<_> = roles.map(|role| SecurityRequirement::new("key", [role.as_str()])).collect();
+    for item in described.paths.paths.values_mut() {
+        for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
+            operation.security = Some(keys.clone());
+        }
+    }
+}
+
+/// A text that is one of these words.
+pub(super) fn one_of(words: impl IntoIterator<Item = &'static str>) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
+}
+
+/// The schema of a photo's bytes, in base64.
+pub(super) enum Photo {}
+
+impl ToSchema for Photo {}
+
+impl PartialSchema for Photo {
+    fn schema() -> RefOr<Schema> {
+        let bytes = form::MOST_PHOTO_BYTES;
+        let PhotoLimits { max_pixels, max_side, .. } = PhotoLimits::default();
+        let about = format!(
+            "A JPEG, PNG or WebP of at most {} MiB, {} megapixels and {max_side} pixels a side, with one prominent face.",
+            bytes / 1024 / 1024,
+            max_pixels / 1_000_000,
+        );
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        text.format(Some(SchemaFormat::KnownFormat(KnownFormat::Byte)))
+            .content_encoding("base64")
+            .max_length(Some(bytes.div_ceil(3) * 4))
+            .description(Some(about))
+            .into()
+    }
+}
+
+/// The finished document.
+#[derive(Clone)]
+pub(super) struct Description(Bytes);
+
+impl Description {
+    /// Completes what the handlers say.
+    pub(super) fn of(described: &utoipa::openapi::OpenApi) -> Self {
+        let examples: Value = serde_json::from_str(EXAMPLES).expect("a file of ours is JSON");
+        let mut document = json!(described);
+        let mut schemas = document["components"]["schemas"].take();
+        schemas["PhotoFile"] = json!({
+            "type": "string",
+            "format": "binary",
+            "description": schemas["Photo"]["description"],
+        });
+        schemas["Problem"]["examples"] = json!([examples["Problem"]]);
+        let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+        for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+            add_problems(operation);
+            offer_a_form(operation, &mut schemas);
+            show_examples(operation, &examples);
+        }
+        document["components"] = json!({
+            "schemas": schemas,
+            "headers": headers(),
+            "securitySchemes": { "key": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": KEYS,
+            } },
+        });
+        Self(document.to_string().into())
+    }
+}
+
+/// Headers that many answers have.
+fn headers() -> Value {
+    let text = json!({ "type": "string" });
+    json!({
+        "RequestId": {
+            "description": "Names the request in the log; one that the caller sent is kept",
+            "schema": text,
+        },
+        "RetryAfter": {
+            "description": "Seconds after which it is worth another try",
+            "schema": { "type": "integer", "minimum": 1 },
+        },
+        "ServerTiming": { "description": "Milliseconds that each stage of the work took", "schema": text },
+        "Authenticate": { "description": "Bearer", "schema": text },
+    })
+}
+
+/// Adds an answer for each status that a failure of the operation can have, with the codes that come with it.
+fn add_problems(operation: &mut Value) {
+    let own = operation.as_object_mut().and_then(|operation| operation.remove("x-problems"));
+    let own = own.unwrap_or_default();
+    let guarded = if operation["security"].is_null() { &[] } else { GUARDED };
+    let with_photos = if operation["requestBody"].is_null() { &[] } else { WITH_PHOTOS };
+    let mut by_status = BTreeMap::<StatusCode, BTreeSet<_>>::new();
+    for &code in Code::ALL {
+        let (status, slug, title) = code.row();
+        let is_own = own.as_array().is_some_and(|own| own.iter().any(|name| name == slug));
+        if is_own || [ANYWHERE, guarded, with_photos].iter().any(|codes| codes.contains(&code)) {
+            by_status.entry(status).or_default().insert((slug, title));
+        }
+    }
+    for answer in operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        answer["headers"]["X-Request-Id"] = reference("headers/RequestId");
+        if !with_photos.is_empty() {
+            answer["headers"]["Server-Timing"] = reference("headers/ServerTiming");
+        }
+    }
+    for (status, codes) in by_status {
+        operation["responses"][status.as_str()] = problem(status, &codes);
+    }
+}
+
+/// The answer of a status that comes with one of these codes.
+fn problem(status: StatusCode, codes: &BTreeSet<(&str, &str)>) -> Value {
+    let told: Vec<_> = codes.iter().map(|(slug, title)| format!("{title}: `{slug}`")).collect();
+    let slugs: Vec<_> = codes.iter().map(|(slug, _)| slug).collect();
+    let mut headers = json!({ "X-Request-Id": reference("headers/RequestId") });
+    match status {
+        StatusCode::UNAUTHORIZED => headers["WWW-Authenticate"] = reference("headers/Authenticate"),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            headers["Retry-After"] = reference("headers/RetryAfter");
+        }
+        _ => {}
+    }
+    let mut schema = reference("schemas/Problem");
+    schema["properties"] = json!({ "code": { "enum": slugs } });
+    json!({
+        "description": told.join("; "),
+        "headers": headers,
+        "content": { "application/problem+json": { "schema": schema } },
+    })
+}
+
+/// Beside its body in JSON, offers the same fields as a form, each photo as a file; none may be added to either.
+fn offer_a_form(operation: &mut Value, schemas: &mut Value) {
+    let Some(content) = operation.pointer_mut("/requestBody/content") else { return };
+    let named = content["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
+    let name = named.rsplit('/').next().unwrap_or_default().to_owned();
+    schemas[&name]["additionalProperties"] = json!(false);
+    let mut form = schemas[&name].clone();
+    for field in form["properties"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        if *field == reference("schemas/Photo") {
+            *field = reference("schemas/PhotoFile");
+        } else if field["type"] == "boolean" {
+            // A form's fields are text, and some clients would write True.
+            field["type"] = json!("string");
+            field["enum"] = json!(["false", "true"]);
+            field["default"] = json!("false");
+        }
+    }
+    schemas[format!("{name}Form")] = form;
+    let schema = reference(&format!("schemas/{name}Form"));
+    content["multipart/form-data"] = json!({ "schema": schema });
+}
+
+/// Puts the operation's examples beside the schemas of what they are examples of.
+fn show_examples(operation: &mut Value, examples: &Value) {
+    let name = operation["operationId"].as_str().unwrap_or_default();
+    for (status, example) in examples[name].as_object().into_iter().flatten() {
+        let answer = &mut operation["responses"][status];
+        answer["content"]["application/json"]["example"] = example.clone();
+    }
+}
+
+fn reference(component: &str) -> Value {
+    json!({ "$ref": format!("#/components/{component}") })
+}
+
+/// This document.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "Operation",
+    responses((status = OK, description = "OpenAPI 3.1; `/docs` shows it to people", body = Value)),
+)]
+pub(super) async fn openapi(Extension(Description(document)): Extension<Description>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], document).into_response()
+}
