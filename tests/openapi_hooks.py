@@ -1,0 +1,17 @@
+"""What schemathesis needs to know that a schema cannot say: what a photo looks like, and that an enrolment ends in the future."""
+
+import base64
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import schemathesis
+from hypothesis import strategies as st
+
+PEOPLE = Path(__file__).parent / "data" / "people"
+photo = st.sampled_from([photo.read_bytes() for photo in sorted(PEOPLE.glob("p0[1-4]-[ab].jpg"))])
+schemathesis.openapi.format("binary", photo)
+schemathesis.openapi.format("byte", photo.map(lambda photo: base64.b64encode(photo).decode()))
+
+tomorrow = datetime.now(timezone.utc) + timedelta(days=1)
+ends = st.integers(0, 10_000).map(lambda hours: (tomorrow + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ"))
+schemathesis.openapi.format("date-time", ends)
