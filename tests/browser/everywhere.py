@@ -50,6 +50,7 @@ def by_keyboard(walk, console):
     console.press("Enter")
     console.focus_is("Keep")
     console.press("Tab")
+    console.focus_is("Erase e-19")
     walk.step(console, "asked whether to erase")
     console.press("Enter")
     console.focus_is("Receipt for e-19")
