@@ -7,13 +7,16 @@ use jiff::Timestamp;
 
 use crate::embedding::ModelId;
 
-/// The identifier of an employee: 1 to 64 characters of `[A-Za-z0-9._@-]`, case kept.
+/// The identifier of an employee: 1 to 64 characters of `[A-Za-z0-9._@-]`, case kept; not dots alone, for a browser
+/// takes `/employees/..` for another address.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct EmployeeId(Arc<str>);
 
 /// An identifier that is empty, too long or holds another character.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("an employee_id is 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '@' and '-'")]
+#[error(
+    "an employee_id is 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '@' and '-', not dots alone"
+)]
 pub struct InvalidEmployeeId;
 
 impl EmployeeId {
@@ -31,10 +34,10 @@ impl EmployeeId {
     }
 }
 
-/// Whether a text is 1 to 64 characters of `[A-Za-z0-9._@-]`.
+/// Whether a text is 1 to 64 characters of `[A-Za-z0-9._@-]`, not dots alone.
 pub(crate) fn is_identifier(text: &str) -> bool {
     let allowed = |c: u8| c.is_ascii_alphanumeric() || b"._@-".contains(&c);
-    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
+    text.len() <= 64 && text.bytes().all(allowed) && text.bytes().any(|c| c != b'.')
 }
 
 /// The encoder that a reference was made with.
@@ -89,10 +92,10 @@ mod tests {
 
     #[test]
     fn identifiers_keep_their_case_and_their_rule() {
-        for good in ["e-17", "Ada.Lovelace@example.org", "_", "0", &"x".repeat(64)] {
+        for good in ["e-17", "..a", "Ada.Lovelace@example.org", "_", "0", &"x".repeat(64)] {
             assert_eq!(EmployeeId::parse(good).unwrap().as_str(), good);
         }
-        for bad in ["", " ", "a b", "é", "a/b", "a\n", "a\0", &"x".repeat(65)] {
+        for bad in ["", ".", "..", "....", " ", "a b", "é", "a/b", "a\n", "a\0", &"x".repeat(65)] {
             assert_eq!(EmployeeId::parse(bad), Err(InvalidEmployeeId), "{bad:?}");
         }
     }

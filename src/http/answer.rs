@@ -21,7 +21,12 @@ use crate::recognizer;
 
 /// Who an employee is to this service: any name that the organisation gives, case kept.
 #[derive(Serialize, ToSchema)]
-#[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._@-]+$", examples("e-17"))]
+#[schema(
+    min_length = 1,
+    max_length = 64,
+    pattern = "^\\.*[A-Za-z0-9_@-][A-Za-z0-9._@-]*$",
+    examples("e-17")
+)]
 pub(super) struct EmployeeId(String);
 
 impl From<&employee::EmployeeId> for EmployeeId {
