@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use likeness::cli::{
-    audit, backup, doctor, evaluate, export, import, keys, lookalikes, model, restore, score,
-    serve, sync,
+    audit, backup, doctor, evaluate, export, health, import, keys, lookalikes, model, restore,
+    score, serve, sync,
 };
 use likeness::config::{Cli, Command};
 use likeness::telemetry;
@@ -29,6 +29,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Doctor) => doctor::run(&cli.config).await,
         Some(Command::Evaluate(args)) => evaluate::run(&cli.config, &args).await,
         Some(Command::Export(args)) => export::run(&cli.config, &args).await,
+        Some(Command::Health) => health::run(&cli.config),
         Some(Command::Import(args)) => import::run(cli.config, &args).await,
         Some(Command::Keys(command)) => keys::run(&cli.config, &command).await,
         Some(Command::Lookalikes(args)) => lookalikes::run(cli.config, &args).await,

@@ -23,6 +23,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Print all that is held on one employee, as JSON.
     Export(ExportArgs),
+    /// Ask the running service at `--listen` whether it is ready; over TLS only whether it is there.
+    Health,
     /// Enrol everyone of a folder or table of photos; the service must not run. Given again it goes on.
     Import(ImportArgs),
     /// Make, list and take back the keys that callers present.

@@ -1,12 +1,14 @@
 //! `likeness doctor`: each fault is found, and said with what to do.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
 use crate::app::{App, photo};
+use crate::process::Process;
 
 /// Whether all is well, and what was said.
 fn doctor(folder: &Path, arguments: &[&str]) -> (bool, String) {
@@ -61,4 +63,34 @@ async fn each_fault_is_found() {
     found(&[], "is missing: put its copy back");
     fs::write(folder.join("master.key"), [7; 32]).unwrap();
     found(&[], "allow its owner only");
+}
+
+#[tokio::test]
+async fn health_is_what_the_running_service_says() {
+    let health = |address: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
+        let output = command.args(["health", "--listen", address]).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let service = Process::start(folder.path());
+    let (_, address) = service.url.split_once("://").unwrap();
+    assert_eq!(health(address), (true, String::new()));
+    let everywhere = address.replace("127.0.0.1", "0.0.0.0");
+    assert_eq!(health(&everywhere), (true, String::new()));
+    let address = address.to_owned();
+    service.kill();
+    let (well, said) = health(&address);
+    assert!(!well && said.contains(&format!("nothing answers at {address}")), "{said}");
+
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let answer = std::thread::spawn(move || {
+        let (mut stream, _) = other.accept().unwrap();
+        let _ = stream.read(&mut [0; 1024]);
+        stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\nnot_ready").unwrap();
+    });
+    let (well, said) = health(&address);
+    assert!(!well && said.contains("is not ready: not_ready"), "{said}");
+    answer.join().unwrap();
 }

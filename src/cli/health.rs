@@ -1,0 +1,44 @@
+//! `likeness health`: whether the service is ready, for a container's health check, where there is no other program.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::config::Config;
+
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks the service at the configured address whether it is ready; where it speaks TLS, only whether it is there.
+///
+/// # Errors
+/// Where it isn't.
+pub fn run(config: &Config) -> anyhow::Result<()> {
+    let address = reachable(config.listen);
+    let stream = TcpStream::connect_timeout(&address, PATIENCE);
+    let mut stream = stream.with_context(|| format!("nothing answers at {address}"))?;
+    if config.tls().is_some() {
+        return Ok(());
+    }
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let question = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(question.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).with_context(|| format!("{address} does not answer"))?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, _)) if head.starts_with("HTTP/1.1 200 ") => Ok(()),
+        Some((_, body)) => bail!("{address} is not ready: {body}"),
+        None => bail!("what answers at {address} is no HTTP service"),
+    }
+}
+
+/// Where a service that listens on every address of this machine is reached from it.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
