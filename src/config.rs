@@ -86,9 +86,10 @@ pub struct Config {
     #[arg(long, env = "LIKENESS_WORKERS", value_parser = 1..=1024_i64, global = true)]
     workers: Option<i64>,
 
-    /// Photos that may wait for a worker; more are answered 503 at once.
-    #[arg(long, env = "LIKENESS_QUEUE", default_value = "64", value_parser = 0..=65_536_i64, global = true)]
-    queue: i64,
+    /// Photos that may wait for a worker; more are answered 503 at once. [default: two for each worker, so that nobody
+    /// waits three times as long as a photo takes]
+    #[arg(long, env = "LIKENESS_QUEUE", value_parser = 0..=65_536_i64, global = true)]
+    queue: Option<i64>,
 
     /// Calls a second that each key may make; more are answered 429.
     #[arg(long, env = "LIKENESS_RATE_LIMIT", default_value = "100", global = true)]
@@ -140,6 +141,7 @@ impl Config {
             None => Ok(embedded()),
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = self.workers.map_or(cores, |workers| workers as usize);
         Ok(EngineOptions {
             encoder: model(&self.encoder, ModelSource::embedded_encoder)?,
             former_encoder: match &self.former_encoder {
@@ -151,8 +153,8 @@ impl Config {
             },
             detector: model(&self.detector, ModelSource::embedded_detector)?,
             calibration: self.calibration.as_deref().map(CalibrationSource::read).transpose()?,
-            workers: self.workers.map_or(cores, |workers| workers as usize),
-            queue: self.queue as usize,
+            workers,
+            queue: self.queue.map_or(2 * workers, |queue| queue as usize),
             limits: PhotoLimits::default(),
         })
     }

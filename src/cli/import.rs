@@ -20,7 +20,7 @@ pub async fn run(config: Config, args: &ImportArgs) -> anyhow::Result<()> {
     let joiners =
         if args.from.is_dir() { staff::folder(&args.from)? } else { from_table(&args.from)? };
     let _lock = super::lock(&config.files()?)?;
-    let at_once = config.engine_options()?.workers + 1;
+    let at_once = config.engine_options()?.at_once();
     let (store, recognizer) = super::open(config).await?;
     let wishes = EnrollmentWishes { rehearsal: args.dry_run, ..EnrollmentWishes::default() };
     let done = enroll_all(&recognizer, joiners, wishes, at_once).await;

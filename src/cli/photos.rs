@@ -20,9 +20,7 @@ pub(super) async fn extract(
     encoders: Vec<Arc<Encoder>>,
     paths: &[impl AsRef<Path>],
 ) -> anyhow::Result<Vec<Result<Extraction, ExtractError>>> {
-    // One more than there are workers, so that none waits for a file to be read.
-    let at_once = (options.workers + 1).min(options.workers + options.queue);
-    let places = Arc::new(Semaphore::new(at_once));
+    let places = Arc::new(Semaphore::new(options.at_once()));
     let bar = super::bar(paths.len() as u64, "photos");
     let mut tasks = Vec::with_capacity(paths.len());
     for path in paths {

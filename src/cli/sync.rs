@@ -35,7 +35,7 @@ struct Plan {
 pub async fn run(config: Config, args: &SyncArgs) -> anyhow::Result<()> {
     let rows = staff::table(&args.staff)?;
     let _lock = super::lock(&config.files()?)?;
-    let at_once = config.engine_options()?.workers + 1;
+    let at_once = config.engine_options()?.at_once();
     let (store, recognizer) = super::open(config).await?;
     let synced = sync(&recognizer, rows, args, at_once).await;
     drop(recognizer);

@@ -54,6 +54,14 @@ pub struct EngineOptions {
     pub limits: PhotoLimits,
 }
 
+impl EngineOptions {
+    /// How many photos to send at once so that every worker is busy and none is refused: one more than there are
+    /// workers, if it may wait, so that nobody waits for a file to be read.
+    pub fn at_once(&self) -> usize {
+        self.workers + self.queue.min(1)
+    }
+}
+
 /// Why no embedding came of a photo.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
