@@ -32,12 +32,13 @@ class Block(nn.Module):
 class Detector(nn.Module):
     def __init__(self):
         super().__init__()
-        self.at8 = nn.Sequential(conv(3, 32, 4, 4), conv(32, 32, 2, 2), Block(32, 32))
+        self.at8 = nn.Sequential(conv(3, 32, 4, 4), conv(32, 32, 2, 2), Block(32, 16))
         self.at16 = nn.Sequential(conv(32, 64, 2, 2), Block(64, 48))
-        self.at32 = nn.Sequential(conv(64, 64, 2, 2), Block(64, 32), Block(64, 32))
-        self.to16, self.to8 = conv(64, 64, 1, act=False), conv(64, 32, 1, act=False)
-        self.heads = nn.ModuleList([conv(32, 32), conv(64, 32), conv(64, 48)])
-        self.says = nn.ModuleList([nn.Conv2d(w, 16, 1) for w in (32, 32, 48)])
+        self.at32 = nn.Sequential(conv(64, 128, 2, 2), Block(128, 48), Block(128, 48))
+        self.to16, self.to8 = conv(128, 64, 1, act=False), conv(64, 32, 1, act=False)
+        # Small faces are told by less than large ones are.
+        self.heads = nn.ModuleList([conv(32, 32, 1), conv(64, 32), conv(128, 64)])
+        self.says = nn.ModuleList([nn.Conv2d(w, 16, 1) for w in (32, 32, 64)])
         for out, stride in zip(self.says, STRIDES):
             nn.init.normal_(out.weight, std=0.01)
             nn.init.zeros_(out.bias)

@@ -78,6 +78,26 @@ def teacher_faces(teacher, files, cache):
     return rows
 
 
+def steadied_faces(teacher, files, taught, cache):
+    """The mean of the teacher's looks at those faces: one look differs from another."""
+    if cache.exists():
+        return np.load(cache)
+    teacher, rng = Teacher(teacher), np.random.default_rng(2)
+    rows = taught.copy()
+    for i, path in enumerate(files):
+        print(f"\rteacher's looks {i + 1}/{len(files)}", end="")
+        if taught[i, 14] > 0:
+            rows[i] = teacher.steadied(cv2.imread(str(path)), taught[i: i + 1], rng)[0]
+    np.save(cache, rows)
+    return rows
+
+
+def landmarks_off(face, taught):
+    """Mean distance of the landmarks, in eye distances of `taught`; in profile, where the eyes lie on top of each other, the height from eyes to mouth stands for them."""
+    apart = np.hypot(*(face[4:14] - taught[4:14]).reshape(5, 2).T)
+    return apart.mean() / max(np.hypot(*(taught[4:6] - taught[6:8])), np.hypot(*(taught[4:6] - taught[10:12])) * 0.95)
+
+
 def hard(name, photo, face, room, rng):
     """A photo made harder, and where the middle of its face is then."""
     middle = face[:2] + face[2:4] / 2
@@ -133,10 +153,11 @@ def main():
     runner = Runner(args.model)
     files = sorted((args.cfp / "Data/Images").rglob("*.jpg"))
     taught = teacher_faces(args.teacher, files, args.work / "detector/cfp_teacher.npy")
-    files, taught = files[:: args.every], taught[:: args.every]
     folds = fold_people(args.cfp)
     choosing = set().union(*folds[:5])
     chooses = np.array([f.parts[-3] in choosing for f in files])
+    steady = steadied_faces(args.teacher, files, np.where(chooses[:, None], 0, taught), args.work / "detector/cfp_steadied.npy")
+    files, taught, steady, chooses = (all_of_them[:: args.every] for all_of_them in (files, taught, steady, chooses))
     profile = np.array([f.parts[-2] == "profile" for f in files])
 
     seen = []
@@ -159,15 +180,14 @@ def main():
                  for part in (chooses & ~profile, chooses & profile, ~chooses & ~profile, ~chooses & profile)]
         print(f"{score:.2f}  {(pets[:, 0] >= score).mean():7.2%} {(pets.max(1) >= score).mean():7.2%} | " + " | ".join(cells))
     for name, part in (("frontal", ~profile & ~chooses), ("profile", profile & ~chooses)):
-        off = []
-        for i in np.flatnonzero(part & (taught[:, 14] > 0)):
-            _, face = verdict(*seen[i][:2], args.score, seen[i][2])
-            if face is not None:
-                apart = np.hypot(*(face[4:14] - taught[i, 4:14]).reshape(5, 2).T)
-                # In profile the eyes lie on top of each other: there the height from eyes to mouth stands for their distance.
-                unit = max(np.hypot(*(taught[i, 4:6] - taught[i, 6:8])), np.hypot(*(taught[i, 4:6] - taught[i, 10:12])) * 0.95)
-                off.append(apart.mean() / unit)
-        print(f"{name}: landmarks off the teacher's by {np.median(off):.2%} of the eye distance (median), 90 % below {np.quantile(off, 0.9):.2%}")
+        rows = [(i, verdict(*seen[i][:2], args.score, seen[i][2])[1]) for i in np.flatnonzero(part & (taught[:, 14] > 0))]
+        rows = [(face, taught[i], steady[i]) for i, face in rows if face is not None]
+        for what, off in (
+            ("ours, off one look of the teacher's", [landmarks_off(face, look) for face, look, _ in rows]),
+            ("ours, off the mean of its looks", [landmarks_off(face, mean) for face, _, mean in rows]),
+            ("one look of the teacher's, off that mean", [landmarks_off(look, mean) for _, look, mean in rows]),
+        ):
+            print(f"{name}: landmarks of {what}: {np.median(off):.2%} of the eye distance (median), 90 % below {np.quantile(off, 0.9):.2%}")
     few = np.flatnonzero(~profile & ~chooses & (taught[:, 14] > 0))
     few = few[:: max(1, len(few) // 500)]
     print(f"faces found at {args.score} under conditions, {len(few)} frontal photos of folds 6-10:")

@@ -5,10 +5,12 @@ A scene is a square picture (RGB, uint8) and its faces, n x 15: box, five landma
 import cv2
 import numpy as np
 
-from detector_data import KINDS, SURE, turned
+from detector_data import KINDS, MIRRORED, SURE, turned
 
 SMALLEST = 14         # faces smaller than this, in pixels of the scene, are neither asked for nor forbidden
-SWAP = [2, 3, 0, 1, 4, 5, 8, 9, 6, 7]   # landmarks of a mirrored face
+
+# Of the pet photos of the scenes, in their order, those that show a person after all.
+SHOW_PEOPLE = [17, 22, 98, 218, 340, 397, 401, 468, 478, 488, 495, 520, 552]
 
 
 class Photos:
@@ -23,7 +25,7 @@ class Photos:
         pet = self.kind == KINDS.index("pet")
         held = scene & (np.arange(len(self.start)) % 10 == 0)
         self.held_faces = np.flatnonzero(held & ~pet)
-        self.held_pets = np.flatnonzero(scene & pet)          # all pets of the scenes: the others are enough to learn from
+        self.held_pets = np.delete(np.flatnonzero(scene & pet), SHOW_PEOPLE)   # all pets of the scenes: the others are enough to learn from
         self.pets = np.flatnonzero(~scene & pet)
         sure = np.array([(f[:, 14] >= SURE).any() for f in self.faces])
         self.portraits = np.flatnonzero(~held & ~pet & sure)
@@ -112,8 +114,9 @@ def turn(photo, face, yaw):
 
 
 class Scenes:
-    def __init__(self, photos, size, seed):
-        self.photos, self.size, self.rng = photos, size, np.random.default_rng(seed)
+    def __init__(self, photos, size, seed, doubt=None):
+        """`doubt`: for each photo how sure the network was of a face in it, where there is none; another process keeps it up to date."""
+        self.photos, self.size, self.rng, self.doubt = photos, size, np.random.default_rng(seed), doubt
 
     def similarity(self, middle, to, scale, degrees, flip):
         a = np.deg2rad(degrees)
@@ -165,13 +168,21 @@ class Scenes:
             picture = cv2.copyTo(picture, cover, backdrop)
         faces = moved(faces, m)
         if flip:
-            faces[:, 4:14] = faces[:, 4:14][:, SWAP]
+            faces[:, 4:14] = faces[:, 4:14][:, MIRRORED]
         return np.ascontiguousarray(picture), faces
 
-    def empty(self):
+    def pet(self):
+        """A photo without a person; every other time one that the network takes for one."""
+        pets = self.photos.pets
+        if self.doubt is None or self.rng.random() < 0.5:
+            return self.rng.choice(pets)
+        chance = self.doubt[pets].astype(np.float64) ** 2 + 1e-6
+        return self.rng.choice(pets, p=chance / chance.sum())
+
+    def empty(self, pet=None):
         """A photo without faces."""
         rng, size = self.rng, self.size
-        photo = self.photos.photo(rng.choice(self.photos.pets))
+        photo = self.photos.photo(self.pet() if pet is None else pet)
         scale = size / min(photo.shape[:2]) * np.exp(rng.uniform(np.log(0.6), np.log(1.8)))
         h, w = photo.shape[:2]
         m = self.similarity((w * rng.uniform(0.3, 0.7), h * rng.uniform(0.3, 0.7)), (size / 2, size / 2), scale, rng.uniform(-20, 20), rng.random() < 0.5)
@@ -198,7 +209,7 @@ class Scenes:
             m = self.similarity(faces[0, :2] + faces[0, 2:4] / 2, to, side / own, self.angle(), flip)
             face = moved(faces, m)
             if flip:
-                face[:, 4:14] = face[:, 4:14][:, SWAP]
+                face[:, 4:14] = face[:, 4:14][:, MIRRORED]
             # Nobody is covered by more than a corner.
             if len(laid) and max(covered(other, face[0]) for other in laid) > 0.15:
                 continue
@@ -266,7 +277,8 @@ class Scenes:
         return picture
 
     def next(self):
-        rng = self.rng
+        """A scene, its faces, and the photo without faces that is all of it (or -1)."""
+        rng, pet = self.rng, -1
         draw = rng.random()
         if draw < 0.42:
             picture, faces = self.single()
@@ -275,12 +287,13 @@ class Scenes:
         elif draw < 0.79:
             picture, faces = self.crowd()
         else:
-            picture, faces = self.empty()
+            pet = self.pet()
+            picture, faces = self.empty(pet)
         faces = self.seen(np.float32(faces))
         for face in faces:
             if rng.random() < 0.08 and face[14] >= SURE:
                 self.mask(picture, face)
-        return self.disturb(picture), faces
+        return self.disturb(picture), faces, pet
 
     def seen(self, faces):
         """Faces that the edge cuts or that are too small are not asked for; those outside are dropped."""

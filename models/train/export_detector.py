@@ -2,7 +2,7 @@
 
     python export_detector.py [--work DIR] [--name detector] [--score 0.6] [--out ../detector.onnx]
 
-Normalisations are folded into the convolutions. The score is what detector_check.py finds best on CFP's folds 1-5.
+Normalisations are folded into the convolutions, and weights rounded to 16 bits, in which they lie in the file. The score is what detector_check.py finds best on CFP's folds 1-5.
 """
 import argparse
 import copy
@@ -16,10 +16,11 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from detector import MEAN, SCALE, Detector, Exported, network_input
+from half_weights import halve, rounded
 
 MANIFEST = """# Written by models/train/export_detector.py.
 [model]
-name = "likeness-detector-1"
+name = "likeness-detector-3"
 sha256 = "{digest}"
 licence = "{licence}"
 provenance = "{provenance}"
@@ -42,7 +43,7 @@ nms_iou = 0.3
 output = [{golden}]
 """
 LICENCE = "MIT OR Apache-2.0 for our part; made from photos whose makers allow research use only, see models/LICENSE.md"
-PROVENANCE = ("Trained from nothing by models/train/train_detector.py on some 13,000 photos (CelebA, UTKFace, Congress portraits, masks, cats and dogs) with the boxes and landmarks "
+PROVENANCE = ("Trained from nothing by models/train/train_detector.py on some 17,000 photos (CelebA, UTKFace, Congress portraits, masks, cats and dogs) with the boxes and landmarks "
               "of the teacher YuNet (OpenCV Zoo, MIT); no photo and no weight of others is in it.")
 
 
@@ -72,10 +73,10 @@ def main():
     args = ask.parse_args()
     detector = Detector()
     detector.load_state_dict(torch.load(args.work / "detector" / f"{args.name}.pt", weights_only=False)["average"])
-    net = Exported(detector).eval()
-    smaller = Exported(folded(detector)).eval()
-    torch.onnx.export(smaller, torch.zeros(1, 3, 320, 320), str(args.out), opset_version=17, dynamo=False, input_names=["image"], output_names=Exported.NAMES,
+    net = rounded(Exported(folded(detector)).eval())
+    torch.onnx.export(net, torch.zeros(1, 3, 320, 320), str(args.out), opset_version=17, dynamo=False, input_names=["image"], output_names=Exported.NAMES,
                       dynamic_axes={"image": {2: "height", 3: "width"}, **{name: {1: "cells"} for name in Exported.NAMES}})
+    halve(args.out)
     session = onnxruntime.InferenceSession(str(args.out))
     for shape in ((320, 320), (640, 640), (256, 320)):
         image = np.random.default_rng(0).normal(0, 1, (1, 3, *shape)).astype(np.float32)

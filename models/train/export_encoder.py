@@ -12,14 +12,13 @@ import copy
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 import encoder_manifest
 from encoder import Encoder
+from half_weights import halve, rounded
 
 PROVENANCE = (
     "Trained from nothing by models/train/train_encoder.py on 51,071 aligned faces of public collections (UTKFace, CelebA, Voteview and two mask "
@@ -49,29 +48,10 @@ def load(checkpoint):
     return network
 
 
-def halve(path):
-    """Keeps the weights in 16 bits; a Cast makes 32 of each, which tract and onnxruntime do once, when they load the file."""
-    model = onnx.load(path)
-    casts = []
-    for weight in model.graph.initializer:
-        values, name = numpy_helper.to_array(weight), weight.name
-        if values.ndim > 1:
-            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + "_16"))
-            casts.append(helper.make_node("Cast", [name + "_16"], [name], to=TensorProto.FLOAT))
-    nodes = casts + list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
-
-
 @torch.no_grad()
 def export(network, path):
     """Writes the ONNX and returns the largest difference between it and PyTorch, and the lowest cosine to the weights as trained."""
-    folded = fold(copy.deepcopy(network)).eval()
-    for weight in folded.parameters():
-        if weight.ndim > 1:
-            weight.copy_(weight.half().float())
+    folded = rounded(fold(copy.deepcopy(network)).eval())
     faces = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (8, 3, 112, 112)).astype(np.float32))
     torch.onnx.export(folded, (faces[:1],), str(path), opset_version=17, dynamo=False, input_names=["face"], output_names=["embedding"])
     halve(path)

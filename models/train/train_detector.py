@@ -18,7 +18,8 @@ import torch
 from torch.nn import functional as F
 
 from detector import STRIDES, Detector, Exported, decode, fitted, network_input, overlap
-from detector_scenes import SURE, SWAP, Photos, Scenes
+from detector_data import MIRRORED
+from detector_scenes import SURE, Photos, Scenes
 from encoder_muon import Muon
 
 BATCH, POOL, FACES = 32, 1536, 24
@@ -28,30 +29,35 @@ SERVES = 3
 RANGES = ((0, 46), (32, 112), (84, 1e9))
 
 
-def make_scenes(folder, size, pixels, faces, made, used, seed):
+def make_scenes(folder, size, pixels, faces, source, doubt, made, used, seed):
     """The second process: fills the pool from the start, then over and over."""
     cv2.setNumThreads(1)
-    scenes = Scenes(Photos(folder), size, seed)
+    scenes = Scenes(Photos(folder), size, seed, np.frombuffer(doubt, np.float32))
+    source = np.frombuffer(source, np.int32)
     pixels = np.frombuffer(pixels, np.uint8).reshape(POOL, size, size, 3)
     faces = np.frombuffer(faces, np.float32).reshape(POOL, FACES, 15)
     while True:
         while made.value > POOL + used.value / SERVES:
             time.sleep(0.05)
-        picture, found = scenes.next()
+        picture, found, empty = scenes.next()
         slot = made.value % POOL
         pixels[slot] = picture
+        source[slot] = empty
         faces[slot] = 0
         faces[slot, : len(found)] = found[:FACES]
         made.value += 1
 
 
 class Pool:
-    def __init__(self, folder, size, seed):
+    def __init__(self, folder, photos, size, seed):
         self.size = size
         self.pixels, self.faces = mp.RawArray("B", POOL * size * size * 3), mp.RawArray("f", POOL * FACES * 15)
+        # Which photo without faces a scene is of (-1: it has faces), and how sure the network was of a face there.
+        self.source, self.doubt = mp.RawArray("i", POOL), mp.RawArray("f", np.full(photos, 0.3, np.float32))
         self.made, self.used = mp.Value("q", 0), mp.Value("q", 0)
-        self.process = mp.Process(target=make_scenes, args=(folder, size, self.pixels, self.faces, self.made, self.used, seed), daemon=True)
+        self.process = mp.Process(target=make_scenes, args=(folder, size, self.pixels, self.faces, self.source, self.doubt, self.made, self.used, seed), daemon=True)
         self.process.start()
+        self.source, self.doubt = np.frombuffer(self.source, np.int32), np.frombuffer(self.doubt, np.float32)
         self.pixels = np.frombuffer(self.pixels, np.uint8).reshape(POOL, size, size, 3)
         self.faces = np.frombuffer(self.faces, np.float32).reshape(POOL, FACES, 15)
 
@@ -68,9 +74,16 @@ class Pool:
                 pictures[k] = pictures[k, :, ::-1]
                 found[:, 0] = self.size - 1 - found[:, 0] - found[:, 2]
                 found[:, 4:14:2] = self.size - 1 - found[:, 4:14:2]
-                found[:, 4:14] = found[:, 4:14][:, SWAP]
+                found[:, 4:14] = found[:, 4:14][:, MIRRORED]
             faces.append(found)
-        return pictures, faces
+        return pictures, faces, self.source[slots]
+
+    def doubted(self, source, maps):
+        """Keeps what the network says of photos without faces: those that it takes for faces are shown more often."""
+        with torch.no_grad():
+            said = torch.stack([torch.sqrt(m[:, :2].float().sigmoid().prod(1)).amax((1, 2)) for m in maps]).amax(0).numpy()
+        empty = source >= 0
+        self.doubt[source[empty]] += 0.5 * (said[empty] - self.doubt[source[empty]])
 
 
 def assign(faces, size):
@@ -228,7 +241,7 @@ def main():
         net.load_state_dict(torch.load(args.start, weights_only=False)["average"])
     average = average or copy.deepcopy(net)
     photos = Photos(folder)
-    pool = Pool(folder, args.size, 11 + seen)
+    pool = Pool(folder, len(photos.kind), args.size, 11 + seen)
     rng = np.random.default_rng(5 + seen)
     mean, last, began = None, time.time(), time.time() - spent
     while spent < 60 * args.minutes:
@@ -237,12 +250,13 @@ def main():
         rate = 2.5e-3 * min(1, (seen / BATCH + 1) / 300) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
         for optimizer in optimizers:
             optimizer.param_groups[0]["lr"] = rate
-        pictures, faces = pool.batch(rng)
+        pictures, faces, source = pool.batch(rng)
         x = torch.from_numpy(pictures).permute(0, 3, 1, 2)
         x = ((x.float() - 127.5) / 128).contiguous(memory_format=torch.channels_last)
         net.train()
         with torch.autocast("cpu", dtype=torch.bfloat16):
             maps = net(x)
+        pool.doubted(source, maps)
         parts = losses(maps, assign(faces, args.size))
         loss = 2 * parts[0] + 2 * parts[1] + 2 * parts[2] + 15 * parts[3]
         net.zero_grad()
