@@ -90,7 +90,7 @@ class Service:
         """Processor seconds from the start to the first answered photo."""
         for _ in range(600):
             try:
-                self.post("/identify", body.read_bytes())
+                self.post("/identify", body)
                 return self.cpu()
             except (urllib.error.URLError, ConnectionError):
                 time.sleep(0.05)
@@ -143,7 +143,7 @@ def main():
         for run in range(args.runs):
             for name, command in commands.items():
                 service = Service(name, command, log)
-                starts[name].append(service.first_answer(bodies["250"][0]))
+                starts[name].append(service.first_answer(bodies["250"][0].read_bytes()))
                 if run + 1 < args.runs:
                     service.stop()
                 else:
