@@ -15,6 +15,7 @@ use likeness::employee::EmployeeId;
 use likeness::engine::{Encoder, Engine, EngineOptions, ModelSource};
 use likeness::gallery::{Gallery, Query};
 use likeness::photo::{EncodedPhoto, PhotoLimits};
+use likeness::seal::DataKeyId;
 
 const WIDTH: usize = 128;
 
@@ -97,7 +98,8 @@ fn search(c: &mut Criterion) {
     let gallery = Gallery::new(WIDTH);
     for people in [10_000, 100_000, 1_000_000] {
         for who in gallery.len()..people {
-            gallery.insert(EmployeeId::parse(&who.to_string()).unwrap(), &face(), None);
+            let employee = EmployeeId::parse(&who.to_string()).unwrap();
+            gallery.insert(employee, &face(), None, DataKeyId::AUDIT);
         }
         for at_once in [1, 32] {
             let query = || Query { probe: face(), top: 5, now: Timestamp::UNIX_EPOCH };

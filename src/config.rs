@@ -4,10 +4,10 @@ mod commands;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Parser, ValueEnum};
 use jiff::SignedDuration;
 
@@ -19,6 +19,7 @@ use crate::engine::{CalibrationSource, EngineOptions, ModelSource};
 use crate::http::HttpOptions;
 use crate::photo::PhotoLimits;
 use crate::recognizer::Policy;
+use crate::store::{DatabaseUrl, Location};
 
 /// Knows a colleague by their face: enrol from one photo, verify and identify by another.
 #[derive(Debug, Parser)]
@@ -51,6 +52,16 @@ pub struct Config {
     /// Folder of the database; made where it is missing.
     #[arg(long, env = "LIKENESS_DATA_DIR", default_value = "likeness-data", global = true)]
     pub data_dir: PathBuf,
+
+    /// PostgreSQL in place of SQLite files, for several replicas: `postgres://USER:PASSWORD@HOST/DATABASE`. Its
+    /// tables are in the schema `likeness`. Give all replicas the same master key and settings.
+    #[arg(long, env = "LIKENESS_DATABASE", hide_env_values = true, global = true)]
+    database: Option<DatabaseUrl>,
+
+    /// Another database for the data keys, outside the backups of --database. [default: the schema
+    /// `likeness_keys` of --database]
+    #[arg(long, env = "LIKENESS_KEY_DATABASE", hide_env_values = true, global = true)]
+    key_database: Option<DatabaseUrl>,
 
     /// File of the 32-byte key that seals every template; made at the first start. Keep a copy
     /// apart: without it nothing that is stored can be read. [default: master.key in the data folder]
@@ -188,30 +199,52 @@ impl Config {
         days(self.audit_days)
     }
 
-    /// Makes the data folder and says where database and master key lie.
+    /// Makes the data folder and says where store and master key lie.
     ///
     /// # Errors
     /// Where the folder cannot be made.
     pub fn files(&self) -> anyhow::Result<Files> {
         std::fs::create_dir_all(&self.data_dir)
             .with_context(|| format!("the data folder {}", self.data_dir.display()))?;
-        let default_key = || self.data_dir.join("master.key");
+        let files = self.files_at(&self.data_dir.join("likeness.db"))?;
+        let location = match (&self.database, &self.key_database) {
+            (None, None) => return Ok(files),
+            (None, Some(_)) => bail!("--key-database goes with --database"),
+            (Some(data), keys) => {
+                let keys = keys.as_ref().unwrap_or(data).clone();
+                Location::Server { data: data.clone(), keys }
+            }
+        };
+        Ok(Files { location, key_beside_data: false, ..files })
+    }
+
+    /// The same for a SQLite file, wherever it lies.
+    ///
+    /// # Errors
+    /// Where the path has no folder.
+    pub fn files_at(&self, database: &Path) -> anyhow::Result<Files> {
+        let folder = database.parent().context("a database lies in a folder")?;
         let named = self.master_key_file.clone();
         Ok(Files {
-            database: self.data_dir.join("likeness.db"),
-            lock: self.data_dir.join("lock"),
+            location: Location::File(database.to_owned()),
+            lock: folder.join("lock"),
             key_beside_data: named.is_none(),
-            master_key: named.unwrap_or_else(default_key),
+            master_key: named.unwrap_or_else(|| folder.join("master.key")),
         })
+    }
+
+    /// Another database for the data keys.
+    pub fn key_database(&self) -> Option<&DatabaseUrl> {
+        self.key_database.as_ref()
     }
 }
 
 /// Where the service keeps what it keeps.
 #[derive(Debug)]
 pub struct Files {
-    /// The SQLite file.
-    pub database: PathBuf,
-    /// Held by the one process that writes.
+    /// The store.
+    pub location: Location,
+    /// Held by the one process that writes to SQLite files.
     pub lock: PathBuf,
     /// The master key file.
     pub master_key: PathBuf,

@@ -21,6 +21,7 @@ use self::matrix::Matrix;
 use crate::comparison::{Comparator, Measure, Score};
 use crate::embedding::Embedding;
 use crate::employee::EmployeeId;
+use crate::seal::{DataKeyId, Roll};
 
 /// Somebody whose reference is near a probe.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,21 +66,17 @@ struct Rows {
     employees: Vec<EmployeeId>,
     /// When each reference ends, if ever; from then on it is compared with nothing.
     expiries: Vec<Option<Timestamp>>,
+    /// The part of each in the roll.
+    parts: Vec<Roll>,
     row_of: HashMap<EmployeeId, usize>,
+    /// The sum of the parts.
+    roll: Roll,
 }
 
 impl Gallery {
     /// An empty gallery for embeddings of `width` values.
     pub fn new(width: usize) -> Self {
-        let rows = Rows {
-            width,
-            references: Matrix::new(width),
-            codes: Codes::new(width),
-            employees: Vec::new(),
-            expiries: Vec::new(),
-            row_of: HashMap::new(),
-        };
-        Self { rows: RwLock::new(rows) }
+        Self { rows: RwLock::new(Rows::none(width)) }
     }
 
     /// How many people are in it.
@@ -97,7 +94,12 @@ impl Gallery {
         self.read().row_of.contains_key(employee)
     }
 
-    /// Puts a reference in place of the employee's former one, if any.
+    /// Who is in it, with which template.
+    pub fn roll(&self) -> Roll {
+        self.read().roll
+    }
+
+    /// Puts a reference in place of the employee's former one, if any; `key` is the data key of its template.
     ///
     /// # Panics
     /// Where the embedding is not of the gallery's width: it is of another model, and no such
@@ -107,21 +109,27 @@ impl Gallery {
         employee: EmployeeId,
         reference: &Embedding,
         expires_at: Option<Timestamp>,
+        key: DataKeyId,
     ) {
+        let part = Roll::of(&employee, key);
         let mut rows = self.write();
         assert_eq!(reference.values().len(), rows.width, "an embedding of another model");
         if let Some(&row) = rows.row_of.get(&employee) {
             rows.references.set(row, reference.values());
             rows.codes.set(row, reference.values());
             rows.expiries[row] = expires_at;
+            let former = std::mem::replace(&mut rows.parts[row], part);
+            rows.roll -= former;
         } else {
             let row = rows.employees.len();
             rows.references.push(reference.values());
             rows.codes.push(reference.values());
             rows.employees.push(employee.clone());
             rows.expiries.push(expires_at);
+            rows.parts.push(part);
             rows.row_of.insert(employee, row);
         }
+        rows.roll += part;
     }
 
     /// Takes an employee out and overwrites their reference.
@@ -132,9 +140,17 @@ impl Gallery {
         rows.codes.swap_remove(row);
         rows.employees.swap_remove(row);
         rows.expiries.swap_remove(row);
+        let part = rows.parts.swap_remove(row);
+        rows.roll -= part;
         if let Some(moved) = rows.employees.get(row).cloned() {
             rows.row_of.insert(moved, row);
         }
+    }
+
+    /// Takes everybody out.
+    pub fn clear(&self) {
+        let mut rows = self.write();
+        *rows = Rows::none(rows.width);
     }
 
     /// Compares a probe with one employee's reference; `None` where they are not in the gallery, or no
@@ -193,6 +209,19 @@ impl Gallery {
 }
 
 impl Rows {
+    fn none(width: usize) -> Self {
+        Self {
+            width,
+            references: Matrix::new(width),
+            codes: Codes::new(width),
+            employees: Vec::new(),
+            expiries: Vec::new(),
+            parts: Vec::new(),
+            row_of: HashMap::new(),
+            roll: Roll::default(),
+        }
+    }
+
     /// Whether a reference has not ended.
     fn holds(&self, row: usize, now: Timestamp) -> bool {
         self.expiries[row].is_none_or(|end| now < end)
@@ -254,6 +283,10 @@ mod tests {
         gallery.search(&[query], comparator).remove(0)
     }
 
+    fn key(number: u8) -> DataKeyId {
+        DataKeyId::from_bytes([number; 16])
+    }
+
     fn id(who: u8) -> EmployeeId {
         EmployeeId::parse(&format!("e-{who}")).unwrap()
     }
@@ -263,12 +296,13 @@ mod tests {
         fn a_gallery_equals_a_map_searched_by_brute_force(steps in prop::collection::vec(step(), 1..60)) {
             let comparator = cosine(10.0, 3.0);
             let gallery = Gallery::new(WIDTH);
-            let mut model: HashMap<EmployeeId, Embedding> = HashMap::new();
-            for step in steps {
+            let mut model: HashMap<EmployeeId, (Embedding, DataKeyId)> = HashMap::new();
+            for (number, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Insert(who, reference) => {
-                        gallery.insert(id(who), &reference, None);
-                        model.insert(id(who), reference);
+                        let key = key(number as u8);
+                        gallery.insert(id(who), &reference, None, key);
+                        model.insert(id(who), (reference, key));
                     }
                     Step::Remove(who) => {
                         gallery.remove(&id(who));
@@ -278,7 +312,7 @@ mod tests {
                         let found = search(&gallery, &probe, 4, &comparator, NOW);
                         prop_assert_eq!(gallery.len(), model.len());
                         let mut expected: Vec<_> =
-                            model.values().map(|r| comparator.compare(&probe, r).value()).collect();
+                            model.values().map(|(r, _)| comparator.compare(&probe, r).value()).collect();
                         expected.sort_by(|a, b| b.total_cmp(a));
                         expected.truncate(4);
                         let scores: Vec<_> = found.iter().map(|c| c.score.value()).collect();
@@ -286,12 +320,19 @@ mod tests {
                         for near in found {
                             let own = gallery.compare(&near.employee, &probe, &comparator, NOW);
                             prop_assert_eq!(own, Some(near.score));
-                            let reference = &model[&near.employee];
+                            let (reference, _) = &model[&near.employee];
                             prop_assert_eq!(comparator.compare(&probe, reference), near.score);
                         }
                     }
                 }
             }
+            let mut roll = Roll::default();
+            for (employee, (_, key)) in &model {
+                roll += Roll::of(employee, *key);
+            }
+            prop_assert_eq!(gallery.roll(), roll);
+            gallery.clear();
+            prop_assert_eq!((gallery.len(), gallery.roll()), (0, Roll::default()));
         }
     }
 
@@ -320,7 +361,8 @@ mod tests {
             let spread = if who % 3 == 0 { 0.02 } else { 1.0 };
             let reference = if who % 100 == 0 { face(&centre, 0.0) } else { face(&centre, spread) };
             let ended = (who % 7 == 0).then_some(NOW);
-            gallery.insert(EmployeeId::parse(&format!("e-{who}")).unwrap(), &reference, ended);
+            let employee = EmployeeId::parse(&format!("e-{who}")).unwrap();
+            gallery.insert(employee, &reference, ended, key(who as u8));
         }
         for who in 500..1500 {
             gallery.remove(&EmployeeId::parse(&format!("e-{who}")).unwrap());
@@ -338,7 +380,7 @@ mod tests {
         let gallery = Gallery::new(2);
         let face = Embedding::normalize(vec![3.0, 4.0]).unwrap();
         let end = NOW + Duration::from_secs(10);
-        gallery.insert(id(1), &face, Some(end));
+        gallery.insert(id(1), &face, Some(end), key(1));
         let comparator = cosine(1.0, 0.0);
         let found = |now| {
             let searched = search(&gallery, &face, 1, &comparator, now).len();
@@ -346,7 +388,7 @@ mod tests {
         };
         assert_eq!(found(end - Duration::from_millis(1)), (1, true));
         assert_eq!(found(end), (0, false));
-        gallery.insert(id(1), &face, None);
+        gallery.insert(id(1), &face, None, key(2));
         assert_eq!(found(end), (1, true));
     }
 
@@ -354,7 +396,8 @@ mod tests {
     fn the_closest_pair_comes_first() {
         let gallery = Gallery::new(2);
         for (who, values) in [(1, [1.0, 0.0]), (2, [0.0, 1.0]), (3, [0.9, 0.1])] {
-            gallery.insert(id(who), &Embedding::normalize(values.to_vec()).unwrap(), None);
+            let face = Embedding::normalize(values.to_vec()).unwrap();
+            gallery.insert(id(who), &face, None, key(who));
         }
         let comparator = cosine(1.0, 0.0);
         let pairs = gallery.closest_pairs(2, &comparator);
@@ -368,8 +411,9 @@ mod tests {
     fn whoever_takes_the_place_of_the_removed_keeps_their_own_reference() {
         let gallery = Gallery::new(2);
         let (first, last) = (id(1), id(2));
-        gallery.insert(first.clone(), &Embedding::normalize(vec![3.0, 4.0]).unwrap(), None);
-        gallery.insert(last.clone(), &Embedding::normalize(vec![4.0, 3.0]).unwrap(), None);
+        for (who, values) in [(&first, vec![3.0, 4.0]), (&last, vec![4.0, 3.0])] {
+            gallery.insert(who.clone(), &Embedding::normalize(values).unwrap(), None, key(1));
+        }
         gallery.remove(&first);
         assert_eq!(gallery.read().references.rows(0..1), [0.8, 0.6]);
         assert!(!gallery.contains(&first) && gallery.contains(&last));

@@ -6,6 +6,7 @@
 mod cohort;
 mod enrolment;
 mod error;
+mod feed;
 mod journal;
 mod outcome;
 mod searcher;
@@ -17,7 +18,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
 use self::cohort::Cohort;
-pub use self::error::{Error, StartError};
+pub use self::error::{Error, LoadError, StartError};
+pub use self::feed::FollowError;
+use self::feed::{Feed, InStep};
 use self::journal::Journal;
 pub use self::outcome::{
     Assessment, Call, Candidate, Comparison, Enrollment, EnrollmentWishes, Identification,
@@ -28,11 +31,11 @@ use crate::audit::{Action, Outcome};
 use crate::comparison::{Decision, Threshold};
 use crate::embedding::Embedding;
 use crate::employee::{EmployeeId, ModelName, Reference};
-use crate::engine::{Engine, ExtractError, Extraction};
+use crate::engine::{Encoder, Engine, ExtractError, Extraction};
 use crate::gallery::Pair;
 use crate::seal::Sealer;
-pub use crate::store::Receipt;
 use crate::store::Store;
+pub use crate::store::{Extent, Receipt};
 
 /// What to decide at, and how long an enrolment holds.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +56,8 @@ pub struct Recognizer {
     store: Store,
     sealer: Sealer,
     journal: Journal,
+    /// Where others write to the store.
+    feed: Option<Feed>,
     longest_enrolment: Option<SignedDuration>,
     /// Held from before a commit until the gallery has followed.
     writing: Arc<Mutex<()>>,
@@ -97,14 +102,20 @@ impl Recognizer {
         if let Some(longest) = policy.longest_enrolment {
             store.limit_enrolments(longest).await?;
         }
-        let keys = store.data_keys().await?;
-        let load = |encoder| Cohort::load(encoder, &store, &sealer, &keys, policy);
-        let present = load(engine.encoder().clone()).await?;
-        let former = match engine.former_encoder() {
-            Some(encoder) => Some(load(encoder.clone()).await?),
+        let cohort = |encoder: &Arc<Encoder>| Cohort::new(encoder.clone(), policy);
+        let present = cohort(engine.encoder())?;
+        let former = engine.former_encoder().map(cohort).transpose()?;
+        let cohorts = Arc::new(Cohorts { present, former });
+        let read = if store.has_feed() { Some(store.last_change().await?) } else { None };
+        for cohort in cohorts.all() {
+            cohort.load(&store, &sealer, read.is_some()).await?;
+        }
+        let feed = match read {
+            Some(read) => {
+                Some(Feed::start(store.clone(), sealer.clone(), cohorts.clone(), read).await?)
+            }
             None => None,
         };
-        let cohorts = Arc::new(Cohorts { present, former });
         for (model, enrolled) in store.models().await? {
             if cohorts.all().all(|cohort| cohort.model().id != model.id) {
                 tracing::warn!(
@@ -118,7 +129,7 @@ impl Recognizer {
         let journal = Journal::start(store.clone());
         let longest_enrolment = policy.longest_enrolment;
         let writing = Arc::default();
-        Ok(Self { engine, cohorts, store, sealer, journal, longest_enrolment, writing })
+        Ok(Self { engine, cohorts, store, sealer, journal, feed, longest_enrolment, writing })
     }
 
     /// The encoder that everyone is enrolled with from now on.
@@ -146,12 +157,18 @@ impl Recognizer {
         self.cohorts.present.identification(self.cohorts.people())
     }
 
-    /// Whether the store still answers.
+    /// Whether the store still answers, and the galleries are in step with it.
     ///
     /// # Errors
-    /// [`Error::Store`].
+    /// [`Error::OutOfStep`], [`Error::Store`].
     pub async fn ping(&self) -> Result<(), Error> {
+        self.in_step()?;
         Ok(self.store.ping().await?)
+    }
+
+    /// Proof that the galleries are what the store holds, or held less than a second ago.
+    fn in_step(&self) -> Result<InStep, Error> {
+        self.feed.as_ref().map_or(Ok(InStep::ALWAYS), Feed::in_step)
     }
 
     /// Every access key.
@@ -174,26 +191,29 @@ impl Recognizer {
     /// Compares a photo with one employee's reference.
     ///
     /// # Errors
-    /// [`Error::NotEnrolled`], [`Error::OtherModel`]; what [`Engine::extract`] says.
+    /// [`Error::NotEnrolled`], [`Error::OtherModel`], [`Error::OutOfStep`]; what [`Engine::extract`] says.
     pub async fn verify(
         &self,
         employee: &EmployeeId,
         photo: Bytes,
         call: &Call,
     ) -> Result<Verification, Error> {
+        self.in_step()?;
         let Some(cohort) = self.cohorts.of(employee) else {
             return Err(self.why_absent(employee).await?);
         };
         let Extraction { face, quality, embeddings, timings } =
             self.extract(photo, &[cohort]).await?;
+        let in_step = self.in_step()?;
         // Whoever was erased meanwhile is missing.
-        let Some(score) = cohort.compare(employee, &last(embeddings), call.at) else {
+        let Some(score) = cohort.compare(employee, last(&embeddings), call.at) else {
             return Err(self.why_absent(employee).await?);
         };
         let threshold = cohort.verification;
         let model = cohort.model().clone();
         let decision = threshold.decide(score);
         self.record(call, Action::Verify, decision.into(), Some(employee.clone())).await?;
+        in_step.holds()?;
         let reasons = quality.reasons();
         Ok(Verification { decision, score, threshold, model, face, reasons, timings })
     }
@@ -201,16 +221,18 @@ impl Recognizer {
     /// Searches everyone for whoever a photo shows; `top` candidates at most.
     ///
     /// # Errors
-    /// What [`Engine::extract`] says.
+    /// [`Error::OutOfStep`]; what [`Engine::extract`] says.
     pub async fn identify(
         &self,
         photo: Bytes,
         top: usize,
         call: &Call,
     ) -> Result<Identification, Error> {
+        self.in_step()?;
         let cohorts: Vec<_> = self.cohorts.all().collect();
         let Extraction { face, quality, embeddings, timings } =
             self.extract(photo, &cohorts).await?;
+        let in_step = self.in_step()?;
         let gallery_size = self.cohorts.people();
         let mut candidates = Vec::new();
         for (cohort, probe) in cohorts.into_iter().zip(&embeddings) {
@@ -231,6 +253,7 @@ impl Recognizer {
         let matched = answer.matched().map(|candidate| candidate.employee.clone());
         let outcome = if matched.is_some() { Outcome::Match } else { Outcome::NonMatch };
         self.record(call, Action::Identify, outcome, matched).await?;
+        in_step.holds()?;
         Ok(answer)
     }
 
@@ -247,7 +270,7 @@ impl Recognizer {
         let present = &self.cohorts.present;
         let a = self.extract(photo_a, &[present]).await?;
         let b = self.extract(photo_b, &[present]).await?;
-        let score = present.encoder.comparator().compare(&last(a.embeddings), &last(b.embeddings));
+        let score = present.encoder.comparator().compare(last(&a.embeddings), last(&b.embeddings));
         let threshold = present.verification;
         let decision = threshold.decide(score);
         self.record(call, Action::Compare, decision.into(), None).await?;
@@ -294,6 +317,14 @@ impl Recognizer {
         Ok(self.store.drop_events(before).await?)
     }
 
+    /// Drops what the change feed need not tell any more.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn drop_changes(&self, now: Timestamp) -> Result<(), Error> {
+        Ok(self.store.drop_changes(now).await?)
+    }
+
     /// Writes down what was decided, before it is answered.
     async fn record(
         &self,
@@ -335,6 +366,6 @@ impl From<Decision> for Outcome {
 }
 
 /// What the last encoder that was asked made of the photo: the present one's, where all were asked.
-fn last(mut embeddings: Vec<Embedding>) -> Embedding {
-    embeddings.pop().expect("an extraction has an embedding of every encoder that was asked")
+fn last(embeddings: &[Embedding]) -> &Embedding {
+    embeddings.last().expect("an extraction has an embedding of every encoder that was asked")
 }

@@ -1,16 +1,21 @@
 //! `likeness backup`: both files as two archives, while the service goes on.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::audit::Action;
 use crate::config::{ArchiveArgs, Config};
+use crate::store::Location;
 
 /// Writes the two archives.
 ///
 /// # Errors
 /// Where the data cannot be read, or an archive is there already or cannot be written.
 pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> {
-    let store = super::open_store(&config.files()?).await?;
+    let files = config.files()?;
+    if matches!(files.location, Location::Server { .. }) {
+        bail!("PostgreSQL is backed up by its own tools: see docs/scale.md");
+    }
+    let store = super::open_store(&files).await?;
     store.record(&[super::event(Action::Backup, None)]).await?;
     let begun = super::wall_clock();
     let ArchiveArgs { data, keys } = archives;

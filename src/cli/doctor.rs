@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::http::Certificate;
 use crate::recognizer::{Policy, Recognizer};
 use crate::seal::{MasterKeys, Sealer};
-use crate::store::Store;
+use crate::store::{Location, Store};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Mark {
@@ -65,11 +65,14 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     });
     certificate(config, &mut findings).await;
     let files = config.files()?;
-    if files.database.exists() {
-        data(config, &files, engine, &mut findings).await;
-    } else {
-        findings
-            .say(Good, &format!("no data yet: the first start makes {}", files.database.display()));
+    match &files.location {
+        Location::File(database) if !database.exists() => {
+            let none = format!("no data yet: the first start makes {}", database.display());
+            findings.say(Good, &none);
+        }
+        Location::File(_) | Location::Server { .. } => {
+            data(config, &files, engine, &mut findings).await;
+        }
     }
     match findings.faults {
         0 => Ok(()),
@@ -133,14 +136,17 @@ async fn data(config: &Config, files: &Files, engine: Option<Engine>, findings: 
              rotate-master`",
         );
     }
-    let store = Store::open(&files.database, &masters).await.map_err(anyhow::Error::from);
+    let store = Store::open(&files.location, &masters).await.map_err(anyhow::Error::from);
     let Some(store) =
         findings.of(store, |_| "the databases and the keys belong together".to_owned())
     else {
         return;
     };
     let whole = store.check().await.context("restore the last backup (`likeness restore`)");
-    findings.of(whole, |()| "the databases are whole".to_owned());
+    findings.of(whole, |()| match files.location {
+        Location::File(_) => "the databases are whole".to_owned(),
+        Location::Server { .. } => "PostgreSQL answers; of its pages it takes care".to_owned(),
+    });
     let trail = store.verify_events(None).await.map_err(anyhow::Error::from);
     let trail = trail.and_then(|trail| trail.context("the audit trail"));
     findings.of(trail, |(head, _)| format!("the audit trail is whole up to event {}", head.count));

@@ -28,7 +28,7 @@ use crate::config::{Config, Files};
 use crate::engine::Engine;
 use crate::recognizer::Recognizer;
 use crate::seal::{MasterKeys, Sealer};
-use crate::store::Store;
+use crate::store::{Location, Store};
 
 /// Opens key, database and models, and loads the gallery.
 async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
@@ -45,7 +45,7 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
             files.master_key.display()
         );
     }
-    let store = Store::open(&files.database, &masters).await?;
+    let store = Store::open(&files.location, &masters).await?;
     let sealer = Sealer::new(masters);
     let policy = config.policy();
     #[expect(clippy::disallowed_methods, reason = "loading, before any photo comes")]
@@ -79,16 +79,20 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
 /// Opens key and database, for a subcommand that needs no models.
 async fn open_store(files: &Files) -> anyhow::Result<Store> {
     let masters = MasterKeys::open_or_create(&files.master_key)?;
-    Ok(Store::open(&files.database, &masters).await?)
+    Ok(Store::open(&files.location, &masters).await?)
 }
 
-/// Keeps every other process that writes out of the data folder, for as long as what it returns lives.
-fn lock(files: &Files) -> anyhow::Result<File> {
+/// Keeps every other process that writes out of the data folder, for as long as what it returns lives. Where
+/// PostgreSQL holds the data, nothing in the folder is written.
+fn lock(files: &Files) -> anyhow::Result<Option<File>> {
+    if matches!(files.location, Location::Server { .. }) {
+        return Ok(None);
+    }
     let path = &files.lock;
     let lock = File::options().create(true).truncate(false).write(true).open(path);
     let lock = lock.with_context(|| format!("opening {}", path.display()))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Some(lock)),
         Err(TryLockError::WouldBlock) => bail!(
             "another likeness is at work in {}; stop it first",
             path.parent().unwrap_or(path).display()

@@ -1,16 +1,15 @@
 //! `likeness restore`: two archives back into an empty data folder, without whoever was erased since.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 use crate::audit::{Action, Actor};
-use crate::config::{ArchiveArgs, Config, Files};
+use crate::config::{ArchiveArgs, Config};
 use crate::embedding::ModelId;
-use crate::seal::{DataKeyId, MasterKeys, Sealer, WrappedKey};
-use crate::store::Store;
+use crate::seal::{MasterKeys, Sealer};
+use crate::store::{Kept, Location, Store};
 
 /// Puts the archives in place, once they are whole and every template in them opens.
 ///
@@ -19,8 +18,11 @@ use crate::store::Store;
 /// in place.
 pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> {
     let files = config.files()?;
+    let Location::File(database) = &files.location else {
+        bail!("PostgreSQL is restored by its own tools: see docs/scale.md");
+    };
     let _lock = super::lock(&files)?;
-    let staged = Staged::in_folder_of(&files);
+    let staged = Staged::in_folder_of(database);
     if staged.is_half_in_place() {
         return staged.put_in_place();
     }
@@ -37,7 +39,7 @@ pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> 
         )
     })?;
     staged.fill(archives)?;
-    let store = Store::open(&staged.database.1, &masters).await?;
+    let store = Store::open(&Location::File(staged.database.1.clone()), &masters).await?;
     let dropped = examine(&store, Sealer::new(masters)).await;
     store.close().await;
     let (dropped, enrolled) = dropped.context("these archives cannot be restored")?;
@@ -50,10 +52,9 @@ pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> 
 async fn examine(store: &Store, sealer: Sealer) -> anyhow::Result<(usize, u64)> {
     store.check().await?;
     let dropped = store.erase_keyless(&Actor::Operator, super::wall_clock()).await?;
-    let keys = store.data_keys().await?;
     let mut enrolled = 0;
     for (model, people) in store.models().await? {
-        every_template_opens(store, &sealer, &keys, model.id).await?;
+        every_template_opens(store, &sealer, model.id).await?;
         enrolled += people;
     }
     store.record(&[super::event(Action::Restore, None)]).await?;
@@ -64,14 +65,21 @@ async fn examine(store: &Store, sealer: Sealer) -> anyhow::Result<(usize, u64)> 
 async fn every_template_opens(
     store: &Store,
     sealer: &Sealer,
-    keys: &HashMap<DataKeyId, WrappedKey>,
     model: ModelId,
 ) -> anyhow::Result<()> {
-    for (employee, template, _) in store.templates(model).await? {
-        let opened = sealer.open(&employee, model, &keys[&template.key], &template);
-        opened.with_context(|| format!("the template of employee {}", employee.as_str()))?;
+    let mut after = None;
+    loop {
+        let page = store.templates(model, after).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.template.key);
+        for Kept { employee, template, key, .. } in page {
+            let opened = match key {
+                Some(key) => sealer.open(&employee, model, &key, &template).map_err(Into::into),
+                None => Err(anyhow!("its data key is missing")),
+            };
+            opened.with_context(|| format!("the template of employee {}", employee.as_str()))?;
+        }
     }
-    Ok(())
 }
 
 /// The two files, where they are to lie and where they are prepared.
@@ -82,8 +90,8 @@ struct Staged {
 }
 
 impl Staged {
-    fn in_folder_of(files: &Files) -> Self {
-        let data_dir = files.database.parent().unwrap_or(Path::new("."));
+    fn in_folder_of(database: &Path) -> Self {
+        let data_dir = database.parent().unwrap_or(Path::new("."));
         let folder = data_dir.join("restoring");
         let both = |name: &str| (data_dir.join(name), folder.join(name));
         Self { database: both("likeness.db"), keys: both("data-keys.db"), folder }

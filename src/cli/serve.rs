@@ -60,6 +60,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     drop(stop);
     serving.await??;
     retention.abort();
+    // With the last of it the change feed is no longer followed.
+    drop(state);
     store.close().await;
     Ok(())
 }
@@ -96,6 +98,9 @@ async fn erase_on_time(recognizer: Recognizer, events_kept: SignedDuration) {
             Ok(0) => {}
             Ok(erased) => tracing::info!(erased, "{erased} enrolments have ended and are erased"),
             Err(error) => tracing::error!(%error, "ended enrolments could not be erased"),
+        }
+        if let Err(error) = recognizer.drop_changes(now).await {
+            tracing::error!(%error, "old rows of the change feed could not be dropped");
         }
         let Ok(oldest) = now.checked_sub(events_kept) else { continue };
         match recognizer.drop_events(oldest).await {

@@ -17,7 +17,18 @@ use super::guard::Caller;
 use super::problem::{Code, Problem};
 use crate::audit::ReceiptId;
 use crate::employee;
-use crate::recognizer;
+use crate::recognizer::{self, Extent};
+
+/// What outlasts an erasure in SQLite.
+const NOTHING: &[&str] = &[];
+
+/// What outlasts an erasure in PostgreSQL: of the rows of both databases, and of the employee's id in the change feed.
+const IN_POSTGRES: &[&str] = &[
+    "dead rows of the database, until VACUUM",
+    "its write-ahead log, until its retention ends",
+    "its base backups, until their retention ends",
+    "the employee_id in the change feed, for a minute",
+];
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -56,6 +67,10 @@ pub(super) struct Receipt {
     employee_id: EmployeeId,
     erased_at: Timestamp,
     status: Erasure,
+    /// What holds a copy of the sealed template for longer, and until when.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(required = false, value_type = [String])]
+    outlasting: &'static [&'static str],
     /// What the reference was called in the audit trail.
     #[schema(pattern = "^[0-9a-f]{32}$")]
     audit_id: String,
@@ -90,19 +105,20 @@ struct Head {
 impl Receipt {
     /// `answered` is not before the data key was gone.
     fn new(receipt: &recognizer::Receipt, answered: Timestamp) -> (StatusCode, Json<Self>) {
-        let (code, status) = if receipt.wholly {
-            (StatusCode::OK, Erasure::Erased)
-        } else {
-            (StatusCode::ACCEPTED, Erasure::Erasing)
+        let (code, status, outlasting) = match receipt.extent {
+            Extent::LiveRows => (StatusCode::OK, Erasure::Erased, IN_POSTGRES),
+            Extent::Underway => (StatusCode::ACCEPTED, Erasure::Erasing, NOTHING),
+            Extent::Wholly => (StatusCode::OK, Erasure::Erased, NOTHING),
         };
         let answer = Self {
             employee_id: EmployeeId::from(&receipt.employee),
             erased_at: receipt.erased_at,
             status,
+            outlasting,
             audit_id: receipt.audit_id.to_string(),
             audit: Head { count: receipt.head.count, head: receipt.head.to_string() },
             receipt: receipt.id.to_string(),
-            destroy_key_archives_before: receipt.wholly.then_some(answered),
+            destroy_key_archives_before: (code == StatusCode::OK).then_some(answered),
         };
         (code, Json(answer))
     }

@@ -58,7 +58,7 @@ codes! {
     NoSuchRoute: NOT_FOUND, "no_such_route", "No such route";
     NotAllowed: FORBIDDEN, "not_allowed", "The caller may not do that";
     NotEnrolled: NOT_FOUND, "not_enrolled", "The employee is not enrolled";
-    NotReady: SERVICE_UNAVAILABLE, "not_ready", "The service is starting";
+    NotReady: SERVICE_UNAVAILABLE, "not_ready", "The service is not ready";
     OtherModel: CONFLICT, "other_model", "The employee was enrolled with another model";
     PoorPhoto: UNPROCESSABLE_ENTITY, "poor_photo", "The photo is too poor for a reference";
     SeveralFaces: UNPROCESSABLE_ENTITY, "several_faces", "Several faces in the photo";
@@ -164,6 +164,8 @@ impl From<&recognizer::Error> for Code {
             Error::AlreadyEnrolled => Self::AlreadyEnrolled,
             Error::Busy => Self::Busy,
             Error::Store(error) if error.is_locked() => Self::Busy,
+            Error::Store(error) if error.is_away() => Self::NotReady,
+            Error::OutOfStep => Self::NotReady,
             Error::AuditFull | Error::Engine(_) | Error::Store(_) | Error::Task(_) => {
                 Self::Internal
             }
@@ -187,8 +189,12 @@ impl From<recognizer::Error> for Problem {
     fn from(error: recognizer::Error) -> Self {
         match (Code::from(&error), &error) {
             (Code::Internal, _) => Self::internal(error),
-            (code, recognizer::Error::Store(_)) => {
-                let detail = "another program holds the database; try again shortly";
+            (code, recognizer::Error::Store(store)) => {
+                let detail = if store.is_away() {
+                    "the database cannot be reached; try again shortly"
+                } else {
+                    "another program holds the database; try again shortly"
+                };
                 Self { source: Some(error.to_string()), ..Self::new(code, detail) }
             }
             (code, recognizer::Error::PoorPhoto(reasons)) => {

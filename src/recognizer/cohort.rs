@@ -1,10 +1,10 @@
 //! Everyone who is enrolled with one encoder. Nobody is compared across cohorts.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::error::LoadError;
 use super::searcher::Searcher;
 use super::{Policy, StartError};
 use crate::comparison::{Decision, ErrorRates, Score, Threshold};
@@ -12,8 +12,8 @@ use crate::embedding::Embedding;
 use crate::employee::{EmployeeId, ModelName};
 use crate::engine::Encoder;
 use crate::gallery::{Gallery, Neighbour, Pair, Query};
-use crate::seal::{DataKeyId, Sealer, WrappedKey};
-use crate::store::Store;
+use crate::seal::{DoesNotOpen, Sealer};
+use crate::store::{Kept, Store};
 
 /// The people of one encoder and how they are told apart.
 #[derive(Debug)]
@@ -27,32 +27,49 @@ pub(super) struct Cohort {
 }
 
 impl Cohort {
-    /// Opens every template of the encoder.
-    pub(super) async fn load(
-        encoder: Arc<Encoder>,
-        store: &Store,
-        sealer: &Sealer,
-        keys: &HashMap<DataKeyId, WrappedKey>,
-        policy: Policy,
-    ) -> Result<Self, StartError> {
+    /// Nobody yet.
+    pub(super) fn new(encoder: Arc<Encoder>, policy: Policy) -> Result<Self, StartError> {
         let unmeasured = || StartError::Unmeasured { model: encoder.model().name.clone() };
         let error_rates = encoder.error_rates().ok_or_else(unmeasured)?.clone();
         let verification = error_rates.for_verification(policy.verify_fmr)?;
-        let gallery = Gallery::new(encoder.embedding_length());
-        let model = encoder.model().id;
-        for (employee, template, expires_at) in store.templates(model).await? {
-            let name = || employee.as_str().to_owned();
-            let key = keys.get(&template.key);
-            let key = key.ok_or_else(|| StartError::DataKey { employee: name() })?;
-            let opened = sealer.open(&employee, model, key, &template);
-            let reference =
-                opened.map_err(|source| StartError::Template { employee: name(), source })?;
-            gallery.insert(employee, &reference, expires_at);
-        }
+        let gallery = Arc::new(Gallery::new(encoder.embedding_length()));
         let identify_fpir = policy.identify_fpir;
-        let gallery = Arc::new(gallery);
         let searcher = Searcher::start(Arc::clone(&gallery), encoder.comparator().clone())?;
         Ok(Self { encoder, gallery, searcher, verification, error_rates, identify_fpir })
+    }
+
+    /// Opens every template of the encoder. Where others write to the store, whoever's data key is missing may just
+    /// be being erased, and the change feed says so later.
+    pub(super) async fn load(
+        &self,
+        store: &Store,
+        sealer: &Sealer,
+        others_write: bool,
+    ) -> Result<(), LoadError> {
+        let mut after = None;
+        loop {
+            let page = store.templates(self.model().id, after).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.template.key);
+            for kept in page {
+                let employee = kept.employee.clone();
+                let name = || employee.as_str().to_owned();
+                if kept.key.is_none() && !others_write {
+                    return Err(LoadError::DataKey { employee: name() });
+                }
+                let taken = self.take(sealer, kept);
+                taken.map_err(|source| LoadError::Template { employee: name(), source })?;
+            }
+        }
+    }
+
+    /// Opens a template and puts it in place of the employee's former one; nothing where its data key is missing.
+    pub(super) fn take(&self, sealer: &Sealer, kept: Kept) -> Result<(), DoesNotOpen> {
+        let Kept { employee, template, key, expires_at } = kept;
+        let Some(key) = key else { return Ok(()) };
+        let reference = sealer.open(&employee, self.model().id, &key, &template)?;
+        self.gallery.insert(employee, &reference, expires_at, template.key);
+        Ok(())
     }
 
     pub(super) fn model(&self) -> &ModelName {

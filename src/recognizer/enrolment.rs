@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use super::{Call, Enrollment, EnrollmentWishes, Error, Receipt, Recognizer, last};
 use crate::audit::{Action, Actor, Outcome, ReceiptId};
@@ -14,10 +15,13 @@ use crate::embedding::Embedding;
 use crate::employee::{AuditId, EmployeeId, Reference};
 use crate::engine::Extraction;
 use crate::seal;
-use crate::store::{Enrolled, StoreError};
+use crate::store::{Enrolled, Extent, StoreError, Written};
 
 /// How long after a failed try erased pages are to be overwritten again.
 const WIPE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a write to PostgreSQL may take, waiting for others included.
+const LONGEST_WRITE: Duration = Duration::from_secs(10);
 
 /// What became of a reference.
 enum Stored {
@@ -28,22 +32,12 @@ enum Stored {
     LooksLike(EmployeeId),
 }
 
-impl From<Enrolled> for Stored {
-    fn from(enrolled: Enrolled) -> Self {
-        match enrolled {
-            Enrolled::New => Self::New,
-            Enrolled::Replaced => Self::Replaced,
-            Enrolled::Kept => Self::Kept,
-        }
-    }
-}
-
 impl Recognizer {
     /// Enrols an employee by a photo.
     ///
     /// # Errors
     /// [`Error::AlreadyEnrolled`] unless `replace`; [`Error::PoorPhoto`];
-    /// [`Error::LooksLikeAnother`] unless `confirm_lookalike`; what [`Engine::extract`](crate::engine::Engine::extract) says; the
+    /// [`Error::OutOfStep`]; [`Error::LooksLikeAnother`] unless `confirm_lookalike`; what [`Engine::extract`](crate::engine::Engine::extract) says; the
     /// store's.
     pub async fn enroll(
         &self,
@@ -52,6 +46,7 @@ impl Recognizer {
         wishes: EnrollmentWishes,
         call: &Call,
     ) -> Result<Enrollment, Error> {
+        self.in_step()?;
         // Whoever has ended is no longer enrolled, even where their reference is not erased yet.
         self.erase_expired(call.at).await?;
         // Spares the inference; what decides is the commit.
@@ -93,12 +88,15 @@ impl Recognizer {
         let (this, call) = (self.clone(), call.clone());
         let erased = tokio::spawn(async move {
             let _writing = this.writing.lock().await;
-            let receipt = this.store.erase(&employee, &call.actor, call.at).await?;
-            this.cohorts.all().for_each(|cohort| cohort.gallery.remove(&employee));
-            if receipt.as_ref().is_some_and(|receipt| !receipt.wholly) {
+            let receipt = this.patiently(this.store.erase(&employee, &call.actor, call.at)).await?;
+            match &this.feed {
+                Some(feed) => feed.follow().await,
+                None => this.cohorts.all().for_each(|cohort| cohort.gallery.remove(&employee)),
+            }
+            if receipt.as_ref().is_some_and(|receipt| receipt.extent == Extent::Underway) {
                 tokio::spawn(this.clone().wipe_leftovers());
             }
-            Ok::<_, StoreError>(receipt)
+            Ok::<_, Error>(receipt)
         });
         erased.await??.ok_or(Error::NotEnrolled)
     }
@@ -109,7 +107,6 @@ impl Recognizer {
     /// # Errors
     /// [`Error::NoReceipt`].
     pub async fn receipt(&self, employee: &EmployeeId, id: ReceiptId) -> Result<Receipt, Error> {
-        let _writing = self.writing.lock().await;
         self.store.receipt(employee, id).await?.ok_or(Error::NoReceipt)
     }
 
@@ -147,7 +144,8 @@ impl Recognizer {
     }
 
     /// Commits a reference and lets the gallery follow, unless the face is somebody else's: looked for under
-    /// the same lock, so that of two who are enrolled at once with one face the second is found.
+    /// the same lock, or else anew where another replica has changed something meanwhile, so that of two who are
+    /// enrolled at once with one face the second is found.
     async fn store_reference(
         self,
         reference: Reference,
@@ -158,29 +156,74 @@ impl Recognizer {
         let task = tokio::spawn(async move {
             let _writing = self.writing.lock().await;
             let employee = &reference.employee;
-            if !wishes.confirm_lookalike
-                && let Some(other) =
-                    self.lookalike(employee, &embeddings, reference.enrolled_at).await
-            {
-                return Ok(Stored::LooksLike(other));
+            loop {
+                let seen = self.seen(wishes).await?;
+                if !wishes.confirm_lookalike
+                    && let Some(other) =
+                        self.lookalike(employee, &embeddings, reference.enrolled_at).await
+                {
+                    return Ok(Stored::LooksLike(other));
+                }
+                match self.commit(&reference, &embeddings, wishes, seen, &actor).await? {
+                    Enrolled::Behind => {}
+                    Enrolled::Kept => return Ok(Stored::Kept),
+                    Enrolled::New => return Ok(Stored::New),
+                    Enrolled::Replaced => return Ok(Stored::Replaced),
+                }
             }
-            let embedding = last(embeddings);
-            let enrolled = if wishes.rehearsal {
-                self.rehearse(employee, wishes.replace)
-            } else {
-                let (key, template) = self.sealer.seal(employee, reference.model.id, &embedding);
-                self.store.enroll(&reference, &key, &template, wishes.replace, &actor).await?
-            };
-            if enrolled != Enrolled::Kept {
+        });
+        task.await?
+    }
+
+    /// How far the feed has been read, where a look-alike would have to be found.
+    async fn seen(&self, wishes: EnrollmentWishes) -> Result<Option<u64>, Error> {
+        self.in_step()?;
+        match &self.feed {
+            Some(feed) if !wishes.confirm_lookalike => Ok(Some(feed.read().await)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn commit(
+        &self,
+        reference: &Reference,
+        embeddings: &[Embedding],
+        wishes: EnrollmentWishes,
+        seen: Option<u64>,
+        actor: &Actor,
+    ) -> Result<Enrolled, Error> {
+        let embedding = last(embeddings);
+        let (employee, model) = (&reference.employee, reference.model.id);
+        let (key, template) = self.sealer.seal(employee, model, embedding);
+        let enrolled = if wishes.rehearsal {
+            self.rehearse(employee, wishes.replace)
+        } else {
+            let written = Written { key: &key, template: &template, replace: wishes.replace, seen };
+            self.patiently(self.store.enroll(reference, written, actor)).await?
+        };
+        match &self.feed {
+            Some(feed) if !wishes.rehearsal => feed.follow().await,
+            _ if enrolled == Enrolled::Kept => {}
+            _ => {
                 let present = &self.cohorts.present.gallery;
-                present.insert(employee.clone(), &embedding, reference.expires_at);
+                present.insert(employee.clone(), embedding, reference.expires_at, key.id);
                 if let Some(former) = &self.cohorts.former {
                     former.gallery.remove(employee);
                 }
             }
-            Ok::<_, StoreError>(enrolled.into())
-        });
-        Ok(task.await??)
+        }
+        Ok(enrolled)
+    }
+
+    /// Where others write too, a database that fell silent is given up: the feed tells what became of the write.
+    async fn patiently<T>(
+        &self,
+        write: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Error> {
+        if self.feed.is_none() {
+            return Ok(write.await?);
+        }
+        Ok(timeout(LONGEST_WRITE, write).await.map_err(|_| Error::OutOfStep)??)
     }
 
     /// What the store would say.
@@ -196,7 +239,6 @@ impl Recognizer {
     async fn wipe_leftovers(self) {
         loop {
             tokio::time::sleep(WIPE_AGAIN).await;
-            let _writing = self.writing.lock().await;
             if self.store.wipe_leftovers().await {
                 return;
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::feed::FollowError;
 use crate::comparison::ErrorRatesError;
 use crate::engine::{EngineError, ExtractError};
 use crate::face::NoProminentFace;
@@ -37,6 +38,9 @@ pub enum Error {
     /// So many events wait to be written into the audit trail that nothing more is decided.
     #[error("the audit trail cannot be written")]
     AuditFull,
+    /// The gallery may not be what the store holds.
+    #[error("this replica has lost touch with the database for now; ask another, or again shortly")]
+    OutOfStep,
     /// There was no such erasure of this employee, or it is too long ago.
     #[error("no erasure of this employee has this receipt")]
     NoReceipt,
@@ -81,9 +85,9 @@ impl From<ExtractError> for Error {
     }
 }
 
-/// Why the service cannot start on this store.
+/// Why the templates of a store could not be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum LoadError {
     /// A template's data key is not there: the file of keys is not the one that belongs to the database.
     #[error(
         "the data key of employee {employee} is missing: data-keys.db does not belong to likeness.db; put the right one back"
@@ -92,9 +96,6 @@ pub enum StartError {
         /// Whose it is.
         employee: String,
     },
-    /// The policy asks for more than the encoder's data support.
-    #[error(transparent)]
-    Policy(#[from] ErrorRatesError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -106,6 +107,23 @@ pub enum StartError {
         /// What is wrong.
         source: DoesNotOpen,
     },
+}
+
+/// Why the service cannot start on this store.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The change feed cannot be followed.
+    #[error(transparent)]
+    Feed(#[from] FollowError),
+    /// A template cannot be opened.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The policy asks for more than the encoder's data support.
+    #[error(transparent)]
+    Policy(#[from] ErrorRatesError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The system gives no thread to search on.
     #[error("no thread to search on: {0}")]
     Thread(#[source] std::io::Error),

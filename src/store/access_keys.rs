@@ -34,7 +34,7 @@ impl Store {
     pub async fn grant(&self, grant: &Grant, actor: Actor) -> Result<bool, StoreError> {
         let mut tx = self.data.begin().await?;
         let inserted = sqlx::query(
-            "insert into access_key (name, role, digest, created_at) values (?, ?, ?, ?)
+            "insert into access_key (name, role, digest, created_at) values ($1, $2, $3, $4)
              on conflict (name) do nothing",
         )
         .bind(grant.name.as_str())
@@ -63,7 +63,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut tx = self.data.begin().await?;
-        let deleted = sqlx::query("delete from access_key where name = ?")
+        let deleted = sqlx::query("delete from access_key where name = $1")
             .bind(name.as_str())
             .execute(&mut *tx)
             .await?;

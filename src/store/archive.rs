@@ -1,6 +1,5 @@
 //! Archives: whole copies of the two files, and what has to be true of them before they serve again.
 
-use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,14 +7,13 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::database::Database;
-use super::employees::employee_id;
+use super::database::{Database, Engine};
 use super::{Store, StoreError};
 use crate::audit::Actor;
 use crate::employee::EmployeeId;
 
 impl Store {
-    /// Writes copies of both files as they are now, readable by their owner alone. The employees come first:
+    /// Writes copies of both SQLite files as they are now, readable by their owner alone. The employees come first:
     /// whoever is in them has a key in the other file, or has been erased in between.
     ///
     /// # Errors
@@ -25,11 +23,14 @@ impl Store {
         self.keys.copy_to(keys).await
     }
 
-    /// Whether every page of both files is as SQLite left it.
+    /// Whether every page of both SQLite files is as it was left. Of its own pages PostgreSQL takes care.
     ///
     /// # Errors
     /// [`StoreError::Damaged`].
     pub async fn check(&self) -> Result<(), StoreError> {
+        if self.data.engine == Engine::Postgres {
+            return Ok(());
+        }
         for database in [&self.data, &self.keys] {
             let found: String = sqlx::query_scalar("pragma integrity_check(1)")
                 .fetch_one(&database.readers)
@@ -50,21 +51,21 @@ impl Store {
         actor: &Actor,
         now: Timestamp,
     ) -> Result<Vec<EmployeeId>, StoreError> {
-        let held = self.data_keys().await?.into_keys().map(|key| *key.as_bytes());
-        let held: HashSet<Vec<u8>> = held.map(Vec::from).collect();
-        let rows: Vec<(String, Vec<u8>)> =
-            sqlx::query_as("select employee_id, key_id from template")
-                .fetch_all(&self.data.readers)
-                .await?;
-        let mut erased = Vec::new();
-        for (employee, key) in rows {
-            if !held.contains(&key) {
-                let employee = employee_id("template", employee)?;
-                self.erase(&employee, actor, now).await?;
-                erased.push(employee);
+        let mut keyless = Vec::new();
+        for (model, _) in self.models().await? {
+            let mut after = None;
+            loop {
+                let page = self.templates(model.id, after).await?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.template.key);
+                let lost = page.into_iter().filter(|kept| kept.key.is_none());
+                keyless.extend(lost.map(|kept| kept.employee));
             }
         }
-        Ok(erased)
+        for employee in &keyless {
+            self.erase(employee, actor, now).await?;
+        }
+        Ok(keyless)
     }
 }
 
@@ -76,7 +77,7 @@ impl Database {
         let partial = with_ending(path, ".partial");
         let _ = fs::remove_file(&partial);
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-        sqlx::query("vacuum into ?")
+        sqlx::query("vacuum into $1")
             .bind(partial.to_string_lossy().into_owned())
             .execute(&self.readers)
             .await?;

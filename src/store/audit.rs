@@ -1,14 +1,14 @@
 //! The audit trail: events and their codes, in the file of the employees, so that one commit holds both.
 
 use jiff::Timestamp;
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Any, Transaction};
 
 use super::{Store, StoreError};
 use crate::audit::{AuditKey, Broken, Code, Entry, Event, Head, Subject, Verification, Words};
 use crate::employee::{AuditId, EmployeeId};
 
 /// Events that are read at once.
-const PAGE: u32 = 1000;
+const PAGE: i64 = 1000;
 
 #[derive(sqlx::FromRow)]
 struct EventRow {
@@ -39,7 +39,7 @@ impl Store {
     pub async fn events(&self, from: u64) -> Result<Vec<Entry>, StoreError> {
         let rows: Vec<EventRow> = sqlx::query_as(
             "select number, at, actor, action, outcome, subject, code from audit_event
-             where number >= ? order by number limit ?",
+             where number >= $1 order by number limit $2",
         )
         .bind(from.cast_signed())
         .bind(PAGE)
@@ -55,7 +55,7 @@ impl Store {
     pub async fn events_about(&self, reference: AuditId) -> Result<Vec<Entry>, StoreError> {
         let rows: Vec<EventRow> = sqlx::query_as(
             "select number, at, actor, action, outcome, subject, code from audit_event
-             where subject = ? order by number",
+             where subject = $1 order by number",
         )
         .bind(reference.to_string())
         .fetch_all(&self.data.readers)
@@ -112,7 +112,8 @@ impl Store {
         let mut tx = self.data.begin().await?;
         let last: Option<(i64, Vec<u8>)> = sqlx::query_as(
             "select number, code from audit_event
-             where number < coalesce((select min(number) from audit_event where at >= ?), 9e18)
+             where number < coalesce((select min(number) from audit_event where at >= $1),
+                                     9223372036854775807)
              order by number desc limit 1",
         )
         .bind(before.as_millisecond())
@@ -121,13 +122,13 @@ impl Store {
         let Some((number, code)) = last else { return Ok(0) };
         let head = head(number, &code)?;
         sqlx::query("delete from audit_start").execute(&mut *tx).await?;
-        sqlx::query("insert into audit_start (number, code, authenticated) values (?, ?, ?)")
+        sqlx::query("insert into audit_start (number, code, authenticated) values ($1, $2, $3)")
             .bind(number)
             .bind(code)
             .bind(self.audit.start(&head).as_bytes().as_slice())
             .execute(&mut *tx)
             .await?;
-        let dropped = sqlx::query("delete from audit_event where number <= ?")
+        let dropped = sqlx::query("delete from audit_event where number <= $1")
             .bind(number)
             .execute(&mut *tx)
             .await?;
@@ -148,14 +149,14 @@ impl Store {
 
 /// Adds events to the trail of a transaction; where the trail ends then.
 pub(super) async fn append(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Transaction<'_, Any>,
     key: &AuditKey,
     events: &[Event],
 ) -> Result<Head, StoreError> {
     let last: Option<(i64, Vec<u8>)> = sqlx::query_as(
         "select number, code from (
              select number, code from audit_event union all select number, code from audit_start
-         ) order by number desc limit 1",
+         ) as events order by number desc limit 1",
     )
     .fetch_optional(&mut **tx)
     .await?;
@@ -172,7 +173,7 @@ pub(super) async fn append(
         end = key.extend(&end, &words);
         sqlx::query(
             "insert into audit_event (number, at, actor, action, outcome, subject, code)
-             values (?, ?, ?, ?, ?, ?, ?)",
+             values ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(end.count.cast_signed())
         .bind(words.at)
@@ -189,11 +190,11 @@ pub(super) async fn append(
 
 /// What an employee's reference is called in the trail, if somebody of this name is enrolled.
 pub(super) async fn audit_id(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Transaction<'_, Any>,
     employee: &EmployeeId,
 ) -> Result<Option<AuditId>, StoreError> {
     let id: Option<Vec<u8>> =
-        sqlx::query_scalar("select audit_id from employee where employee_id = ?")
+        sqlx::query_scalar("select audit_id from employee where employee_id = $1")
             .bind(employee.as_str())
             .fetch_optional(&mut **tx)
             .await?;

@@ -1,11 +1,13 @@
-//! The data keys, wrapped, in a file of their own.
+//! The data keys, wrapped, in a file, schema or database of their own.
 //!
 //! A key is committed before its template and erased after it, so whatever a kill leaves behind is a key
 //! without a template, never a template without its key.
 
 use std::collections::{HashMap, HashSet};
 
-use super::database::Database;
+use sqlx::AnyConnection;
+
+use super::database::{Database, Engine};
 use super::{Store, StoreError};
 use crate::seal::{DataKeyId, MasterKeyId, Sealed, WrappedKey};
 
@@ -17,19 +19,7 @@ struct KeyRow {
 }
 
 impl Store {
-    /// Every data key, that of the audit trail among them.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn data_keys(&self) -> Result<HashMap<DataKeyId, WrappedKey>, StoreError> {
-        let rows: Vec<KeyRow> = sqlx::query_as("select key_id, master_id, wrapped from data_key")
-            .fetch_all(&self.keys.readers)
-            .await?;
-        let keys = rows.into_iter().map(WrappedKey::try_from);
-        keys.map(|key| key.map(|key| (key.id, key))).collect()
-    }
-
-    /// At most `limit` data keys that this master key has not wrapped.
+    /// At most `limit` data keys that this master key has not wrapped, that of the audit trail first.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -39,10 +29,11 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<WrappedKey>, StoreError> {
         let rows: Vec<KeyRow> = sqlx::query_as(
-            "select key_id, master_id, wrapped from data_key where master_id <> ? limit ?",
+            "select key_id, master_id, wrapped from data_key
+             where master_id <> $1 order by key_id limit $2",
         )
         .bind(master.as_bytes().as_slice())
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&self.keys.readers)
         .await?;
         rows.into_iter().map(WrappedKey::try_from).collect()
@@ -66,7 +57,7 @@ impl Store {
     pub async fn rewrap(&self, keys: &[WrappedKey]) -> Result<(), StoreError> {
         let mut tx = self.keys.begin().await?;
         for key in keys {
-            sqlx::query("update data_key set master_id = ?, wrapped = ? where key_id = ?")
+            sqlx::query("update data_key set master_id = $1, wrapped = $2 where key_id = $3")
                 .bind(key.master.as_bytes().as_slice())
                 .bind(key.wrapped.as_bytes())
                 .bind(key.id.as_bytes().as_slice())
@@ -77,11 +68,11 @@ impl Store {
     }
 
     /// Erases every data key whose template is not there, which is what a kill between the two commits
-    /// of an enrolment or an erasure leaves, and empties the write-ahead logs. `false`, with the reason
-    /// in the log, where it has to be tried again. Only while nobody else writes.
+    /// of an enrolment or an erasure leaves, and empties SQLite's write-ahead logs. `false`, with the reason
+    /// in the log, where it has to be tried again.
     pub async fn wipe_leftovers(&self) -> bool {
-        match self.orphans().await {
-            Ok(orphans) => self.wipe(&orphans).await,
+        match self.keys_without_templates().await {
+            Ok(keys) => self.wipe_unused(&keys).await,
             Err(error) => {
                 tracing::error!(%error, "the data keys could not be looked through");
                 false
@@ -89,18 +80,50 @@ impl Store {
         }
     }
 
-    async fn orphans(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+    /// Some of them may be about to get their template.
+    async fn keys_without_templates(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let held: Vec<Vec<u8>> =
+            sqlx::query_scalar("select key_id from data_key").fetch_all(&self.keys.readers).await?;
         let used: Vec<Vec<u8>> =
             sqlx::query_scalar("select key_id from template").fetch_all(&self.data.readers).await?;
         let used: HashSet<Vec<u8>> = used.into_iter().collect();
-        let held: Vec<Vec<u8>> =
-            sqlx::query_scalar("select key_id from data_key").fetch_all(&self.keys.readers).await?;
         let audit = DataKeyId::AUDIT.as_bytes();
         Ok(held.into_iter().filter(|key| !used.contains(key) && key != audit).collect())
     }
 
-    /// After a commit that left templates behind: erases their data keys and empties both write-ahead
-    /// logs. `false` where something of them may still be in a file.
+    /// Erases those of the data keys that have no template, and empties SQLite's write-ahead logs. While nobody
+    /// else writes: whoever enrols commits the key first and the template then.
+    pub(super) async fn wipe_unused(&self, keys: &[Vec<u8>]) -> bool {
+        if keys.is_empty() {
+            return self.wipe(keys).await;
+        }
+        match self.erase_unused(keys).await {
+            Ok(()) => self.wipe(&[]).await,
+            Err(error) => {
+                tracing::error!(%error, "data keys without templates could not be erased yet");
+                false
+            }
+        }
+    }
+
+    async fn erase_unused(&self, keys: &[Vec<u8>]) -> Result<(), StoreError> {
+        let mut tx = self.data.begin().await?;
+        let mut unused = Vec::new();
+        for key in keys {
+            let used: Option<i64> = sqlx::query_scalar("select 1 from template where key_id = $1")
+                .bind(key.as_slice())
+                .fetch_optional(&mut *tx)
+                .await?;
+            if used.is_none() {
+                unused.push(key.clone());
+            }
+        }
+        self.erase_data_keys(&unused).await?;
+        Ok(tx.rollback().await?)
+    }
+
+    /// After a commit that left templates behind: erases their data keys and empties SQLite's two write-ahead
+    /// logs. `false` where something of them may still be there.
     ///
     /// What was committed stays committed whatever happens here, so a failure is logged and not returned:
     /// the caller's gallery has to follow the commit.
@@ -114,10 +137,13 @@ impl Store {
     }
 
     async fn erase_data_keys(&self, keys: &[Vec<u8>]) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
         let mut tx = self.keys.begin().await?;
         for key in keys {
-            sqlx::query("delete from data_key where key_id = ?")
-                .bind(key)
+            sqlx::query("delete from data_key where key_id = $1")
+                .bind(key.as_slice())
                 .execute(&mut *tx)
                 .await?;
         }
@@ -128,22 +154,63 @@ impl Store {
 /// One data key.
 pub(super) async fn find(keys: &Database, id: DataKeyId) -> Result<Option<WrappedKey>, StoreError> {
     let row: Option<KeyRow> =
-        sqlx::query_as("select key_id, master_id, wrapped from data_key where key_id = ?")
+        sqlx::query_as("select key_id, master_id, wrapped from data_key where key_id = $1")
             .bind(id.as_bytes().as_slice())
             .fetch_optional(&keys.readers)
             .await?;
     row.map(WrappedKey::try_from).transpose()
 }
 
+/// The data keys that sort behind `after`, up to `last`.
+pub(super) async fn between(
+    keys: &Database,
+    after: DataKeyId,
+    last: DataKeyId,
+) -> Result<HashMap<DataKeyId, WrappedKey>, StoreError> {
+    let rows: Vec<KeyRow> = sqlx::query_as(
+        "select key_id, master_id, wrapped from data_key where key_id > $1 and key_id <= $2",
+    )
+    .bind(after.as_bytes().as_slice())
+    .bind(last.as_bytes().as_slice())
+    .fetch_all(&keys.readers)
+    .await?;
+    let keys = rows.into_iter().map(WrappedKey::try_from);
+    keys.map(|key| key.map(|key| (key.id, key))).collect()
+}
+
+/// Stores the data key of a template. Where others write, they may have replaced the master key, beginning with the
+/// audit trail's data key: what an older one wraps is no longer taken.
+pub(super) async fn insert_for_template(
+    keys: &Database,
+    key: &WrappedKey,
+) -> Result<(), StoreError> {
+    let mut tx = keys.begin().await?;
+    if keys.engine == Engine::Postgres {
+        let present: Option<Vec<u8>> =
+            sqlx::query_scalar("select master_id from data_key where key_id = $1")
+                .bind(DataKeyId::AUDIT.as_bytes().as_slice())
+                .fetch_optional(&mut *tx)
+                .await?;
+        if present.as_deref() != Some(key.master.as_bytes()) {
+            return Err(StoreError::MasterKey);
+        }
+    }
+    insert(&mut tx, key).await?;
+    Ok(tx.commit().await?)
+}
+
 /// Stores a data key; one that is there already stays.
-pub(super) async fn insert(keys: &Database, key: &WrappedKey) -> Result<(), StoreError> {
+pub(super) async fn insert(
+    connection: &mut AnyConnection,
+    key: &WrappedKey,
+) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into data_key (key_id, master_id, wrapped) values (?, ?, ?) on conflict do nothing",
+        "insert into data_key (key_id, master_id, wrapped) values ($1, $2, $3) on conflict do nothing",
     )
     .bind(key.id.as_bytes().as_slice())
     .bind(key.master.as_bytes().as_slice())
     .bind(key.wrapped.as_bytes())
-    .execute(&keys.writer)
+    .execute(connection)
     .await?;
     Ok(())
 }

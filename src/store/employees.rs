@@ -8,6 +8,22 @@ use crate::embedding::ModelId;
 use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
 use crate::seal::{DataKeyId, Sealed, Template, WrappedKey};
 
+/// Templates that are read at once.
+const PAGE: i64 = 10_000;
+
+/// A template as it is kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Kept {
+    /// Whose it is.
+    pub employee: EmployeeId,
+    /// The sealed embedding.
+    pub template: Template,
+    /// The key that opens it, wrapped; it is missing where it is just being erased, or the data keys are others.
+    pub key: Option<WrappedKey>,
+    /// When it ends, if ever.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// All that is held on one employee.
 #[derive(Clone, Debug)]
 pub struct Held {
@@ -32,11 +48,11 @@ struct ReferenceRow {
 }
 
 #[derive(sqlx::FromRow)]
-struct TemplateRow {
-    employee_id: String,
-    key_id: Vec<u8>,
-    sealed: Vec<u8>,
-    expires_at: Option<i64>,
+pub(super) struct TemplateRow {
+    pub(super) employee_id: String,
+    pub(super) key_id: Vec<u8>,
+    pub(super) sealed: Vec<u8>,
+    pub(super) expires_at: Option<i64>,
 }
 
 impl Store {
@@ -48,7 +64,7 @@ impl Store {
         let row: Option<ReferenceRow> = sqlx::query_as(
             "select employee_id, audit_id, enrolled_at, expires_at, model_id, name
              from employee join template using (employee_id) join model using (model_id)
-             where employee_id = ?",
+             where employee_id = $1",
         )
         .bind(employee.as_str())
         .fetch_optional(&self.data.readers)
@@ -64,12 +80,12 @@ impl Store {
         let Some(reference) = self.find(employee).await? else { return Ok(None) };
         let row: Option<TemplateRow> = sqlx::query_as(
             "select employee_id, key_id, sealed, expires_at
-             from template join employee using (employee_id) where employee_id = ?",
+             from template join employee using (employee_id) where employee_id = $1",
         )
         .bind(employee.as_str())
         .fetch_optional(&self.data.readers)
         .await?;
-        let Some((_, template, _)) = row.map(TemplateRow::read).transpose()? else {
+        let Some(Kept { template, .. }) = row.map(TemplateRow::read).transpose()? else {
             return Ok(None);
         };
         let key = data_keys::find(&self.keys, template.key).await?;
@@ -89,31 +105,45 @@ impl Store {
         let rows: Vec<ReferenceRow> = sqlx::query_as(
             "select employee_id, audit_id, enrolled_at, expires_at, model_id, name
              from employee join template using (employee_id) join model using (model_id)
-             where employee_id > ? order by employee_id limit ?",
+             where employee_id > $1 order by employee_id limit $2",
         )
         .bind(after.map_or("", EmployeeId::as_str))
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&self.data.readers)
         .await?;
         rows.into_iter().map(Reference::try_from).collect()
     }
 
-    /// Every template of one model, and when it ends, if ever.
+    /// The templates of one model whose data keys sort behind `after`, by their data keys; at most a page, and
+    /// none where there are no more.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn templates(
         &self,
         model: ModelId,
-    ) -> Result<Vec<(EmployeeId, Template, Option<Timestamp>)>, StoreError> {
+        after: Option<DataKeyId>,
+    ) -> Result<Vec<Kept>, StoreError> {
+        let after = after.unwrap_or(DataKeyId::AUDIT);
         let rows: Vec<TemplateRow> = sqlx::query_as(
-            "select employee_id, key_id, sealed, expires_at
-             from template join employee using (employee_id) where model_id = ?",
+            "select employee_id, key_id, sealed, expires_at from (
+                 select employee_id, key_id, sealed from template
+                 where model_id = $1 and key_id > $2 order by key_id limit $3
+             ) as page join employee using (employee_id) order by key_id",
         )
         .bind(model.as_bytes().as_slice())
+        .bind(after.as_bytes().as_slice())
+        .bind(PAGE)
         .fetch_all(&self.data.readers)
         .await?;
-        rows.into_iter().map(TemplateRow::read).collect()
+        let mut page = rows.into_iter().map(TemplateRow::read).collect::<Result<Vec<_>, _>>()?;
+        if let Some(last) = page.last() {
+            let mut keys = data_keys::between(&self.keys, after, last.template.key).await?;
+            for kept in &mut page {
+                kept.key = keys.remove(&kept.template.key);
+            }
+        }
+        Ok(page)
     }
 
     /// Everyone whose enrolment has ended.
@@ -122,7 +152,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn expired(&self, now: Timestamp) -> Result<Vec<EmployeeId>, StoreError> {
         let ended: Vec<String> =
-            sqlx::query_scalar("select employee_id from employee where expires_at <= ?")
+            sqlx::query_scalar("select employee_id from employee where expires_at <= $1")
                 .bind(now.as_millisecond())
                 .fetch_all(&self.data.readers)
                 .await?;
@@ -136,7 +166,7 @@ impl Store {
     pub async fn models(&self) -> Result<Vec<(ModelName, u64)>, StoreError> {
         let rows: Vec<(Vec<u8>, String, i64)> = sqlx::query_as(
             "select model_id, name, count(*) from model join template using (model_id)
-             group by model_id order by count(*) desc",
+             group by model_id, name order by count(*) desc",
         )
         .fetch_all(&self.data.readers)
         .await?;
@@ -172,7 +202,8 @@ impl TryFrom<ReferenceRow> for Reference {
 }
 
 impl TemplateRow {
-    fn read(self) -> Result<(EmployeeId, Template, Option<Timestamp>), StoreError> {
+    /// All but the data key, which is looked for elsewhere.
+    pub(super) fn read(self) -> Result<Kept, StoreError> {
         let employee = employee_id("template", self.employee_id)?;
         let inconsistent =
             |table, column| StoreError::inconsistent(table, column, employee.as_str());
@@ -180,11 +211,12 @@ impl TemplateRow {
         let end = self.expires_at.map(Timestamp::from_millisecond).transpose();
         let end = end.map_err(|_| inconsistent("employee", "expires_at"))?;
         let sealed = Sealed::from_bytes(self.sealed);
-        Ok((employee, Template { key: DataKeyId::from_bytes(key), sealed }, end))
+        let template = Template { key: DataKeyId::from_bytes(key), sealed };
+        Ok(Kept { employee, template, key: None, expires_at: end })
     }
 }
 
-fn model_id(digest: &[u8]) -> Option<ModelId> {
+pub(super) fn model_id(digest: &[u8]) -> Option<ModelId> {
     digest.try_into().ok().map(ModelId::from_digest)
 }
 

@@ -1,9 +1,10 @@
 //! Enrolment and erasure: what changes who is enrolled, each in one commit with its event.
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Any, Transaction};
 
-use super::{Store, StoreError, audit, data_keys};
+use super::database::Engine;
+use super::{Store, StoreError, audit, changes, data_keys};
 use crate::audit::{Action, Actor, Event, Head, Outcome, ReceiptId, Subject};
 use crate::employee::{AuditId, EmployeeId, Reference};
 use crate::seal::{Template, WrappedKey};
@@ -11,12 +12,40 @@ use crate::seal::{Template, WrappedKey};
 /// What became of an enrolment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Enrolled {
+    /// The change feed has gone on since it was last read, and nothing was stored.
+    Behind,
     /// The employee already had a reference, and replacing it was not asked for.
     Kept,
     /// A new employee.
     New,
     /// The former reference is gone.
     Replaced,
+}
+
+/// What is stored of an enrolment, beside the reference.
+#[derive(Clone, Copy, Debug)]
+pub struct Written<'a> {
+    /// The data key.
+    pub key: &'a WrappedKey,
+    /// What it opens.
+    pub template: &'a Template,
+    /// Whether it may take the place of another.
+    pub replace: bool,
+    /// How far the change feed was read when it was decided to enrol, if that matters.
+    pub seen: Option<u64>,
+}
+
+/// How far an erasure has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Extent {
+    /// The live rows and the data key are gone from PostgreSQL. Dead rows stay until VACUUM, its write-ahead log and
+    /// base backups until their retention ends; where they hold the data key too, they hold it as long.
+    LiveRows,
+    /// Nobody will be matched any more, but a foreign reader holds a write-ahead log, or a database can't be
+    /// written: [`Store::wipe_leftovers`] has to be tried again.
+    Underway,
+    /// No byte of the template, sealed or not, is left in any file, and its data key is gone.
+    Wholly,
 }
 
 /// The proof that an employee was erased.
@@ -32,38 +61,30 @@ pub struct Receipt {
     pub erased_at: Timestamp,
     /// Where the audit trail ended with the erasure.
     pub head: Head,
-    /// Whether no byte of the template, sealed or not, is left in any file, and its data key is gone. Where
-    /// not, nobody will be matched any more, but a foreign reader holds a write-ahead log, or a file
-    /// cannot be written: [`Store::wipe_leftovers`] has to be tried again.
-    pub wholly: bool,
+    /// How far it has come.
+    pub extent: Extent,
 }
 
 impl Store {
     /// Stores a template as the employee's only reference, and its data key; durable once it returns.
     ///
     /// # Errors
-    /// [`StoreError::Driver`]; then nobody's reference has changed.
+    /// [`StoreError`]; then nobody's reference has changed, unless PostgreSQL was lost while it committed.
     pub async fn enroll(
         &self,
         reference: &Reference,
-        key: &WrappedKey,
-        template: &Template,
-        replace: bool,
+        written: Written<'_>,
         actor: &Actor,
     ) -> Result<Enrolled, StoreError> {
-        data_keys::insert(&self.keys, key).await?;
-        let inserted = self.insert_template(reference, template, replace, actor).await;
-        let own = || vec![key.id.as_bytes().to_vec()];
-        match inserted {
+        match self.insert_template(reference, written, actor).await {
             Ok((enrolled, former)) => {
-                let useless = if enrolled == Enrolled::Kept { own() } else { former };
-                if !useless.is_empty() {
-                    self.wipe(&useless).await;
+                if !former.is_empty() {
+                    self.wipe(&former).await;
                 }
                 Ok(enrolled)
             }
             Err(error) => {
-                self.wipe(&own()).await;
+                self.wipe_unused(&[written.key.id.as_bytes().to_vec()]).await;
                 Err(error)
             }
         }
@@ -73,16 +94,21 @@ impl Store {
     async fn insert_template(
         &self,
         reference: &Reference,
-        template: &Template,
-        replace: bool,
+        written: Written<'_>,
         actor: &Actor,
     ) -> Result<(Enrolled, Vec<Vec<u8>>), StoreError> {
+        let Written { key, template, replace, seen } = written;
         let employee = reference.employee.as_str();
         let mut tx = self.data.begin().await?;
+        if let Some(seen) = seen
+            && changes::last(&mut tx).await? != seen
+        {
+            return Ok((Enrolled::Behind, Vec::new()));
+        }
         let former = if replace { delete(&mut tx, &reference.employee).await? } else { None };
         let inserted = sqlx::query(
             "insert into employee (employee_id, audit_id, enrolled_at, expires_at)
-             values (?, ?, ?, ?)",
+             values ($1, $2, $3, $4)",
         )
         .bind(employee)
         .bind(reference.audit_id.as_bytes().as_slice())
@@ -96,13 +122,15 @@ impl Store {
                 .is_some_and(sqlx::error::DatabaseError::is_unique_violation);
             return if taken { Ok((Enrolled::Kept, Vec::new())) } else { Err(error.into()) };
         }
-        sqlx::query("insert into model (model_id, name) values (?, ?) on conflict do nothing")
+        // Behind the lock, so that nobody takes a key for one without a template; its commit comes first.
+        data_keys::insert_for_template(&self.keys, key).await?;
+        sqlx::query("insert into model (model_id, name) values ($1, $2) on conflict do nothing")
             .bind(reference.model.id.as_bytes().as_slice())
             .bind(&*reference.model.name)
             .execute(&mut *tx)
             .await?;
         sqlx::query(
-            "insert into template (employee_id, model_id, key_id, sealed) values (?, ?, ?, ?)",
+            "insert into template (employee_id, model_id, key_id, sealed) values ($1, $2, $3, $4)",
         )
         .bind(employee)
         .bind(reference.model.id.as_bytes().as_slice())
@@ -115,6 +143,7 @@ impl Store {
         let enrolled = event(at, actor, Action::Enroll, reference.audit_id);
         let events: Vec<_> = erased.into_iter().chain([enrolled]).collect();
         audit::append(&mut tx, &self.audit, &events).await?;
+        changes::note(&mut tx, self.data.engine, &reference.employee, at).await?;
         tx.commit().await?;
         Ok(match former {
             Some(former) => (Enrolled::Replaced, former.keys),
@@ -127,14 +156,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Driver`].
     pub async fn limit_enrolments(&self, longest: SignedDuration) -> Result<(), StoreError> {
+        let mut tx = self.data.begin().await?;
         sqlx::query(
-            "update employee set expires_at = enrolled_at + ?1
-             where expires_at is null or expires_at > enrolled_at + ?1",
+            "update employee set expires_at = enrolled_at + $1
+             where expires_at is null or expires_at > enrolled_at + $1",
         )
         .bind(longest.as_millis() as i64)
-        .execute(&self.data.writer)
+        .execute(&mut *tx)
         .await?;
-        Ok(())
+        Ok(tx.commit().await?)
     }
 
     /// Erases an employee with all templates and their data keys; `None` where nobody of this name is
@@ -154,14 +184,15 @@ impl Store {
         };
         let erased = event(now, actor, Action::Erase, audit_id);
         let head = audit::append(&mut tx, &self.audit, &[erased]).await?;
+        changes::note(&mut tx, self.data.engine, employee, now).await?;
         tx.commit().await?;
-        let wholly = self.wipe(&keys).await;
+        let extent = self.extent(self.wipe(&keys).await);
         let (id, employee) = (self.audit.receipt(employee, audit_id), employee.clone());
-        Ok(Some(Receipt { id, employee, audit_id, erased_at: now, head, wholly }))
+        Ok(Some(Receipt { id, employee, audit_id, erased_at: now, head, extent }))
     }
 
     /// The receipt of an earlier erasure, from the audit trail; `None` where there was no such erasure, or its
-    /// event has been dropped on time. Tries anew to wipe what is left; only while nobody else writes.
+    /// event has been dropped on time. Tries anew to wipe what is left.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -178,8 +209,16 @@ impl Store {
         let erased_at = Timestamp::from_millisecond(erased.words.at);
         let erased_at = erased_at
             .map_err(|_| StoreError::inconsistent("audit_event", "at", audit_id.to_string()))?;
-        let (employee, wholly) = (employee.clone(), self.wipe_leftovers().await);
-        Ok(Some(Receipt { id, employee, audit_id, erased_at, head: erased.head, wholly }))
+        let (employee, extent) = (employee.clone(), self.extent(self.wipe_leftovers().await));
+        Ok(Some(Receipt { id, employee, audit_id, erased_at, head: erased.head, extent }))
+    }
+
+    fn extent(&self, wiped: bool) -> Extent {
+        match (wiped, self.data.engine) {
+            (false, _) => Extent::Underway,
+            (true, Engine::Postgres) => Extent::LiveRows,
+            (true, Engine::Sqlite) => Extent::Wholly,
+        }
     }
 }
 
@@ -192,15 +231,15 @@ struct Former {
 
 /// Deletes an employee; `None` where nobody is of this name.
 async fn delete(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Transaction<'_, Any>,
     employee: &EmployeeId,
 ) -> Result<Option<Former>, StoreError> {
     let Some(audit_id) = audit::audit_id(tx, employee).await? else { return Ok(None) };
-    let keys = sqlx::query_scalar("select key_id from template where employee_id = ?")
+    let keys = sqlx::query_scalar("select key_id from template where employee_id = $1")
         .bind(employee.as_str())
         .fetch_all(&mut **tx)
         .await?;
-    sqlx::query("delete from employee where employee_id = ?")
+    sqlx::query("delete from employee where employee_id = $1")
         .bind(employee.as_str())
         .execute(&mut **tx)
         .await?;

@@ -1,25 +1,33 @@
-//! The store: every SQL statement of the service, over two SQLite files.
+//! The store: every SQL statement of the service, over two SQLite files or two schemas of PostgreSQL.
 //!
-//! It is the truth about who is enrolled. An answered write survives a kill, and what is deleted
-//! is overwritten: WAL with `synchronous=FULL`, `secure_delete=ON`, one writer. It sees sealed
-//! templates only, and the keys that open them wrapped only; what it changes it writes down in the audit
+//! It is the truth about who is enrolled. An answered write survives a kill. In SQLite what is deleted is
+//! overwritten: WAL with `synchronous=FULL`, `secure_delete=ON`, one writer; in PostgreSQL its data key is gone. It
+//! sees sealed templates only, and the keys that open them wrapped only; what it changes it writes down in the audit
 //! trail, in the same commit.
+//!
+//! Each statement is written once, for both engines; how they differ stands in `sqlite` and `postgres`.
 
 mod access_keys;
 mod archive;
 mod audit;
+mod changes;
 mod data_keys;
 mod database;
 mod employees;
 mod enrolment;
+mod location;
+mod postgres;
+mod sqlite;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
-
+pub use self::changes::{Census, Change, Changes};
 use self::database::Database;
-pub use self::employees::Held;
-pub use self::enrolment::{Enrolled, Receipt};
+pub use self::employees::{Held, Kept};
+pub use self::enrolment::{Enrolled, Extent, Receipt, Written};
+pub use self::location::{DatabaseUrl, Location};
+pub use self::postgres::Bell;
+use self::postgres::Schema;
 use crate::audit::AuditKey;
 use crate::seal::{DataKeyId, MasterKeys};
 
@@ -28,7 +36,7 @@ use crate::seal::{DataKeyId, MasterKeys};
 pub enum StoreError {
     /// The key of the audit trail is not there or does not open, so nobody could go on with the trail.
     #[error(
-        "the key of the audit trail {0}: likeness.db, data-keys.db and the master key do not belong together; put the right ones back"
+        "the key of the audit trail {0}: the data, the data keys (data-keys.db) and the master key do not belong together; put the right ones back"
     )]
     AuditKey(&'static str),
     /// A page of a file is not what SQLite wrote.
@@ -37,7 +45,7 @@ pub enum StoreError {
     /// An archive cannot be written.
     #[error(transparent)]
     File(#[from] std::io::Error),
-    /// SQLite or the file system says no.
+    /// SQLite, PostgreSQL or the file system says no.
     #[error("the database: {0}")]
     Driver(#[from] sqlx::Error),
     /// A row that this program did not write.
@@ -50,6 +58,12 @@ pub enum StoreError {
         /// Which row.
         row: String,
     },
+    /// Another process has replaced the master key since this one started.
+    #[error("the master key has been replaced: give this replica the new one and start it again")]
+    MasterKey,
+    /// The URL of a database is none of PostgreSQL's.
+    #[error("a database is named as postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+    Url,
     /// The schema could not be brought up to date.
     #[error("the database's migrations: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -59,8 +73,22 @@ impl StoreError {
     /// Whether another program holds the database, so that the same may succeed in a moment.
     pub fn is_locked(&self) -> bool {
         let Self::Driver(sqlx::Error::Database(error)) = self else { return false };
-        // SQLITE_BUSY, and its extended codes in the higher bits.
-        error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xFF == 5)
+        error.code().is_some_and(|code| sqlite::is_locked(&code) || postgres::is_locked(&code))
+    }
+
+    /// Whether the database cannot be reached, so that the same may succeed once it can.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Driver(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| postgres::is_away(&code))
+            }
+            Self::Driver(error) => {
+                // A connection that is closed while it is made is a breach of the protocol to sqlx.
+                use sqlx::Error::{Io, PoolTimedOut, Protocol, Tls};
+                matches!(error, Io(_) | PoolTimedOut | Protocol(_) | Tls(_))
+            }
+            _ => false,
+        }
     }
 
     fn inconsistent(table: &'static str, column: &'static str, row: impl Into<String>) -> Self {
@@ -71,23 +99,22 @@ impl StoreError {
 /// The databases; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
+    location: Location,
     data: Database,
     keys: Database,
     audit: AuditKey,
 }
 
 impl Store {
-    /// Opens the database file and, beside it, the file of data keys, making and migrating them as
-    /// needed. The master keys open the key of the audit trail, and nothing else here.
+    /// Opens the employees and their data keys, making and migrating both databases as needed. The master keys open
+    /// the key of the audit trail, and nothing else here.
     ///
     /// # Errors
     /// [`StoreError`] where one cannot be opened or brought up to date, or they do not belong together.
-    pub async fn open(file: &Path, masters: &MasterKeys) -> Result<Self, StoreError> {
-        let keys = file.with_file_name("data-keys.db");
-        let data = Database::open(file, &sqlx::migrate!("./migrations")).await?;
-        let keys = Database::open(&keys, &sqlx::migrate!("./migrations/keys")).await?;
+    pub async fn open(location: &Location, masters: &MasterKeys) -> Result<Self, StoreError> {
+        let (data, keys) = databases(location).await?;
         let audit = audit_key(&data, &keys, masters).await?;
-        Ok(Self { data, keys, audit })
+        Ok(Self { location: location.clone(), data, keys, audit })
     }
 
     /// Whether the databases answer.
@@ -100,10 +127,27 @@ impl Store {
         Ok(())
     }
 
-    /// Ends all connections; the last one takes each WAL into its database.
+    /// Ends all connections; SQLite's last one takes each WAL into its database.
     pub async fn close(&self) {
         self.data.close().await;
         self.keys.close().await;
+    }
+}
+
+async fn databases(location: &Location) -> Result<(Database, Database), StoreError> {
+    sqlx::any::install_default_drivers();
+    match location {
+        Location::File(file) => {
+            let keys = file.with_file_name("data-keys.db");
+            let data = sqlite::open(file, &sqlx::migrate!("./migrations")).await?;
+            Ok((data, sqlite::open(&keys, &sqlx::migrate!("./migrations/keys")).await?))
+        }
+        Location::Server { data, keys } => {
+            let migrations = sqlx::migrate!("./migrations/postgres");
+            let data = postgres::open(data, Schema::Data, &migrations).await?;
+            let migrations = sqlx::migrate!("./migrations/postgres/keys");
+            Ok((data, postgres::open(keys, Schema::Keys, &migrations).await?))
+        }
     }
 }
 
@@ -117,7 +161,7 @@ async fn audit_key(
     let wrapped = if let Some(held) = held {
         held
     } else if data.is_empty("employee").await? && data.is_empty("audit_event").await? {
-        data_keys::insert(keys, &masters.draw_audit_key()).await?;
+        data_keys::insert(&mut *keys.writer.acquire().await?, &masters.draw_audit_key()).await?;
         let drawn = data_keys::find(keys, DataKeyId::AUDIT).await?;
         drawn.ok_or(StoreError::AuditKey("was not kept"))?
     } else {

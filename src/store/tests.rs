@@ -1,23 +1,89 @@
-//! The store against real files.
+//! The store against real files and, where there is one, a real PostgreSQL: `LIKENESS_TEST_POSTGRES` is its URL
+//! without a database (`tests/with-postgres` starts one).
 
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use sqlx::{AssertSqlSafe, Connection};
 
 use super::*;
+use crate::access::{Grant, KeyDigest, KeyName, Role};
 use crate::audit::{Action, Actor, Broken, Event, Outcome, Subject};
 use crate::embedding::ModelId;
 use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
-use crate::seal::{DataKeyId, MasterKey, MasterKeyId, MasterKeys, Sealed, Template, WrappedKey};
+use crate::seal::{
+    DataKeyId, MasterKey, MasterKeyId, MasterKeys, Roll, Sealed, Template, WrappedKey,
+};
 
 fn masters() -> MasterKeys {
     MasterKeys::one(MasterKey::new(&[1; 32]))
 }
 
-async fn store() -> (tempfile::TempDir, Store) {
+/// Where a store is made for one test.
+struct Place {
+    folder: tempfile::TempDir,
+    location: Location,
+}
+
+fn files() -> Place {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("likeness.db"), &masters()).await.unwrap();
-    (folder, store)
+    let location = Location::File(folder.path().join("likeness.db"));
+    Place { folder, location }
+}
+
+/// A new database.
+#[expect(clippy::disallowed_methods, reason = "nobody's configuration: where tests find a server")]
+async fn server() -> Option<Place> {
+    let Ok(server) = std::env::var("LIKENESS_TEST_POSTGRES") else {
+        eprintln!("skipped: there is no LIKENESS_TEST_POSTGRES");
+        return None;
+    };
+    let name = u64::from_le_bytes(*crate::seal::random());
+    let mut maintenance = sqlx::PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
+    let create = AssertSqlSafe(format!("create database test_{name}"));
+    sqlx::query(create).execute(&mut maintenance).await.unwrap();
+    let url = DatabaseUrl::from(format!("{server}/test_{name}").as_str());
+    let location = Location::Server { data: url.clone(), keys: url };
+    Some(Place { folder: tempfile::tempdir().unwrap(), location })
+}
+
+impl Place {
+    async fn store(&self) -> Store {
+        Store::open(&self.location, &masters()).await.unwrap()
+    }
+}
+
+/// Runs each test with both engines.
+macro_rules! with_both_engines {
+    ($($test:ident)*) => {
+        mod sqlite_engine {
+            $(#[tokio::test] async fn $test() { super::$test(super::files()).await; })*
+        }
+        mod postgres_engine {
+            $(#[tokio::test] async fn $test() {
+                if let Some(place) = super::server().await {
+                    super::$test(place).await;
+                }
+            })*
+        }
+    };
+}
+
+with_both_engines! {
+    a_reference_comes_back_as_it_was_stored
+    a_second_enrolment_changes_nothing_unless_it_replaces
+    employees_are_listed_in_order_page_by_page
+    templates_come_in_pages_each_with_its_key
+    a_key_whose_template_was_never_stored_is_swept
+    a_row_that_cannot_be_ours_names_itself
+    whatever_changes_is_in_the_trail_and_names_nobody
+    a_trail_that_was_meddled_with_is_found_out
+    events_are_dropped_from_the_old_end_and_the_rest_stays_whole
+    what_does_not_belong_together_is_refused
+    access_keys_come_and_go
+    enrolments_are_limited_and_end
+    of_many_who_enrol_one_employee_at_once_one_wins
+    data_keys_are_wrapped_anew
 }
 
 fn audit_id(employee: &str, model: u8) -> AuditId {
@@ -45,14 +111,15 @@ fn sealed(marker: &str) -> (WrappedKey, Template) {
     id.iter_mut().zip(marker.bytes()).for_each(|(to, from)| *to = from);
     let id = DataKeyId::from_bytes(id);
     let bytes = |text: String| Sealed::from_bytes(text.repeat(20).into_bytes());
-    let master = MasterKeyId::from_bytes([0; 8]);
+    let master = MasterKey::new(&[1; 32]).id();
     let key = WrappedKey { id, master, wrapped: bytes(format!("key-of-{marker}")) };
     (key, Template { key: id, sealed: bytes(marker.to_owned()) })
 }
 
 async fn enroll(store: &Store, reference: &Reference, marker: &str, replace: bool) -> Enrolled {
     let (key, template) = sealed(marker);
-    store.enroll(reference, &key, &template, replace, &Actor::Local).await.unwrap()
+    let written = Written { key: &key, template: &template, replace, seen: None };
+    store.enroll(reference, written, &Actor::Local).await.unwrap()
 }
 
 /// Data keys of templates.
@@ -64,35 +131,32 @@ async fn erase(store: &Store, employee: &EmployeeId) -> Option<Receipt> {
     store.erase(employee, &Actor::Operator, Timestamp::UNIX_EPOCH).await.unwrap()
 }
 
-#[tokio::test]
-async fn a_reference_comes_back_as_it_was_stored() {
-    let (_folder, store) = store().await;
+async fn a_reference_comes_back_as_it_was_stored(place: Place) {
+    let store = place.store().await;
     let ada = reference("ada", 1);
     assert_eq!(store.find(&ada.employee).await.unwrap(), None);
     assert_eq!(enroll(&store, &ada, "ada", false).await, Enrolled::New);
     assert_eq!(store.find(&ada.employee).await.unwrap(), Some(ada.clone()));
     let (key, template) = sealed("ada");
-    assert_eq!(store.templates(ada.model.id).await.unwrap(), [(ada.employee, template, None)]);
-    assert_eq!(store.data_keys().await.unwrap()[&key.id], key);
+    let expected = Kept { employee: ada.employee, template, key: Some(key), expires_at: None };
+    assert_eq!(store.templates(ada.model.id, None).await.unwrap(), [expected]);
     assert_eq!(store.models().await.unwrap(), [(ada.model, 1)]);
 }
 
-#[tokio::test]
-async fn a_second_enrolment_changes_nothing_unless_it_replaces() {
-    let (_folder, store) = store().await;
+async fn a_second_enrolment_changes_nothing_unless_it_replaces(place: Place) {
+    let store = place.store().await;
     let (first, second) = (reference("ada", 1), reference("ada", 2));
     enroll(&store, &first, "1", false).await;
     assert_eq!(enroll(&store, &second, "2", false).await, Enrolled::Kept);
     assert_eq!(store.find(&first.employee).await.unwrap(), Some(first.clone()));
     assert_eq!(enroll(&store, &second, "2", true).await, Enrolled::Replaced);
-    assert_eq!(store.templates(first.model.id).await.unwrap(), []);
+    assert_eq!(store.templates(first.model.id, None).await.unwrap(), []);
     assert_eq!(store.models().await.unwrap(), [(second.model, 1)]);
     assert_eq!(keys_held(&store).await, 1);
 }
 
-#[tokio::test]
-async fn employees_are_listed_in_order_page_by_page() {
-    let (_folder, store) = store().await;
+async fn employees_are_listed_in_order_page_by_page(place: Place) {
+    let store = place.store().await;
     for employee in ["c", "a", "B", "b"] {
         enroll(&store, &reference(employee, 1), employee, false).await;
     }
@@ -107,13 +171,14 @@ async fn employees_are_listed_in_order_page_by_page() {
 
 #[tokio::test]
 async fn an_erased_or_replaced_template_is_in_no_file_any_more() {
-    let (folder, store) = store().await;
+    let place = files();
+    let (folder, store) = (&place.folder, place.store().await);
     let ada = reference("ada", 1);
     enroll(&store, &reference("bob", 1), "stays-here", false).await;
     enroll(&store, &ada, "first-photo", false).await;
     enroll(&store, &ada, "second-photo", true).await;
     assert!(!on_disk(folder.path(), "first-photo"));
-    assert!(erase(&store, &ada.employee).await.unwrap().wholly);
+    assert!(erase(&store, &ada.employee).await.unwrap().extent == Extent::Wholly);
     assert_eq!(erase(&store, &ada.employee).await, None);
     assert!(!on_disk(folder.path(), "second-photo"));
     assert!(on_disk(folder.path(), "stays-here"), "the search itself finds what is there");
@@ -122,33 +187,34 @@ async fn an_erased_or_replaced_template_is_in_no_file_any_more() {
 
 #[tokio::test]
 async fn erasing_waits_for_a_foreign_reader_and_says_so() {
-    let (folder, store) = store().await;
+    let place = files();
+    let (folder, store) = (&place.folder, place.store().await);
     let ada = reference("ada", 1);
     enroll(&store, &ada, "a-photo", false).await;
     let mut reader = store.data.readers.begin().await.unwrap();
     sqlx::query("select * from template").fetch_all(&mut *reader).await.unwrap();
     let receipt = erase(&store, &ada.employee).await.unwrap();
-    assert!(!receipt.wholly);
+    assert_eq!(receipt.extent, Extent::Underway);
     assert_eq!(keys_held(&store).await, 0);
     assert!(on_disk(folder.path(), "a-photo"), "the reader holds it, sealed, and its key is gone");
     assert!(!on_disk(folder.path(), "key-of-a-photo"));
     assert!(!store.wipe_leftovers().await);
     assert_eq!(store.receipt(&ada.employee, receipt.id).await.unwrap(), Some(receipt.clone()));
     drop(reader);
-    let wholly = Receipt { wholly: true, ..receipt };
+    let wholly = Receipt { extent: Extent::Wholly, ..receipt };
     assert_eq!(store.receipt(&ada.employee, wholly.id).await.unwrap(), Some(wholly));
     assert!(!on_disk(folder.path(), "a-photo"));
 }
 
-#[tokio::test]
-async fn a_key_whose_template_was_never_stored_is_swept() {
-    let (folder, store) = store().await;
+async fn a_key_whose_template_was_never_stored_is_swept(place: Place) {
+    let store = place.store().await;
     enroll(&store, &reference("bob", 1), "stays", false).await;
     let (orphan, _) = sealed("orphan");
-    data_keys::insert(&store.keys, &orphan).await.unwrap();
-    assert!(on_disk(folder.path(), "key-of-orphan"));
+    data_keys::insert(&mut store.keys.writer.acquire().await.unwrap(), &orphan).await.unwrap();
+    let is_file = matches!(place.location, Location::File(_));
+    assert_eq!(on_disk(place.folder.path(), "key-of-orphan"), is_file);
     assert!(store.wipe_leftovers().await);
-    assert!(!on_disk(folder.path(), "key-of-orphan"));
+    assert!(!on_disk(place.folder.path(), "key-of-orphan"));
     assert_eq!(keys_held(&store).await, 1);
 }
 
@@ -159,9 +225,8 @@ fn on_disk(folder: &Path, marker: &str) -> bool {
     })
 }
 
-#[tokio::test]
-async fn a_row_that_cannot_be_ours_names_itself() {
-    let (_folder, store) = store().await;
+async fn a_row_that_cannot_be_ours_names_itself(place: Place) {
+    let store = place.store().await;
     let ada = reference("ada", 1);
     enroll(&store, &ada, "x", false).await;
     sqlx::query("update employee set enrolled_at = 9223372036854775807")
@@ -178,9 +243,8 @@ async fn trail(store: &Store) -> Vec<(String, Option<String>)> {
     events.into_iter().map(|entry| (entry.words.action, entry.words.subject)).collect()
 }
 
-#[tokio::test]
-async fn whatever_changes_is_in_the_trail_and_names_nobody() {
-    let (_folder, store) = store().await;
+async fn whatever_changes_is_in_the_trail_and_names_nobody(place: Place) {
+    let store = place.store().await;
     let (first, second) = (reference("ada", 1), reference("ada", 2));
     enroll(&store, &first, "1", false).await;
     enroll(&store, &second, "2", false).await;
@@ -211,15 +275,15 @@ async fn whatever_changes_is_in_the_trail_and_names_nobody() {
     assert_eq!((head.count, met), (6, true));
 }
 
-#[tokio::test]
-async fn a_trail_that_was_meddled_with_is_found_out() {
+async fn a_trail_that_was_meddled_with_is_found_out(place: Place) {
     for (meddling, found) in [
         ("update audit_event set outcome = 'match' where number = 700", Broken::Changed(700)),
         ("delete from audit_event where number = 1200", Broken::Missing(1200)),
         ("delete from audit_event where number > 2000", Broken::Cut { ends: 2000, head: 2500 }),
         ("delete from audit_event where number < 3", Broken::Missing(1)),
     ] {
-        let (_folder, store) = store().await;
+        let store = place.store().await;
+        sqlx::query("delete from audit_event").execute(&store.data.writer).await.unwrap();
         let event = Event {
             at: Timestamp::UNIX_EPOCH,
             actor: Actor::Local,
@@ -234,9 +298,8 @@ async fn a_trail_that_was_meddled_with_is_found_out() {
     }
 }
 
-#[tokio::test]
-async fn events_are_dropped_from_the_old_end_and_the_rest_stays_whole() {
-    let (_folder, store) = store().await;
+async fn events_are_dropped_from_the_old_end_and_the_rest_stays_whole(place: Place) {
+    let store = place.store().await;
     let at = |second| Timestamp::from_second(second).unwrap();
     let event = |second| Event {
         at: at(second),
@@ -258,16 +321,166 @@ async fn events_are_dropped_from_the_old_end_and_the_rest_stays_whole() {
     assert_eq!(store.verify_events(None).await.unwrap(), Err(Broken::Start(6)));
 }
 
-#[tokio::test]
-async fn files_that_do_not_belong_together_are_refused() {
-    let (folder, store) = store().await;
+async fn what_does_not_belong_together_is_refused(place: Place) {
+    let store = place.store().await;
     enroll(&store, &reference("ada", 1), "x", false).await;
-    store.close().await;
-    let path = folder.path().join("likeness.db");
     let other = MasterKeys::one(MasterKey::new(&[2; 32]));
-    let refused = Store::open(&path, &other).await.unwrap_err().to_string();
+    let refused = Store::open(&place.location, &other).await.unwrap_err().to_string();
     assert!(refused.starts_with("the key of the audit trail does not open"), "{refused}");
-    std::fs::remove_file(folder.path().join("data-keys.db")).unwrap();
-    let refused = Store::open(&path, &masters()).await.unwrap_err().to_string();
+    sqlx::query("delete from data_key").execute(&store.keys.writer).await.unwrap();
+    store.close().await;
+    let refused = Store::open(&place.location, &masters()).await.unwrap_err().to_string();
     assert!(refused.starts_with("the key of the audit trail is missing"), "{refused}");
+}
+
+async fn templates_come_in_pages_each_with_its_key(place: Place) {
+    let store = place.store().await;
+    for employee in ["c", "a", "b", "d"] {
+        enroll(&store, &reference(employee, 1), employee, false).await;
+    }
+    enroll(&store, &reference("other-model", 2), "e", false).await;
+    sqlx::query("delete from data_key where key_id = $1")
+        .bind(sealed("c").0.id.as_bytes().as_slice())
+        .execute(&store.keys.writer)
+        .await
+        .unwrap();
+    let model = reference("a", 1).model.id;
+    let after = Some(sealed("a").0.id);
+    let page = store.templates(model, after).await.unwrap();
+    let found: Vec<_> =
+        page.iter().map(|kept| (kept.employee.as_str(), kept.key.is_some())).collect();
+    assert_eq!(found, [("b", true), ("c", false), ("d", true)]);
+}
+
+async fn access_keys_come_and_go(place: Place) {
+    let store = place.store().await;
+    let name = |name| KeyName::parse(name).unwrap();
+    let grant = |named, role| Grant {
+        name: name(named),
+        role,
+        digest: KeyDigest::of(named),
+        created_at: Timestamp::UNIX_EPOCH,
+    };
+    let (door, desk) = (grant("door", Role::Terminal), grant("Desk", Role::Enroller));
+    assert!(store.grant(&door, Actor::Operator).await.unwrap());
+    assert!(store.grant(&desk, Actor::Operator).await.unwrap());
+    assert!(!store.grant(&grant("door", Role::Admin), Actor::Operator).await.unwrap());
+    assert_eq!(store.grants().await.unwrap(), [desk, door.clone()]);
+    let at = Timestamp::UNIX_EPOCH;
+    assert!(store.revoke(&name("Desk"), Actor::Operator, at).await.unwrap());
+    assert!(!store.revoke(&name("Desk"), Actor::Operator, at).await.unwrap());
+    assert_eq!(store.grants().await.unwrap(), [door]);
+}
+
+async fn enrolments_are_limited_and_end(place: Place) {
+    let store = place.store().await;
+    let ada = reference("ada", 1);
+    enroll(&store, &ada, "1", false).await;
+    let end = ada.enrolled_at + SignedDuration::from_hours(24);
+    let sooner = Reference { expires_at: Some(end), ..reference("bob", 1) };
+    enroll(&store, &sooner, "2", false).await;
+    store.limit_enrolments(SignedDuration::from_hours(48)).await.unwrap();
+    let ends = async |name: &str| {
+        store.find(&EmployeeId::parse(name).unwrap()).await.unwrap().unwrap().expires_at.unwrap()
+    };
+    assert_eq!((ends("ada").await, ends("bob").await), (end + SignedDuration::from_hours(24), end));
+    assert_eq!(store.expired(end).await.unwrap(), [sooner.employee]);
+}
+
+async fn of_many_who_enrol_one_employee_at_once_one_wins(place: Place) {
+    let store = place.store().await;
+    let ada = reference("ada", 1);
+    let tasks: Vec<_> = (0..8)
+        .map(|number| {
+            let (store, ada) = (store.clone(), ada.clone());
+            tokio::spawn(async move { enroll(&store, &ada, &number.to_string(), false).await })
+        })
+        .collect();
+    let mut won = 0;
+    for task in tasks {
+        won += usize::from(task.await.unwrap() == Enrolled::New);
+    }
+    assert_eq!((won, keys_held(&store).await), (1, 1));
+    assert_eq!(trail(&store).await.len(), 1);
+}
+
+async fn data_keys_are_wrapped_anew(place: Place) {
+    let store = place.store().await;
+    let (key, _) = sealed("ada");
+    enroll(&store, &reference("ada", 1), "ada", false).await;
+    let next = MasterKeyId::from_bytes([9; 8]);
+    let first = store.data_keys_not_of(next, 1).await.unwrap();
+    assert_eq!(first[0].id, DataKeyId::AUDIT, "from then on no older master key wraps");
+    let wrapped = Sealed::from_bytes(vec![3]);
+    let anew = WrappedKey { id: key.id, master: next, wrapped };
+    store.rewrap(std::slice::from_ref(&anew)).await.unwrap();
+    let held = store.held(&EmployeeId::parse("ada").unwrap()).await.unwrap().unwrap();
+    assert_eq!(held.key, Some(anew));
+    assert_eq!(store.data_keys_not_of(next, 9).await.unwrap().len(), 1);
+}
+
+/// The changes behind a number: whose, and whether they are enrolled now.
+async fn changes(store: &Store, after: u64) -> Option<Vec<(u64, String, bool)>> {
+    let told = |change: Change| {
+        (change.number, change.employee.as_str().to_owned(), change.present.is_some())
+    };
+    match store.changes(after).await.unwrap() {
+        Changes::Gap => None,
+        Changes::Next { changes, .. } => Some(changes.into_iter().map(told).collect()),
+    }
+}
+
+#[tokio::test]
+async fn the_feed_says_whose_enrolment_has_changed() {
+    let Some(place) = server().await else { return };
+    let store = place.store().await;
+    let (ada, bob) = (reference("ada", 1), reference("bob", 1));
+    assert_eq!(changes(&store, 0).await, Some(vec![]));
+    let mut bell = store.bell().await.unwrap().unwrap();
+    enroll(&store, &ada, "1", false).await;
+    bell.rings().await.unwrap();
+    enroll(&store, &bob, "2", false).await;
+    erase(&store, &ada.employee).await.unwrap();
+    let told = |number, name: &str, present| (number, name.to_owned(), present);
+    let all = vec![told(1, "ada", false), told(2, "bob", true), told(3, "ada", false)];
+    assert_eq!(changes(&store, 0).await, Some(all.clone()));
+    assert_eq!(changes(&store, 2).await, Some(all[2..].to_vec()));
+    assert_eq!(changes(&store, 3).await, Some(vec![]));
+    assert_eq!(changes(&store, 9).await, None, "a database that was put back to an earlier state");
+    let census = store.census(1).await.unwrap();
+    assert!(matches!(census.changes, Changes::Next { changes, .. } if changes.len() == 2));
+    assert_eq!(census.rolls[&bob.model.id], Roll::of(&bob.employee, sealed("2").0.id));
+    assert_eq!(store.last_change().await.unwrap(), 3);
+    store.drop_changes(bob.enrolled_at + SignedDuration::from_hours(1)).await.unwrap();
+    assert_eq!(changes(&store, 3).await, Some(vec![]), "the newest row stays");
+    assert_eq!(changes(&store, 2).await, Some(all[2..].to_vec()));
+    assert_eq!(changes(&store, 1).await, None, "who has read no further has missed something");
+}
+
+#[tokio::test]
+async fn whoever_has_not_seen_the_last_change_enrols_nobody() {
+    let Some(place) = server().await else { return };
+    let store = place.store().await;
+    let enroll_having_seen = async |name: &str, seen| {
+        let (key, template) = sealed(name);
+        let written = Written { key: &key, template: &template, replace: false, seen: Some(seen) };
+        store.enroll(&reference(name, 1), written, &Actor::Local).await.unwrap()
+    };
+    assert_eq!(enroll_having_seen("ada", 0).await, Enrolled::New);
+    assert_eq!(enroll_having_seen("bob", 0).await, Enrolled::Behind);
+    assert_eq!(keys_held(&store).await, 1);
+    assert_eq!(enroll_having_seen("bob", 1).await, Enrolled::New);
+}
+
+#[tokio::test]
+async fn an_older_master_key_wraps_nothing_once_it_is_replaced() {
+    let Some(place) = server().await else { return };
+    let store = place.store().await;
+    let next = MasterKeyId::from_bytes([9; 8]);
+    let audit = store.data_keys_not_of(next, 1).await.unwrap().remove(0);
+    store.rewrap(&[WrappedKey { master: next, ..audit }]).await.unwrap();
+    let (key, template) = sealed("ada");
+    let written = Written { key: &key, template: &template, replace: false, seen: None };
+    let refused = store.enroll(&reference("ada", 1), written, &Actor::Local).await.unwrap_err();
+    assert!(matches!(refused, StoreError::MasterKey), "{refused}");
 }

@@ -11,7 +11,7 @@ use likeness::http::{self, AppState, HttpOptions};
 use likeness::photo::PhotoLimits;
 use likeness::recognizer::{Policy, Recognizer};
 use likeness::seal::{MasterKeys, Sealer};
-use likeness::store::Store;
+use likeness::store::{Location, Store};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
@@ -109,7 +109,9 @@ impl App {
         now: fn() -> Timestamp,
     ) -> (Self, AppState) {
         let masters = MasterKeys::open_or_create(&folder.path().join("master.key")).unwrap();
-        let store = Store::open(&folder.path().join("likeness.db"), &masters).await.unwrap();
+        let store = Store::open(&Location::File(folder.path().join("likeness.db")), &masters)
+            .await
+            .unwrap();
         let state = AppState::starting(now, options);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

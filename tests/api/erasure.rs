@@ -8,6 +8,7 @@ use likeness::audit::Actor;
 use likeness::embedding::Embedding;
 use likeness::employee::{AuditId, EmployeeId, Reference};
 use likeness::seal::{MasterKeys, Sealer};
+use likeness::store::{Kept, Written};
 use reqwest::multipart::Form;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -26,10 +27,9 @@ async fn reader(app: &App) -> sqlx::Transaction<'static, sqlx::Sqlite> {
 
 /// The sealed template and the wrapped data key of the only employee, as they lie in the files.
 async fn sealed(app: &App) -> [Vec<u8>; 2] {
-    let (_, template, _) =
-        app.store.templates(ENGINE.encoder().model().id).await.unwrap().remove(0);
-    let keys = app.store.data_keys().await.unwrap();
-    [template.sealed.as_bytes().to_vec(), keys[&template.key].wrapped.as_bytes().to_vec()]
+    let model = ENGINE.encoder().model().id;
+    let Kept { template, key, .. } = app.store.templates(model, None).await.unwrap().remove(0);
+    [template.sealed.as_bytes().to_vec(), key.unwrap().wrapped.as_bytes().to_vec()]
 }
 
 /// Whether any file of the data folder holds a part of these bytes.
@@ -168,7 +168,8 @@ async fn the_master_key_is_replaced_and_a_kill_at_any_point_loses_nothing() {
         let audit_id = AuditId::from_bytes((person as u128).to_le_bytes());
         let (expires_at, model) = (None, model.clone());
         let reference = Reference { employee, audit_id, enrolled_at, expires_at, model };
-        app.store.enroll(&reference, &key, &template, false, &Actor::Local).await.unwrap();
+        let written = Written { key: &key, template: &template, replace: false, seen: None };
+        app.store.enroll(&reference, written, &Actor::Local).await.unwrap();
     }
     let former = std::fs::read(&master).unwrap();
     let (mut killed, mut app) = (0, app);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::Timestamp;
 use likeness::recognizer::Recognizer;
 use likeness::seal::{MasterKeys, Sealer};
-use likeness::store::Store;
+use likeness::store::{Location, Store};
 use reqwest::Client;
 use reqwest::multipart::Form;
 use serde_json::Value;
@@ -29,7 +29,7 @@ async fn post(service: &Process, path: &str, employee: &str, name: &str) -> Answ
 /// How many events the trail of a folder holds, once it is verified.
 async fn events(folder: &Path) -> u64 {
     let masters = MasterKeys::open_or_create(&folder.join("master.key")).unwrap();
-    let store = Store::open(&folder.join("likeness.db"), &masters).await.unwrap();
+    let store = Store::open(&Location::File(folder.join("likeness.db")), &masters).await.unwrap();
     store.verify_events(None).await.unwrap().unwrap().0.count
 }
 
@@ -163,8 +163,9 @@ async fn a_corrupt_page_is_told_or_does_no_harm() {
 /// Starts on a folder and verifies e-1 by a photo of theirs and one of somebody else.
 async fn looked_at(folder: &Path) -> Result<[bool; 2], String> {
     let masters = MasterKeys::open_or_create(&folder.join("master.key")).unwrap();
-    let store =
-        Store::open(&folder.join("likeness.db"), &masters).await.map_err(|e| e.to_string())?;
+    let store = Store::open(&Location::File(folder.join("likeness.db")), &masters)
+        .await
+        .map_err(|e| e.to_string())?;
     let sealer = Sealer::new(masters);
     let started = Recognizer::start(ENGINE.clone(), store, sealer, POLICY).await;
     let recognizer = started.map_err(|e| e.to_string())?;

@@ -9,6 +9,7 @@ use likeness::embedding::ModelId;
 use likeness::employee::{AuditId, EmployeeId, ModelName, Reference};
 use likeness::http::{Code, HttpOptions};
 use likeness::seal::{DataKeyId, MasterKeyId, Sealed, Template, WrappedKey};
+use likeness::store::Written;
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -141,8 +142,8 @@ async fn enrolled_with_another_model(app: &App, employee: &str) {
     let wrapped =
         WrappedKey { id: key, master: MasterKeyId::from_bytes([0; 8]), wrapped: sealed.clone() };
     let template = Template { key, sealed };
-    let enrolled = app.store.enroll(&reference, &wrapped, &template, false, &Actor::Local);
-    enrolled.await.unwrap();
+    let written = Written { key: &wrapped, template: &template, replace: false, seen: None };
+    app.store.enroll(&reference, written, &Actor::Local).await.unwrap();
 }
 
 /// Announces more bytes than it sends.

@@ -46,6 +46,7 @@ function drawn(receipt) {
     ["Called in the audit trail", element("code", {}, receipt.audit_id)],
     ["End of the audit trail", element("code", {}, receipt.audit.head)],
   ];
+  for (const outlasting of receipt.outlasting ?? []) facts.push(["Outlasts it, sealed and without its key", outlasting]);
   if (receipt.destroy_key_archives_before) {
     facts.push(["Destroy key archives from before", moment(receipt.destroy_key_archives_before)]);
   }

@@ -14,7 +14,7 @@ const PROBLEMS = {
   no_face: "No face found.",
   no_key: "The key was not taken, so nothing was done. Try again.",
   not_enrolled: "Nobody is enrolled by this id.",
-  not_ready: "The service is starting. Try again in a moment.",
+  not_ready: "The service is not ready. Try again in a moment.",
   several_faces: "Several faces are about equally near. One person at a time.",
   too_many_pixels: "The photo has too many pixels.",
   unreadable_photo: "The photo is damaged.",

@@ -1,0 +1,258 @@
+//! In step with a store that others write to: the galleries follow its change feed.
+//!
+//! Whatever changes a gallery comes by the feed, this process's own changes too, so that the galleries pass through the
+//! states of the store and no older one overtakes a newer. A gallery that has not heard from the feed for a second
+//! is out of step and answers nobody, until it has caught up and its roll is that of the store.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::cohort::Cohort;
+use super::error::LoadError;
+use super::{Cohorts, Error};
+use crate::seal::{DoesNotOpen, Sealer};
+use crate::store::{Bell, Census, Change, Changes, Store, StoreError};
+
+/// How old what a gallery knows may be.
+const IN_STEP: Duration = Duration::from_secs(1);
+
+/// How often the feed is asked where no bell rings.
+const ROUND: Duration = Duration::from_millis(200);
+
+/// How long a page of the feed may take; a connection that fell silent is given up then.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long counting or loading everybody may take.
+const LONG_PATIENCE: Duration = Duration::from_mins(10);
+
+/// How long until a bell is hung up again.
+const BELL_AGAIN: Duration = Duration::from_secs(5);
+
+/// Proof that the galleries knew the store's state of less than a second ago.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InStep(Option<Instant>);
+
+impl InStep {
+    /// Nobody else writes to the store.
+    pub(super) const ALWAYS: Self = Self(None);
+
+    /// Whether that state is still so young.
+    ///
+    /// # Errors
+    /// [`Error::OutOfStep`].
+    pub(super) fn holds(self) -> Result<(), Error> {
+        match self.0 {
+            Some(confirmed) if confirmed.elapsed() > IN_STEP => Err(Error::OutOfStep),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why the feed could not be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// Loaded anew, the galleries are not what the store holds.
+    #[error("the galleries are not what the store holds: a data key is missing")]
+    Differs,
+    /// The database says nothing.
+    #[error("the database does not answer")]
+    Silent,
+    /// Loading everything anew failed.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A template does not open.
+    #[error(transparent)]
+    Template(#[from] DoesNotOpen),
+}
+
+/// Keeps the galleries in step; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Feed {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    sealer: Sealer,
+    cohorts: Arc<Cohorts>,
+    /// How far the feed has been read. Held while a gallery changes.
+    read: Mutex<u64>,
+    /// When the store was asked for the state that the galleries have.
+    confirmed: std::sync::Mutex<Option<Instant>>,
+}
+
+impl Feed {
+    /// Follows from now on, until the last clone is dropped; the galleries were loaded after the feed's number was `read`.
+    ///
+    /// # Errors
+    /// [`FollowError`].
+    pub(super) async fn start(
+        store: Store,
+        sealer: Sealer,
+        cohorts: Arc<Cohorts>,
+        read: u64,
+    ) -> Result<Self, FollowError> {
+        let (read, confirmed) = (Mutex::new(read), std::sync::Mutex::default());
+        let inner = Arc::new(Inner { store, sealer, cohorts, read, confirmed });
+        inner.follow().await?;
+        tokio::spawn(keep_following(Arc::downgrade(&inner)));
+        Ok(Self { inner })
+    }
+
+    /// Proof that the galleries are in step.
+    ///
+    /// # Errors
+    /// [`Error::OutOfStep`].
+    pub(super) fn in_step(&self) -> Result<InStep, Error> {
+        let confirmed = self.inner.confirmed().ok_or(Error::OutOfStep)?;
+        let step = InStep(Some(confirmed));
+        step.holds().map(|()| step)
+    }
+
+    /// How far the feed has been read.
+    pub(super) async fn read(&self) -> u64 {
+        *self.inner.read.lock().await
+    }
+
+    /// Brings this process's own change into the galleries; where that fails they are out of step.
+    pub(super) async fn follow(&self) {
+        if let Err(error) = self.inner.follow().await {
+            tracing::warn!(%error, "an answered change has not reached the gallery: nobody is recognised for now");
+            self.inner.set_confirmed(None);
+        }
+    }
+}
+
+impl Inner {
+    fn confirmed(&self) -> Option<Instant> {
+        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_confirmed(&self, at: Option<Instant>) {
+        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// Brings the galleries to the store's present state.
+    async fn follow(&self) -> Result<(), FollowError> {
+        let mut read = self.read.lock().await;
+        if self.confirmed().is_none_or(|at| at.elapsed() > IN_STEP) {
+            self.prove(&mut read).await?;
+        }
+        loop {
+            let asked = Instant::now();
+            match patient(PATIENCE, self.store.changes(*read)).await? {
+                Changes::Gap => self.prove(&mut read).await?,
+                Changes::Next { changes, more } => {
+                    self.apply(changes, &mut read)?;
+                    if !more {
+                        self.set_confirmed(Some(asked));
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Catches up and compares the rolls; where they differ, everything is loaded anew.
+    async fn prove(&self, read: &mut u64) -> Result<(), FollowError> {
+        if self.is_proven(read).await? {
+            return Ok(());
+        }
+        tracing::warn!("the gallery lags too far behind the store: it is loaded anew");
+        *read = patient(PATIENCE, self.store.last_change()).await?;
+        for cohort in self.cohorts.all() {
+            cohort.gallery.clear();
+            let load = cohort.load(&self.store, &self.sealer, true);
+            timeout(LONG_PATIENCE, load).await.map_err(|_| FollowError::Silent)??;
+        }
+        if self.is_proven(read).await? { Ok(()) } else { Err(FollowError::Differs) }
+    }
+
+    async fn is_proven(&self, read: &mut u64) -> Result<bool, FollowError> {
+        let Census { changes, rolls } = patient(LONG_PATIENCE, self.store.census(*read)).await?;
+        let Changes::Next { changes, .. } = changes else { return Ok(false) };
+        self.apply(changes, read)?;
+        let is_whole = |cohort: &Cohort| {
+            cohort.gallery.roll() == rolls.get(&cohort.model().id).copied().unwrap_or_default()
+        };
+        Ok(self.cohorts.all().all(is_whole))
+    }
+
+    fn apply(&self, changes: Vec<Change>, read: &mut u64) -> Result<(), DoesNotOpen> {
+        for Change { number, employee, present } in changes {
+            let model = present.as_ref().map(|(model, _)| *model);
+            let of_model = |cohort: &&Cohort| Some(cohort.model().id) == model;
+            // First in, then out: whoever is enrolled anew with another encoder is always in one.
+            if let Some((_, kept)) = present
+                && let Some(cohort) = self.cohorts.all().find(of_model)
+            {
+                cohort.take(&self.sealer, kept)?;
+            }
+            let others = self.cohorts.all().filter(|cohort| !of_model(cohort));
+            others.for_each(|cohort| cohort.gallery.remove(&employee));
+            *read = number;
+        }
+        Ok(())
+    }
+}
+
+async fn patient<T>(
+    patience: Duration,
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, FollowError> {
+    Ok(timeout(patience, asked).await.map_err(|_| FollowError::Silent)??)
+}
+
+async fn keep_following(inner: std::sync::Weak<Inner>) {
+    let mut lost = false;
+    let mut bell = None;
+    let mut bell_tried = None::<Instant>;
+    while let Some(inner) = inner.upgrade() {
+        match (inner.follow().await, lost) {
+            (Ok(()), true) => {
+                tracing::info!("in step with the database again");
+                lost = false;
+            }
+            (Err(error), false) => {
+                tracing::warn!(%error, "the change feed is lost: nobody is recognised until it is back");
+                lost = true;
+            }
+            _ => {}
+        }
+        if bell.is_none() && bell_tried.is_none_or(|at| at.elapsed() > BELL_AGAIN) {
+            bell_tried = Some(Instant::now());
+            bell = hang_bell(&inner.store).await;
+        }
+        drop(inner);
+        if !wait(&mut bell).await {
+            bell = None;
+        }
+    }
+}
+
+/// Without a bell there is still the clock.
+async fn hang_bell(store: &Store) -> Option<Bell> {
+    match timeout(ROUND, store.bell()).await {
+        Ok(Ok(bell)) => bell,
+        Ok(Err(_)) | Err(_) => None,
+    }
+}
+
+/// Waits for the next round, or less where the bell rings; `false` where the bell is broken.
+async fn wait(bell: &mut Option<Bell>) -> bool {
+    let Some(bell) = bell else {
+        tokio::time::sleep(ROUND).await;
+        return true;
+    };
+    match timeout(ROUND, bell.rings()).await {
+        Ok(rung) => rung.is_ok(),
+        Err(_) => true,
+    }
+}

@@ -1,0 +1,271 @@
+//! The change feed, by which every replica's gallery follows the store; in PostgreSQL alone, for a SQLite file has one
+//! process.
+//!
+//! A row says whose enrolment has changed, and is committed with the change. Writes are serial, so that numbers are
+//! in the order of the commits and whoever has read up to one has missed nothing before it. What became of the
+//! employee is read with the row: it may be newer than the row, never older.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use sqlx::{Any, AnyConnection, Transaction};
+
+use super::database::Engine;
+use super::employees::{TemplateRow, employee_id, model_id};
+use super::postgres::{self, Bell};
+use super::{Kept, Location, Store, StoreError, data_keys};
+use crate::embedding::ModelId;
+use crate::employee::EmployeeId;
+use crate::seal::{DataKeyId, Roll};
+
+/// Rows that are read at once.
+const PAGE: i64 = 1000;
+
+/// Templates that are counted at once.
+const COUNTED: i64 = 10_000;
+
+/// How long rows are kept, in milliseconds: as long as they tell of somebody who was erased. A replica that was away
+/// for longer reads everything anew.
+const KEPT: i64 = 60_000;
+
+/// What became of an employee.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Where in the feed.
+    pub number: u64,
+    /// Whose enrolment.
+    pub employee: EmployeeId,
+    /// Their template now and of which model, or nothing: they are not enrolled, or are just being erased.
+    pub present: Option<(ModelId, Kept)>,
+}
+
+/// What the feed has behind a number.
+#[derive(Debug)]
+pub enum Changes {
+    /// The rows that were read are gone: everything is to be read anew.
+    Gap,
+    /// At most a page, in order.
+    Next {
+        /// The changes.
+        changes: Vec<Change>,
+        /// Whether there may be another page.
+        more: bool,
+    },
+}
+
+/// Who is enrolled, and all changes up to then, of one moment.
+#[derive(Debug)]
+pub struct Census {
+    /// The changes.
+    pub changes: Changes,
+    /// Who is enrolled with each model.
+    pub rolls: HashMap<ModelId, Roll>,
+}
+
+#[derive(sqlx::FromRow)]
+struct ChangeRow {
+    number: i64,
+    changed: String,
+    model_id: Option<Vec<u8>>,
+    key_id: Option<Vec<u8>>,
+    sealed: Option<Vec<u8>>,
+    expires_at: Option<i64>,
+}
+
+impl Store {
+    /// Whether other processes may change who is enrolled, so that there is a feed to follow.
+    pub fn has_feed(&self) -> bool {
+        self.data.engine == Engine::Postgres
+    }
+
+    /// Where the feed ends.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn last_change(&self) -> Result<u64, StoreError> {
+        last(&mut *self.data.readers.acquire().await?).await
+    }
+
+    /// What follows a number, a page at most.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn changes(&self, after: u64) -> Result<Changes, StoreError> {
+        let rows = page(&mut *self.data.readers.acquire().await?, after).await?;
+        self.read(rows, after).await
+    }
+
+    /// All that follows a number, and who is enrolled then.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn census(&self, after: u64) -> Result<Census, StoreError> {
+        let snapshot = "begin isolation level repeatable read, read only";
+        let mut tx = self.data.readers.begin_with(snapshot).await?;
+        let mut rows = Vec::new();
+        let mut from = after;
+        loop {
+            let next = page(&mut tx, from).await?;
+            let Some(last) = next.last() else { break };
+            from = last.number.unsigned_abs() + 1;
+            rows.extend(next);
+        }
+        let rolls = rolls(&mut tx).await?;
+        tx.rollback().await?;
+        Ok(Census { changes: self.read(rows, after).await?, rolls })
+    }
+
+    /// Drops rows that are old enough, but for the newest.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn drop_changes(&self, now: Timestamp) -> Result<(), StoreError> {
+        if !self.has_feed() {
+            return Ok(());
+        }
+        let oldest = now.as_millisecond() - KEPT;
+        // Nearly always nothing is to be done, and then nobody waits for the writer.
+        let old: Option<i64> = sqlx::query_scalar(
+            "select number from change
+             where at < $1 and number < (select max(number) from change) limit 1",
+        )
+        .bind(oldest)
+        .fetch_optional(&self.data.readers)
+        .await?;
+        if old.is_none() {
+            return Ok(());
+        }
+        let mut tx = self.data.begin().await?;
+        sqlx::query(
+            "delete from change where at < $1 and number < (select max(number) from change)",
+        )
+        .bind(oldest)
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// What rings as soon as there is a change, where there is a feed.
+    ///
+    /// # Errors
+    /// [`StoreError::Driver`].
+    pub async fn bell(&self) -> Result<Option<Bell>, StoreError> {
+        match &self.location {
+            Location::File(_) => Ok(None),
+            Location::Server { data, .. } => Ok(Some(Bell::hang(data).await?)),
+        }
+    }
+
+    /// Reads rows that begin at or behind `after`, each with the data key of its template.
+    async fn read(&self, rows: Vec<ChangeRow>, after: u64) -> Result<Changes, StoreError> {
+        let first = rows.first().map_or(0, |row| row.number.unsigned_abs());
+        // The row of `after` is there, or the next one is the first; in the beginning there is none.
+        if first > after + 1 || (rows.is_empty() && after > 0) {
+            return Ok(Changes::Gap);
+        }
+        let more = rows.len() as i64 == PAGE;
+        let mut changes = Vec::with_capacity(rows.len());
+        for row in rows {
+            if row.number.unsigned_abs() > after {
+                changes.push(self.change(row).await?);
+            }
+        }
+        Ok(Changes::Next { changes, more })
+    }
+
+    async fn change(&self, row: ChangeRow) -> Result<Change, StoreError> {
+        let employee = employee_id("change", row.changed.clone())?;
+        let number = row.number.unsigned_abs();
+        let Some((model, kept)) = row.present()? else {
+            return Ok(Change { number, employee, present: None });
+        };
+        // Without its key it is just being erased, and another row is about to say so.
+        let key = data_keys::find(&self.keys, kept.template.key).await?;
+        let present = key.map(|key| (model, Kept { key: Some(key), ..kept }));
+        Ok(Change { number, employee, present })
+    }
+}
+
+impl ChangeRow {
+    fn present(self) -> Result<Option<(ModelId, Kept)>, StoreError> {
+        let (Some(model), Some(key_id), Some(sealed)) = (self.model_id, self.key_id, self.sealed)
+        else {
+            return Ok(None);
+        };
+        let inconsistent = || StoreError::inconsistent("template", "model_id", &self.changed);
+        let model = model_id(&model).ok_or_else(inconsistent)?;
+        let expires_at = self.expires_at;
+        let row = TemplateRow { employee_id: self.changed, key_id, sealed, expires_at };
+        Ok(Some((model, row.read()?)))
+    }
+}
+
+/// Adds a row to the feed of a transaction, and calls out; where there is one.
+pub(super) async fn note(
+    tx: &mut Transaction<'_, Any>,
+    engine: Engine,
+    employee: &EmployeeId,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    if engine != Engine::Postgres {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into change (number, at, employee_id)
+         select coalesce(max(number), 0) + 1, $1, $2 from change",
+    )
+    .bind(at.as_millisecond())
+    .bind(employee.as_str())
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("select pg_notify($1, '')").bind(postgres::CHANNEL).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Where the feed ends.
+pub(super) async fn last(connection: &mut AnyConnection) -> Result<u64, StoreError> {
+    let last: i64 = sqlx::query_scalar("select coalesce(max(number), 0) from change")
+        .fetch_one(connection)
+        .await?;
+    Ok(last.unsigned_abs())
+}
+
+async fn page(connection: &mut AnyConnection, from: u64) -> Result<Vec<ChangeRow>, StoreError> {
+    let rows = sqlx::query_as(
+        "select number, change.employee_id as changed, model_id, key_id, sealed, expires_at
+         from change
+         left join employee on employee.employee_id = change.employee_id
+         left join template on template.employee_id = change.employee_id
+         where number >= $1 order by number limit $2",
+    )
+    .bind(from.cast_signed())
+    .bind(PAGE)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}
+
+async fn rolls(connection: &mut AnyConnection) -> Result<HashMap<ModelId, Roll>, StoreError> {
+    let mut rolls: HashMap<ModelId, Roll> = HashMap::new();
+    let mut after = DataKeyId::AUDIT.as_bytes().to_vec();
+    loop {
+        let rows: Vec<(Vec<u8>, String, Vec<u8>)> = sqlx::query_as(
+            "select model_id, employee_id, key_id from template
+             where key_id > $1 order by key_id limit $2",
+        )
+        .bind(after.as_slice())
+        .bind(COUNTED)
+        .fetch_all(&mut *connection)
+        .await?;
+        let Some((.., last)) = rows.last() else { return Ok(rolls) };
+        after.clone_from(last);
+        for (model, employee, key) in rows {
+            let inconsistent = |column| StoreError::inconsistent("template", column, &employee);
+            let model = model_id(&model).ok_or_else(|| inconsistent("model_id"))?;
+            let key = key.try_into().map_err(|_| inconsistent("key_id"))?;
+            let employee = EmployeeId::parse(&employee).map_err(|_| inconsistent("employee_id"))?;
+            let roll = rolls.entry(model).or_default();
+            *roll += Roll::of(&employee, DataKeyId::from_bytes(key));
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! A schema of a PostgreSQL database: how it is opened, and how one is told of changes.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::AnyPool;
+use sqlx::AssertSqlSafe;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::PgListener;
+
+use super::StoreError;
+use super::database::{Database, Engine, pool};
+use super::location::DatabaseUrl;
+
+/// How long anything waits for a connection; a replica that is cut off says so soon.
+const WAIT_FOR_CONNECTIONS: Duration = Duration::from_secs(3);
+
+/// What whoever changes an enrolment calls out.
+pub(super) const CHANNEL: &str = "likeness_change";
+
+/// One of the two schemas.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Schema {
+    Data,
+    Keys,
+}
+
+impl Schema {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Data => "likeness",
+            Self::Keys => "likeness_keys",
+        }
+    }
+
+    /// A snapshot for each statement, taken after the wait: what earlier writers committed is seen. The numbers
+    /// say "like", and which schema; the lock goes with the transaction.
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Data => {
+                "begin isolation level read committed; select pg_advisory_xact_lock(1818848101, 0)"
+            }
+            Self::Keys => {
+                "begin isolation level read committed; select pg_advisory_xact_lock(1818848101, 1)"
+            }
+        }
+    }
+}
+
+/// Opens a schema, making and migrating it as needed.
+pub(super) async fn open(
+    url: &DatabaseUrl,
+    schema: Schema,
+    migrations: &Migrator,
+) -> Result<Database, StoreError> {
+    let url = url.of_postgres().ok_or(StoreError::Url)?;
+    let (options, name) = (AnyConnectOptions::from_str(url)?, schema.name());
+    // A client that vanished within a transaction would keep every other from writing.
+    let prepare = format!(
+        "set search_path to {name};
+         set idle_in_transaction_session_timeout = '10s';
+         set lock_timeout = '5s';
+         set client_min_messages = warning"
+    );
+    let limits =
+        |most| AnyPoolOptions::new().max_connections(most).acquire_timeout(WAIT_FOR_CONNECTIONS);
+    let writer = pool(options.clone(), limits(4), prepare.clone()).await?;
+    make_schema(&writer, schema).await?;
+    migrations.run(&writer).await?;
+    let readers = pool(options, limits(4), prepare).await?;
+    Ok(Database { engine: Engine::Postgres, writer, readers, begin: schema.begin() })
+}
+
+/// Looks first, for whoever finds it there need not be allowed to make it.
+async fn make_schema(writer: &AnyPool, schema: Schema) -> Result<(), StoreError> {
+    let mut tx = writer.begin_with(schema.begin()).await?;
+    let there: Option<i64> = sqlx::query_scalar("select 1 from pg_namespace where nspname = $1")
+        .bind(schema.name())
+        .fetch_optional(&mut *tx)
+        .await?;
+    if there.is_none() {
+        let create = AssertSqlSafe(format!("create schema {}", schema.name()));
+        sqlx::query(create).execute(&mut *tx).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// Hears of changes as they are committed; it may miss some, and then only the clock helps.
+#[derive(Debug)]
+pub struct Bell(PgListener);
+
+impl Bell {
+    pub(super) async fn hang(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let url = url.of_postgres().ok_or(StoreError::Url)?;
+        let mut listener = PgListener::connect(url).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(Self(listener))
+    }
+
+    /// Waits for the next change.
+    ///
+    /// # Errors
+    /// [`StoreError::Driver`] where the connection is lost.
+    pub async fn rings(&mut self) -> Result<(), StoreError> {
+        self.0.recv().await?;
+        Ok(())
+    }
+}
+
+/// Whether somebody else's write took too long: `lock_not_available`.
+pub(super) fn is_locked(code: &str) -> bool {
+    code == "55P03"
+}
+
+/// Whether the server is going, coming, or full: the classes 08 and 57P, and `too_many_connections`.
+pub(super) fn is_away(code: &str) -> bool {
+    code.starts_with("08") || code.starts_with("57P") || code == "53300"
+}
