@@ -62,6 +62,8 @@ pub enum Action {
     RevokeKey,
     /// The master key is replaced.
     RotateMaster,
+    /// Everything is copied into another store.
+    Migrate,
     /// Archives are written.
     Backup,
     /// Archives are read.
@@ -80,6 +82,7 @@ impl Action {
             Self::AddKey => "add_key",
             Self::RevokeKey => "revoke_key",
             Self::RotateMaster => "rotate_master",
+            Self::Migrate => "migrate_store",
             Self::Backup => "backup",
             Self::Restore => "restore",
         }

@@ -13,7 +13,8 @@ use jiff::SignedDuration;
 
 pub use self::commands::{
     ArchiveArgs, AuditCommand, AuditVerifyArgs, Command, EvaluateArgs, ExportArgs, ImportArgs,
-    KeysAddArgs, KeysCommand, LookalikesArgs, ModelCheckArgs, ModelCommand, ScoreArgs, SyncArgs,
+    KeysAddArgs, KeysCommand, LookalikesArgs, MigrateStoreArgs, ModelCheckArgs, ModelCommand,
+    ScoreArgs, SyncArgs,
 };
 use crate::engine::{CalibrationSource, EngineOptions, ModelSource};
 use crate::http::HttpOptions;

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use likeness::cli::{
-    audit, backup, doctor, evaluate, export, health, import, keys, lookalikes, model, restore,
-    score, serve, sync,
+    audit, backup, doctor, evaluate, export, health, import, keys, lookalikes, migrate_store,
+    model, restore, score, serve, sync,
 };
 use likeness::config::{Cli, Command};
 use likeness::telemetry;
@@ -33,6 +33,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Import(args)) => import::run(cli.config, &args).await,
         Some(Command::Keys(command)) => keys::run(&cli.config, &command).await,
         Some(Command::Lookalikes(args)) => lookalikes::run(cli.config, &args).await,
+        Some(Command::MigrateStore(args)) => migrate_store::run(&cli.config, &args).await,
         Some(Command::Model(command)) => model::run(cli.config, &command).await,
         Some(Command::Restore(archives)) => restore::run(&cli.config, &archives).await,
         Some(Command::Score(args)) => score::run(&cli.config, &args).await,

@@ -9,6 +9,7 @@ pub mod health;
 pub mod import;
 pub mod keys;
 pub mod lookalikes;
+pub mod migrate_store;
 pub mod model;
 mod photos;
 pub mod restore;

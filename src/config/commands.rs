@@ -8,6 +8,7 @@ use super::rate;
 use crate::access::{KeyName, Role};
 use crate::audit::Head;
 use crate::employee::EmployeeId;
+use crate::store::DatabaseUrl;
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -32,6 +33,8 @@ pub enum Command {
     Keys(KeysCommand),
     /// List the pairs of employees whom the encoder finds hardest to tell apart.
     Lookalikes(LookalikesArgs),
+    /// Copy the SQLite files of a service that is stopped into PostgreSQL. Given again it goes on.
+    MigrateStore(MigrateStoreArgs),
     /// Look at an encoder before it serves, or go from one to another.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -141,6 +144,17 @@ pub struct KeysAddArgs {
     pub first: bool,
 }
 
+/// What `migrate-store` takes.
+#[derive(Args, Debug)]
+pub struct MigrateStoreArgs {
+    /// The SQLite file, `sqlite://PATH/likeness.db`; its data keys lie beside it.
+    #[arg(value_parser = sqlite_file)]
+    pub from: PathBuf,
+    /// An empty database, `postgres://USER:PASSWORD@HOST/DATABASE`; the data keys go to --key-database, where that
+    /// is given.
+    pub to: DatabaseUrl,
+}
+
 /// The subcommands of `model`.
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
@@ -199,6 +213,11 @@ pub struct ScoreArgs {
     /// with or nothing, each measure, and the reasons that speak against it as a reference.
     #[arg(long)]
     pub quality: Option<PathBuf>,
+}
+
+fn sqlite_file(url: &str) -> Result<PathBuf, &'static str> {
+    let path = url.strip_prefix("sqlite://").filter(|path| !path.is_empty());
+    path.map(PathBuf::from).ok_or("files are named as sqlite://PATH/likeness.db")
 }
 
 fn role(word: &str) -> Result<Role, String> {

@@ -11,6 +11,7 @@ mod access_keys;
 mod archive;
 mod audit;
 mod changes;
+mod copying;
 mod data_keys;
 mod database;
 mod employees;
@@ -39,6 +40,14 @@ pub enum StoreError {
         "the key of the audit trail {0}: the data, the data keys (data-keys.db) and the master key do not belong together; put the right ones back"
     )]
     AuditKey(&'static str),
+    /// A copy is not like its original.
+    #[error(
+        "the rows of {0} differ: PostgreSQL holds something else, or the original has changed since the copy was begun; empty it (drop schema likeness, likeness_keys cascade) and begin anew"
+    )]
+    Differs(&'static str),
+    /// A copy is used already.
+    #[error("replicas have served from this PostgreSQL already: nothing is copied into it")]
+    InService,
     /// A page of a file is not what SQLite wrote.
     #[error("the database is damaged: {0}")]
     Damaged(String),

@@ -484,3 +484,36 @@ async fn an_older_master_key_wraps_nothing_once_it_is_replaced() {
     let refused = store.enroll(&reference("ada", 1), written, &Actor::Local).await.unwrap_err();
     assert!(matches!(refused, StoreError::MasterKey), "{refused}");
 }
+
+#[tokio::test]
+async fn a_copy_that_was_cut_short_goes_on_and_is_compared() {
+    let (files, Some(server)) = (files(), server().await) else { return };
+    let store = files.store().await;
+    for name in ["ada", "bob", "cyd"] {
+        enroll(&store, &reference(name, 1), name, false).await;
+    }
+    erase(&store, &EmployeeId::parse("cyd").unwrap()).await.unwrap();
+    let copy = async || {
+        let mut copied = 0;
+        store.copy_to(&server.location, |more| copied += more).await.map(|()| copied)
+    };
+    let rows = store.count_rows().await.unwrap();
+    assert_eq!(copy().await.unwrap(), rows);
+    let (data, _) = databases(&server.location).await.unwrap();
+    // As if it had been cut short.
+    for cut in [
+        "delete from audit_event where number > 1",
+        "delete from employee where employee_id = 'bob'",
+    ] {
+        sqlx::query(cut).execute(&data.writer).await.unwrap();
+    }
+    assert_eq!(copy().await.unwrap(), rows);
+    let (head, _) = store.verify_events(None).await.unwrap().unwrap();
+    let copied = server.store().await;
+    assert_eq!(copied.verify_events(Some(head)).await.unwrap().unwrap().0.count, 4);
+    assert_eq!(copied.list(None, 9).await.unwrap(), store.list(None, 9).await.unwrap());
+    sqlx::query("update employee set expires_at = 1").execute(&data.writer).await.unwrap();
+    assert!(matches!(copy().await, Err(StoreError::Differs("employee"))));
+    enroll(&copied, &reference("dan", 1), "dan", false).await;
+    assert!(matches!(copy().await, Err(StoreError::InService)));
+}
