@@ -4,19 +4,29 @@ const dialog = document.querySelector("dialog");
 const [title, text] = [dialog.querySelector("h2"), dialog.querySelector("p")];
 const [no, yes] = [dialog.querySelector(".no"), dialog.querySelector(".yes")];
 
+/** Answers the question that is asked. */
+let answer = () => {};
+
 /** Whether the user says yes; Escape is a no, and the focus starts there. */
 export function ask(question) {
+  answer(false);
   title.textContent = question.title;
   text.textContent = question.text;
   yes.textContent = question.yes;
   no.textContent = question.no;
   yes.className = question.grave ? "yes grave" : "yes primary";
-  dialog.returnValue = "";
   dialog.showModal();
   return new Promise((answered) => {
-    dialog.addEventListener("close", () => answered(dialog.returnValue === "yes"), { once: true });
+    answer = answered;
   });
 }
 
-yes.addEventListener("click", () => dialog.close("yes"));
-no.addEventListener("click", () => dialog.close());
+function say(what) {
+  dialog.close();
+  answer(what);
+}
+
+yes.addEventListener("click", () => say(true));
+no.addEventListener("click", () => say(false));
+// Told some time after: the next question may be open already, and is not answered by it.
+dialog.addEventListener("close", () => dialog.open || answer(false));
