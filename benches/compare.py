@@ -26,16 +26,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from form import KIND, form  # noqa: E402
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 TICK = os.sysconf("SC_CLK_TCK")
-MARK = "one-mark-for-all"
-
-
-def form(jpeg, **fields):
-    parts = [f'--{MARK}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
-    parts.append(f'--{MARK}\r\nContent-Disposition: form-data; name="photo"; filename="x.jpg"\r\nContent-Type: image/jpeg\r\n\r\n')
-    return "".join(parts).encode() + jpeg + f"\r\n--{MARK}--\r\n".encode()
 
 
 def photos(folder):
@@ -50,13 +46,13 @@ def photos(folder):
         big = np.clip(big + noise.normal(0, 3, big.shape), 0, 255).astype(np.uint8)
         jpeg = cv2.imencode(".jpg", big, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
         body = folder / f"{name}.body"
-        body.write_bytes(form(jpeg))
+        body.write_bytes(form({"photo": jpeg}))
         script = folder / f"{name}.lua"
         script.write_text(f"""wrk.method = "POST"
 local file = io.open("{body}", "rb")
 wrk.body = file:read("*a")
 file:close()
-wrk.headers["Content-Type"] = "multipart/form-data; boundary={MARK}"
+wrk.headers["Content-Type"] = "{KIND}"
 """)
         yield name, body, script, len(jpeg)
 
@@ -65,7 +61,7 @@ class Service:
     """A process that was started here, asked over loopback."""
 
     def __init__(self, name, command, log):
-        self.name, began = name, time.time()
+        self.name = name
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -83,7 +79,7 @@ class Service:
         return int(re.search(which + r":\s+(\d+)", status)[1]) / 1000
 
     def post(self, path, body):
-        request = urllib.request.Request(self.url + path, body, {"Content-Type": f"multipart/form-data; boundary={MARK}"})
+        request = urllib.request.Request(self.url + path, body, {"Content-Type": KIND})
         return json.loads(urllib.request.urlopen(request, timeout=60).read())
 
     def first_answer(self, body):
@@ -151,7 +147,7 @@ def main():
         rest = {}
         for name, service in services.items():
             for face in sorted((ROOT / "tests/data/people").glob("*-b.jpg")):
-                service.post("/enroll", form(face.read_bytes(), employee_id=face.stem))
+                service.post("/enroll", form({"employee_id": face.stem, "photo": face.read_bytes()}))
             rest[name] = service.memory("VmRSS")
         cases = [("250", 1), ("250", 2), ("250", 4), ("250", 16), ("1344", 1), ("1344", 4), ("12MP", 1), ("12MP", 4)]
         for run in range(args.runs):

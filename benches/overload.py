@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from compare import MARK, ROOT, Service, form
+from compare import KIND, ROOT, Service, form
 
 
 def ask(port, body, until, answers):
@@ -21,7 +21,7 @@ def ask(port, body, until, answers):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     while time.time() < until:
         began = time.perf_counter()
-        connection.request("POST", "/identify", body, {"Content-Type": f"multipart/form-data; boundary={MARK}"})
+        connection.request("POST", "/identify", body, {"Content-Type": KIND})
         response = connection.getresponse()
         response.read()
         answers.append((response.status, 1000 * (time.perf_counter() - began)))
@@ -48,7 +48,7 @@ def main():
     options.add_argument("--seconds", type=float, default=10)
     options.add_argument("--binary", type=Path, default=ROOT / "target/release/likeness")
     options = options.parse_args()
-    body = form((ROOT / "tests/data/people/p01-a.jpg").read_bytes())
+    body = form({"photo": (ROOT / "tests/data/people/p01-a.jpg").read_bytes()})
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w") as log:
         service = Service("likeness", [options.binary, "serve", "--listen", "127.0.0.1:PORT", "--rate-limit", "1000000", "--data-dir", Path(folder) / "data"], log)
         try:

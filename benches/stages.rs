@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 
+mod noise;
+
 use std::hint::black_box;
 use std::io::Cursor;
 
@@ -15,19 +17,11 @@ use likeness::employee::EmployeeId;
 use likeness::engine::{Encoder, Engine, EngineOptions, ModelSource};
 use likeness::gallery::{Gallery, Query};
 use likeness::photo::{EncodedPhoto, PhotoLimits};
+
+use self::noise::noise;
 use likeness::seal::DataKeyId;
 
 const WIDTH: usize = 128;
-
-/// Numbers between -1 and 1 that look random (Marsaglia 2003, xorshift).
-fn noise(seed: u64) -> impl Iterator<Item = f32> {
-    let step = |x: &u64| {
-        let x = x ^ x << 13;
-        let x = x ^ x >> 7;
-        Some(x ^ x << 17)
-    };
-    std::iter::successors(Some(seed), step).map(|x| (x >> 40) as f32 / (1 << 23) as f32 - 1.0)
-}
 
 /// A generated face, as many pixels wide and high, with a sensor's noise; as a JPEG.
 fn photo(width: u32, height: u32) -> Bytes {

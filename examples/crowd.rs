@@ -5,6 +5,9 @@
 //!
 //! Start the service once before, so that the tables and the key of the audit trail are there.
 
+#[path = "../benches/noise/mod.rs"]
+mod noise;
+
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -28,7 +31,7 @@ fn main() -> anyhow::Result<()> {
     let masters = MasterKeys::open(Path::new(&key))?.context("there is no such master key")?;
     let (sealer, digest) = (Sealer::new(masters), Sha256::digest(MODEL));
     let model = ModelId::from_digest(digest.into());
-    let mut noise = noise(1);
+    let mut noise = noise::noise(1);
     let mut out = BufWriter::new(std::io::stdout().lock());
     writeln!(out, "insert into likeness.model values ('\\x{}', 'crowd');", hex(&digest))?;
     for start in (0..count).step_by(AT_ONCE as usize) {
@@ -64,14 +67,4 @@ fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
-}
-
-/// Numbers between -1 and 1 that look random (Marsaglia 2003, xorshift).
-fn noise(seed: u64) -> impl Iterator<Item = f32> {
-    std::iter::successors(Some(seed), |x| {
-        let x = x ^ x << 13;
-        let x = x ^ x >> 7;
-        Some(x ^ x << 17)
-    })
-    .map(|x| (x >> 40) as f32 / (1 << 23) as f32 - 1.0)
 }

@@ -32,6 +32,9 @@ import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from form import KIND, form
+from proxy import Proxy
+
 DATA = Path(__file__).resolve().parent / "data/people"
 PEOPLE = [f"p{number:02}" for number in range(1, 21)]
 LAG = 1.0  # seconds that another replica may be behind
@@ -40,66 +43,6 @@ now = time.monotonic
 
 def photo(person, take):
     return (DATA / f"{person}-{take}.jpg").read_bytes()
-
-
-def form(fields):
-    """A multipart body: bytes are files, the rest is text."""
-    parts = []
-    for name, value in fields.items():
-        file = '; filename="photo"' if isinstance(value, bytes) else ""
-        head = f'--bound\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'
-        parts.append(head.encode() + (value if isinstance(value, bytes) else str(value).encode()) + b"\r\n")
-    return b"".join(parts) + b"--bound--\r\n", "multipart/form-data; boundary=bound"
-
-
-class Proxy:
-    """Carries bytes to PostgreSQL while it is `open`; `shut` drops every connection, `dumb` swallows what comes."""
-
-    def __init__(self, target):
-        self.target, self.state, self.pairs, self.lock = target, "open", set(), threading.Lock()
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port = self.server.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            client, _ = self.server.accept()
-            if self.state == "shut":
-                client.close()
-                continue
-            pair = (client, socket.create_connection(self.target))
-            for end in pair:
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self.lock:
-                self.pairs.add(pair)
-            for a, b in [pair, pair[::-1]]:
-                threading.Thread(target=self.carry, args=(a, b, pair), daemon=True).start()
-
-    def carry(self, source, sink, pair):
-        try:
-            while data := source.recv(65536):
-                if self.state != "dumb":
-                    sink.sendall(data)
-        except OSError:
-            pass
-        self.drop(pair)
-
-    def drop(self, pair):
-        with self.lock:
-            self.pairs.discard(pair)
-        for end in pair:
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            end.close()
-
-    def set(self, state):
-        """Whoever was dumb has lost bytes: its connections end when it is joined again."""
-        before, self.state = self.state, state
-        if state == "shut" or before == "dumb":
-            for pair in list(self.pairs):
-                self.drop(pair)
 
 
 class Replica:
@@ -133,9 +76,9 @@ class Replica:
     def call(self, method, path, fields=None):
         """Status and answer; (None, why) where there was none."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        body, kind = form(fields) if fields else (None, None)
+        body = form(fields) if fields else None
         try:
-            connection.request(method, path, body, {"Content-Type": kind} if kind else {})
+            connection.request(method, path, body, {"Content-Type": KIND} if body else {})
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError) as error:

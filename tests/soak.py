@@ -20,23 +20,14 @@ import threading
 import time
 from pathlib import Path
 
+from form import KIND, form
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests/data"
 
 
 def photo(person, take):
     return (DATA / f"people/p{person:02}-{take}.jpg").read_bytes()
-
-
-def form(fields):
-    """A multipart body: bytes are files, the rest is text."""
-    boundary = "soak"
-    parts = []
-    for name, value in fields.items():
-        file = '; filename="photo"' if isinstance(value, bytes) else ""
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'
-        parts.append(head.encode() + (value if isinstance(value, bytes) else str(value).encode()) + b"\r\n")
-    return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
 
 
 class Worker(threading.Thread):
@@ -50,8 +41,8 @@ class Worker(threading.Thread):
 
     def call(self, method, path, fields=None):
         connection = http.client.HTTPConnection(*self.address, timeout=60)
-        body, kind = form(fields) if fields else (None, None)
-        connection.request(method, path, body, {"Content-Type": kind} if kind else {})
+        body = form(fields) if fields else None
+        connection.request(method, path, body, {"Content-Type": KIND} if body else {})
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
@@ -59,8 +50,8 @@ class Worker(threading.Thread):
 
     def hang_up(self, whole):
         """Leaves in the middle of a photo, or right after it."""
-        body, kind = form({"photo": photo(self.random.randint(1, 20), "b")})
-        head = f"POST /identify HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        body = form({"photo": photo(self.random.randint(1, 20), "b")})
+        head = f"POST /identify HTTP/1.1\r\nHost: localhost\r\nContent-Type: {KIND}\r\nContent-Length: {len(body)}\r\n\r\n"
         with socket.create_connection(self.address) as stream:
             stream.sendall(head.encode() + (body if whole else body[:len(body) // 2]))
         return None

@@ -18,10 +18,11 @@ import statistics
 import subprocess
 import sys
 import urllib.parse
-import uuid
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
+
+from form import KIND, form
 
 
 class Service:
@@ -39,11 +40,7 @@ class Service:
         return response.status, answer
 
     def send(self, path, photo, **fields):
-        mark = uuid.uuid4().hex
-        parts = [f'--{mark}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in fields.items()]
-        parts.append(f'--{mark}\r\nContent-Disposition: form-data; name="photo"; filename="x"\r\n\r\n'.encode())
-        body = b"".join(parts) + photo.read_bytes() + f"\r\n--{mark}--\r\n".encode()
-        return self.call("POST", path, body, {"Content-Type": f"multipart/form-data; boundary={mark}"})
+        return self.call("POST", path, form(fields | {"photo": photo.read_bytes()}), {"Content-Type": KIND})
 
 
 def fixtures():

@@ -4,6 +4,8 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
+from walk import started
+
 from .chromium import Browser, Failed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,13 +117,8 @@ class Console(Browser):
 @contextmanager
 def service(binary, data):
     command = [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--log", "error"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        words = process.stdout.readline().split()
-        yield next(word for word in words if word.startswith("http")).rstrip(".")
-    finally:
-        process.terminate()
-        process.wait()
+    with started(command) as (url, _):
+        yield url
 
 
 def enrol(url, employee, photo, **fields):

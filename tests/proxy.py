@@ -1,0 +1,54 @@
+"""A proxy between the service and its database, which can fail as networks do."""
+
+import socket
+import threading
+
+
+class Proxy:
+    """Carries bytes to PostgreSQL while it is `open`; `shut` drops every connection, `dumb` swallows what comes."""
+
+    def __init__(self, target):
+        self.target, self.state, self.pairs, self.lock = target, "open", set(), threading.Lock()
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            client, _ = self.server.accept()
+            if self.state == "shut":
+                client.close()
+                continue
+            pair = (client, socket.create_connection(self.target))
+            for end in pair:
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self.lock:
+                self.pairs.add(pair)
+            for a, b in [pair, pair[::-1]]:
+                threading.Thread(target=self.carry, args=(a, b, pair), daemon=True).start()
+
+    def carry(self, source, sink, pair):
+        try:
+            while data := source.recv(65536):
+                if self.state != "dumb":
+                    sink.sendall(data)
+        except OSError:
+            pass
+        self.drop(pair)
+
+    def drop(self, pair):
+        with self.lock:
+            self.pairs.discard(pair)
+        for end in pair:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            end.close()
+
+    def set(self, state):
+        """Whoever was dumb has lost bytes: its connections end when it is joined again."""
+        before, self.state = self.state, state
+        if state == "shut" or before == "dumb":
+            for pair in list(self.pairs):
+                self.drop(pair)
