@@ -2,8 +2,9 @@
 //! on behind the last row it has.
 
 use sha2::{Digest, Sha256};
-use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AssertSqlSafe, Row};
 
 use super::database::Database;
 use super::{Location, Store, StoreError, databases};
@@ -111,12 +112,13 @@ impl Store {
         if !data.is_empty("change").await? {
             return Err(StoreError::InService);
         }
-        for (from, to, tables) in [(&self.keys, &keys, KEYS), (&self.data, &data, DATA)] {
+        let both = [(&self.keys, &keys, KEYS), (&self.data, &data, DATA)];
+        for (from, to, tables) in both {
             for table in tables {
                 table.copy(from, to, &mut copied).await?;
             }
         }
-        for (from, to, tables) in [(&self.keys, &keys, KEYS), (&self.data, &data, DATA)] {
+        for (from, to, tables) in both {
             for table in tables {
                 if table.digest(from).await? != table.digest(to).await? {
                     return Err(StoreError::Differs(table.name));
@@ -153,11 +155,7 @@ impl Table {
             for row in &rows {
                 let mut query = sqlx::query(AssertSqlSafe(insert.clone()));
                 for value in row {
-                    query = match value.clone() {
-                        Value::Bytes(bytes) => query.bind(bytes),
-                        Value::Number(number) => query.bind(number),
-                        Value::Text(text) => query.bind(text),
-                    };
+                    query = value.clone().bind(query);
                 }
                 query.execute(&mut *tx).await?;
             }
@@ -190,9 +188,7 @@ impl Table {
         let select = format!("select {columns} from {name} {behind} order by {key} limit {PAGE}");
         let query = sqlx::query(AssertSqlSafe(select));
         let query = match after.cloned() {
-            Some(Value::Bytes(bytes)) => query.bind(bytes),
-            Some(Value::Number(number)) => query.bind(number),
-            Some(Value::Text(text)) => query.bind(text),
+            Some(key) => key.bind(query),
             None => query,
         };
         let rows = query.fetch_all(&database.readers).await?;
@@ -234,6 +230,14 @@ impl Table {
 }
 
 impl Value {
+    fn bind(self, query: Query<'_, Any, AnyArguments>) -> Query<'_, Any, AnyArguments> {
+        match self {
+            Self::Bytes(bytes) => query.bind(bytes),
+            Self::Number(number) => query.bind(number),
+            Self::Text(text) => query.bind(text),
+        }
+    }
+
     /// Lengths first, so that no two rows are fed alike.
     fn feed(&self, digest: &mut Sha256) {
         let bytes = match self {
