@@ -1,5 +1,7 @@
 // Makes a call for real, with the reader's key, and shows what came back.
 
+import { session } from "/console/session.js";
+
 import { element, fold, json, listing } from "./element.js";
 
 /** What the answer's other headers say is shown in its body too, or is the transport's. */
@@ -7,7 +9,7 @@ const SHOWN = ["content-type", "location", "retry-after", "server-timing", "x-re
 
 const key = document.getElementById("key");
 // The console's key, as long as the tab is open.
-key.value = sessionStorage.getItem("likeness-key") ?? "";
+key.value = session.key ?? "";
 
 function choice(words, attributes) {
   return element("select", attributes, ...words.map((word) => element("option", {}, word)));
