@@ -152,6 +152,11 @@ impl Recognizer {
         self.engine.photos_at_work()
     }
 
+    /// How many photos to send at once, for whoever has many.
+    pub fn at_once(&self) -> usize {
+        self.engine.at_once()
+    }
+
     /// What identification is decided at now: its target is the FPIR bound that holds.
     pub fn identification(&self) -> Threshold {
         self.cohorts.present.identification(self.cohorts.people())

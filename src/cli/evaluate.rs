@@ -21,7 +21,7 @@ use anyhow::{Context, bail};
 use self::folder::Folder;
 use self::outcome::Outcome;
 use crate::config::{Config, EvaluateArgs};
-use crate::engine::{Encoder, Engine, EngineOptions, ExtractError, Extraction};
+use crate::engine::{Encoder, Engine, ExtractError, Extraction};
 use crate::recognizer::Policy;
 
 /// Evaluates the photos of a folder, prints the summary and writes what was asked for.
@@ -33,8 +33,7 @@ pub async fn run(config: &Config, args: &EvaluateArgs) -> anyhow::Result<()> {
     let options = config.engine_options()?;
     let engine = Engine::load(&options)?;
     let encoder = engine.encoder();
-    let mut photos =
-        Photos::extract(&engine, &options, slice::from_ref(encoder), &args.dir).await?;
+    let mut photos = Photos::extract(&engine, slice::from_ref(encoder), &args.dir).await?;
     let outcome = photos.judge(encoder, config.policy(), args.target_fmr)?;
     summary::print(&outcome);
     if let Some(path) = &args.report {
@@ -64,13 +63,12 @@ impl Photos {
     /// Lets every encoder encode every photo.
     pub(super) async fn extract(
         engine: &Engine,
-        options: &EngineOptions,
         encoders: &[Arc<Encoder>],
         dir: &Path,
     ) -> anyhow::Result<Self> {
         let folder = Folder::read(dir)?;
         let paths: Vec<_> = folder.photos.iter().map(|(_, path)| path).collect();
-        let found = super::photos::extract(engine, options, encoders.to_vec(), &paths).await?;
+        let found = super::photos::extract(engine, encoders.to_vec(), &paths).await?;
         Ok(Self { folder, found })
     }
 

@@ -20,10 +20,9 @@ pub async fn run(config: Config, args: &ImportArgs) -> anyhow::Result<()> {
     let joiners =
         if args.from.is_dir() { staff::folder(&args.from)? } else { from_table(&args.from)? };
     let _lock = super::lock(&config.files()?)?;
-    let at_once = config.engine_options()?.at_once();
     let (store, recognizer) = super::open(config).await?;
     let wishes = EnrollmentWishes { rehearsal: args.dry_run, ..EnrollmentWishes::default() };
-    let done = enroll_all(&recognizer, joiners, wishes, at_once).await;
+    let done = enroll_all(&recognizer, joiners, wishes).await;
     drop(recognizer);
     store.close().await;
     done?.tell(args.dry_run)
@@ -78,9 +77,8 @@ pub(super) async fn enroll_all(
     recognizer: &Recognizer,
     joiners: Vec<Joiner>,
     wishes: EnrollmentWishes,
-    at_once: usize,
 ) -> anyhow::Result<Done> {
-    let places = Arc::new(Semaphore::new(at_once));
+    let places = Arc::new(Semaphore::new(recognizer.at_once()));
     let bar = super::bar(joiners.len() as u64, "people");
     let mut tasks = Vec::with_capacity(joiners.len());
     for joiner in joiners {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::sync::Semaphore;
 
-use crate::engine::{Encoder, Engine, EngineOptions, ExtractError, Extraction};
+use crate::engine::{Encoder, Engine, ExtractError, Extraction};
 
 /// What was found in each photo, with an embedding by each of the encoders, or why it is refused; a bar
 /// on the terminal shows how far it is.
@@ -16,11 +16,10 @@ use crate::engine::{Encoder, Engine, EngineOptions, ExtractError, Extraction};
 /// Where a file cannot be read or a model fails.
 pub(super) async fn extract(
     engine: &Engine,
-    options: &EngineOptions,
     encoders: Vec<Arc<Encoder>>,
     paths: &[impl AsRef<Path>],
 ) -> anyhow::Result<Vec<Result<Extraction, ExtractError>>> {
-    let places = Arc::new(Semaphore::new(options.at_once()));
+    let places = Arc::new(Semaphore::new(engine.at_once()));
     let bar = super::bar(paths.len() as u64, "photos");
     let mut tasks = Vec::with_capacity(paths.len());
     for path in paths {

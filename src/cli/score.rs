@@ -27,7 +27,7 @@ pub async fn run(config: &Config, args: &ScoreArgs) -> anyhow::Result<()> {
         .with_context(|| format!("reading {}", args.photos.display()))?;
     let paths: Vec<&str> = list.lines().filter(|line| !line.is_empty()).collect();
     let encoders = vec![engine.encoder().clone()];
-    let found = photos::extract(&engine, &options, encoders, &paths).await?;
+    let found = photos::extract(&engine, encoders, &paths).await?;
     let found: Vec<_> =
         found.into_iter().map(|found| found.map_err(recognizer::Error::from)).collect();
     for (path, found) in paths.iter().zip(&found) {

@@ -35,20 +35,14 @@ struct Plan {
 pub async fn run(config: Config, args: &SyncArgs) -> anyhow::Result<()> {
     let rows = staff::table(&args.staff)?;
     let _lock = super::lock(&config.files()?)?;
-    let at_once = config.engine_options()?.at_once();
     let (store, recognizer) = super::open(config).await?;
-    let synced = sync(&recognizer, rows, args, at_once).await;
+    let synced = sync(&recognizer, rows, args).await;
     drop(recognizer);
     store.close().await;
     synced
 }
 
-async fn sync(
-    recognizer: &Recognizer,
-    rows: Vec<Row>,
-    args: &SyncArgs,
-    at_once: usize,
-) -> anyhow::Result<()> {
+async fn sync(recognizer: &Recognizer, rows: Vec<Row>, args: &SyncArgs) -> anyhow::Result<()> {
     let enrolled = everybody(recognizer).await?;
     let (plan, people) = (plan(rows, &enrolled), enrolled.len());
     show(&plan);
@@ -65,7 +59,7 @@ async fn sync(
         let name = employee.as_str().to_owned();
         recognizer.forget(employee, &call).await.with_context(|| format!("erasing {name}"))?;
     }
-    enroll_all(recognizer, plan.join, EnrollmentWishes::default(), at_once).await?.tell(false)
+    enroll_all(recognizer, plan.join, EnrollmentWishes::default()).await?.tell(false)
 }
 
 async fn everybody(recognizer: &Recognizer) -> anyhow::Result<Vec<EmployeeId>> {

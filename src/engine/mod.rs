@@ -54,14 +54,6 @@ pub struct EngineOptions {
     pub limits: PhotoLimits,
 }
 
-impl EngineOptions {
-    /// How many photos to send at once so that every worker is busy and none is refused: one more than there are
-    /// workers, if it may wait, so that nobody waits for a file to be read.
-    pub fn at_once(&self) -> usize {
-        self.workers + self.queue.min(1)
-    }
-}
-
 /// Why no embedding came of a photo.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
@@ -131,6 +123,7 @@ pub struct Engine {
     admitted: Arc<Semaphore>,
     /// Photos at once, waiting ones included.
     places: usize,
+    at_once: usize,
     workers: Arc<Semaphore>,
     decoded_kilobytes: Arc<Semaphore>,
 }
@@ -167,6 +160,7 @@ impl Engine {
             limits: options.limits,
             admitted: Arc::new(Semaphore::new(options.workers + options.queue)),
             places: options.workers + options.queue,
+            at_once: options.workers + options.queue.min(1),
             workers: Arc::new(Semaphore::new(options.workers)),
             decoded_kilobytes: Arc::new(Semaphore::new(kilobytes)),
         })
@@ -185,6 +179,12 @@ impl Engine {
     /// How many photos are worked on, or wait for it.
     pub fn photos_at_work(&self) -> usize {
         self.places - self.admitted.available_permits()
+    }
+
+    /// How many photos to send at once so that every worker is busy and none is refused: one more than there are
+    /// workers, if it may wait, so that nobody waits for a file to be read.
+    pub fn at_once(&self) -> usize {
+        self.at_once
     }
 
     /// Finds the prominent face of a photo and lets each of the encoders encode it.

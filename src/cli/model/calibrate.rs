@@ -33,7 +33,7 @@ pub(super) async fn run(
     options.encoder = ModelSource::read(file)?;
     (options.former_encoder, options.calibration) = (None, None);
     let engine = Engine::load(&options)?;
-    let mut photos = Photos::extract(&engine, &options, &encoders, dir).await?;
+    let mut photos = Photos::extract(&engine, &encoders, dir).await?;
     let mut best: Option<(f64, String, String, Outcome)> = None;
     while let Some((name, text, encoder)) = candidates.pop() {
         let outcome = photos.judge(&encoder, config.policy(), TARGET_FMR)?;
