@@ -5,18 +5,15 @@
 Normalisations are folded into the convolutions, and weights rounded to 16 bits, in which they lie in the file. The score is what detector_check.py finds best on CFP's folds 1-5.
 """
 import argparse
-import copy
 import hashlib
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from detector import MEAN, SCALE, Detector, Exported, network_input
-from half_weights import halve, rounded
+from lighter import folded, halve, rounded
 
 MANIFEST = """# Written by models/train/export_detector.py.
 [model]
@@ -45,16 +42,6 @@ output = [{golden}]
 LICENCE = "MIT OR Apache-2.0 for our part; made from photos whose makers allow research use only, see models/LICENSE.md"
 PROVENANCE = ("Trained from nothing by models/train/train_detector.py on some 17,000 photos (CelebA, UTKFace, Congress portraits, masks, cats and dogs) with the boxes and landmarks "
               "of the teacher YuNet (OpenCV Zoo, MIT); no photo and no weight of others is in it.")
-
-
-def folded(module):
-    """A copy in which each normalisation has become part of the convolution before it."""
-    module = copy.deepcopy(module).eval()
-    for sequence in [m for m in module.modules() if isinstance(m, nn.Sequential)]:
-        for k in range(len(sequence) - 1):
-            if isinstance(sequence[k], nn.Conv2d) and isinstance(sequence[k + 1], nn.BatchNorm2d):
-                sequence[k], sequence[k + 1] = fuse_conv_bn_eval(sequence[k], sequence[k + 1]), nn.Identity()
-    return module
 
 
 def test_pattern(size):

@@ -8,37 +8,19 @@ The calibration that the manifest held before stays until `cfp.py --fit` replace
 """
 
 import argparse
-import copy
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 import encoder_manifest
 from encoder import Encoder
-from half_weights import halve, rounded
+from lighter import folded, halve, rounded
 
 PROVENANCE = (
     "Trained from nothing by models/train/train_encoder.py on 51,071 aligned faces of public collections (UTKFace, CelebA, Voteview and two mask "
     "collections, whose makers allow research use), taught by the embeddings of OpenCV Zoo's SFace (Apache-2.0). See models/README.md."
 )
-
-
-def fold(module):
-    """The same network without batch norms."""
-    children = list(module.named_children())
-    for (name, child), (after_name, after) in zip(children, children[1:] + [("", None)]):
-        if isinstance(child, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
-            setattr(module, name, fuse_conv_bn_eval(child, after))
-            setattr(module, after_name, nn.Identity())
-        elif isinstance(child, nn.Linear) and isinstance(after, nn.BatchNorm1d):
-            setattr(module, name, fuse_linear_bn_eval(child, after))
-            setattr(module, after_name, nn.Identity())
-        else:
-            fold(child)
-    return module
 
 
 def load(checkpoint):
@@ -51,13 +33,13 @@ def load(checkpoint):
 @torch.no_grad()
 def export(network, path):
     """Writes the ONNX and returns the largest difference between it and PyTorch, and the lowest cosine to the weights as trained."""
-    folded = rounded(fold(copy.deepcopy(network)).eval())
+    lighter = rounded(folded(network))
     faces = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (8, 3, 112, 112)).astype(np.float32))
-    torch.onnx.export(folded, (faces[:1],), str(path), opset_version=17, dynamo=False, input_names=["face"], output_names=["embedding"])
+    torch.onnx.export(lighter, (faces[:1],), str(path), opset_version=17, dynamo=False, input_names=["face"], output_names=["embedding"])
     halve(path)
     run, name = encoder_manifest.session(path)
     answer = np.concatenate([run.run(None, {name: face[None].numpy()})[0] for face in faces])
-    return np.abs(answer - folded(faces).numpy()).max(), torch.cosine_similarity(folded(faces), network(faces)).min().item()
+    return np.abs(answer - lighter(faces).numpy()).max(), torch.cosine_similarity(lighter(faces), network(faces)).min().item()
 
 
 def main():
