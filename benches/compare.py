@@ -127,7 +127,7 @@ def main():
     folder = Path(tempfile.mkdtemp(prefix="likeness-compare-"))
     log = (folder / "log").open("w")
     bodies = {name: (body, script, size) for name, body, script, size in photos(folder)}
-    ours = [args.binary, "serve", "--listen", "127.0.0.1:PORT", "--rate-limit", "1000000"]
+    ours = [args.binary, "serve", "--listen", "127.0.0.1:PORT", "--rate-limit", "1000000", "--queue", "64"]
     commands = {
         "ours": [*ours, "--data-dir", folder / "ours"],
         "SFace": [*ours, "--data-dir", folder / "sface", "--encoder", ROOT / "models/sface.onnx", "--detector", ROOT / "models/yunet.onnx"],
