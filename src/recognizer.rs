@@ -207,7 +207,7 @@ impl Recognizer {
         let Some(cohort) = self.cohorts.of(employee) else {
             return Err(self.why_absent(employee).await?);
         };
-        let Extraction { face, quality, embeddings, timings } =
+        let Extraction { face, quality, embeddings, mut timings } =
             self.extract(photo, &[cohort]).await?;
         let in_step = self.in_step()?;
         // Whoever was erased meanwhile is missing.
@@ -217,7 +217,8 @@ impl Recognizer {
         let threshold = cohort.verification;
         let model = cohort.model().clone();
         let decision = threshold.decide(score);
-        self.record(call, Action::Verify, decision.into(), Some(employee.clone())).await?;
+        let written = self.record(call, Action::Verify, decision.into(), Some(employee.clone()));
+        timings.wait("store", written).await?;
         in_step.holds()?;
         let reasons = quality.reasons();
         Ok(Verification { decision, score, threshold, model, face, reasons, timings })
@@ -235,15 +236,15 @@ impl Recognizer {
     ) -> Result<Identification, Error> {
         self.in_step()?;
         let cohorts: Vec<_> = self.cohorts.all().collect();
-        let Extraction { face, quality, embeddings, timings } =
+        let Extraction { face, quality, embeddings, mut timings } =
             self.extract(photo, &cohorts).await?;
         let in_step = self.in_step()?;
         let gallery_size = self.cohorts.people();
         let mut candidates = Vec::new();
         for (cohort, probe) in cohorts.into_iter().zip(&embeddings) {
             let threshold = cohort.identification(gallery_size);
-            let nearest = cohort.search(probe, top, call.at).await.into_iter();
-            candidates.extend(nearest.map(|near| Candidate {
+            let nearest = timings.wait("search", cohort.search(probe, top, call.at)).await;
+            candidates.extend(nearest.into_iter().map(|near| Candidate {
                 employee: near.employee,
                 score: near.score,
                 threshold,
@@ -254,10 +255,12 @@ impl Recognizer {
         candidates.truncate(top);
         let threshold = self.cohorts.present.identification(gallery_size);
         let reasons = quality.reasons();
-        let answer = Identification { candidates, threshold, gallery_size, face, reasons, timings };
+        let mut answer =
+            Identification { candidates, threshold, gallery_size, face, reasons, timings };
         let matched = answer.matched().map(|candidate| candidate.employee.clone());
         let outcome = if matched.is_some() { Outcome::Match } else { Outcome::NonMatch };
-        self.record(call, Action::Identify, outcome, matched).await?;
+        let written = self.record(call, Action::Identify, outcome, matched);
+        answer.timings.wait("store", written).await?;
         in_step.holds()?;
         Ok(answer)
     }
@@ -274,11 +277,12 @@ impl Recognizer {
     ) -> Result<Comparison, Error> {
         let present = &self.cohorts.present;
         let a = self.extract(photo_a, &[present]).await?;
-        let b = self.extract(photo_b, &[present]).await?;
+        let mut b = self.extract(photo_b, &[present]).await?;
         let score = present.encoder.comparator().compare(last(&a.embeddings), last(&b.embeddings));
         let threshold = present.verification;
         let decision = threshold.decide(score);
-        self.record(call, Action::Compare, decision.into(), None).await?;
+        let written = self.record(call, Action::Compare, decision.into(), None);
+        b.timings.wait("store", written).await?;
         Ok(Comparison {
             decision,
             score,

@@ -95,20 +95,39 @@ pub struct Extraction {
     pub timings: Timings,
 }
 
+/// A stage of the work on a photo.
+#[derive(Clone, Copy, Debug)]
+pub struct Stage {
+    /// What was done.
+    pub name: &'static str,
+    /// Since when.
+    pub started: Instant,
+    /// For how long.
+    pub time: Duration,
+}
+
 /// The time that each stage took, in the order of the flow.
 #[derive(Clone, Debug, Default)]
-pub struct Timings(Vec<(&'static str, Duration)>);
+pub struct Timings(Vec<Stage>);
 
 impl Timings {
-    /// The stages' names and times.
-    pub fn stages(&self) -> &[(&'static str, Duration)] {
+    /// The stages, one behind the other.
+    pub fn stages(&self) -> &[Stage] {
         &self.0
     }
 
-    fn time<T>(&mut self, stage: &'static str, work: impl FnOnce() -> T) -> T {
+    /// Waits for what is not the engine's work, and counts it as a stage.
+    pub async fn wait<T>(&mut self, name: &'static str, work: impl Future<Output = T>) -> T {
+        let started = Instant::now();
+        let result = work.await;
+        self.0.push(Stage { name, started, time: started.elapsed() });
+        result
+    }
+
+    fn time<T>(&mut self, name: &'static str, work: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let result = work();
-        self.0.push((stage, started.elapsed()));
+        self.0.push(Stage { name, started, time: started.elapsed() });
         result
     }
 }
@@ -199,9 +218,7 @@ impl Engine {
         let mut timings = Timings::default();
         let place = self.admitted.clone().try_acquire_owned().map_err(|_| ExtractError::Busy)?;
         let photo = EncodedPhoto::inspect(bytes, &self.limits)?;
-        let arrived = Instant::now();
-        let admission = self.admit(place, photo.decoded_bytes()).await;
-        timings.0.push(("queue", arrived.elapsed()));
+        let admission = timings.wait("queue", self.admit(place, photo.decoded_bytes())).await;
         let (detector, present) = (self.detector.clone(), self.encoder.clone());
         let span = tracing::Span::current();
         #[expect(clippy::disallowed_methods, reason = "this is the one place that bounds the work")]

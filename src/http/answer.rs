@@ -219,7 +219,7 @@ pub(super) fn timed<'a>(
     let stages: Vec<_> = timings.into_iter().flat_map(Timings::stages).copied().collect();
     let written = stages
         .iter()
-        .map(|(stage, time)| format!("{stage};dur={:.2}", time.as_secs_f64() * 1000.0));
+        .map(|stage| format!("{};dur={:.2}", stage.name, stage.time.as_secs_f64() * 1000.0));
     let header = written.collect::<Vec<_>>().join(", ");
     let header = [(HeaderName::from_static("server-timing"), header)];
     (header, Extension(Stages(stages)), Json(answer)).into_response()

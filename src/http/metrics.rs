@@ -16,6 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::AppState;
 use super::problem::Problem;
 use crate::comparison::{Decision, Score};
+use crate::engine;
 
 /// The counts of one process since its start.
 #[derive(Debug)]
@@ -53,9 +54,9 @@ struct Decided {
     outcome: &'static str,
 }
 
-/// The time of each stage, in the extensions of an answer.
+/// The stages of the work on an answer, in its extensions.
 #[derive(Clone, Debug)]
-pub(super) struct Stages(pub(super) Vec<(&'static str, Duration)>);
+pub(super) struct Stages(pub(super) Vec<engine::Stage>);
 
 /// From half a millisecond to sixteen seconds.
 fn times() -> Histogram {
@@ -83,7 +84,7 @@ impl Metrics {
         let seconds = Unit::Seconds;
         let about = "From a request's head to its answer";
         registry.register_with_unit("request", about, seconds, this.request_time.clone());
-        let about = "Each stage of the work on a photo, waiting included";
+        let about = "Each stage of the work on a photo, from waiting to what is written of it";
         registry.register_with_unit("stage", about, Unit::Seconds, this.stage_time.clone());
         let about =
             "Comparison scores that were decided upon, in log-odds; identifications by their best";
@@ -111,8 +112,9 @@ impl Metrics {
     }
 
     pub(super) fn worked(&self, stages: &Stages) {
-        for &(stage, time) in &stages.0 {
-            self.stage_time.get_or_create(&Stage { stage }).observe(time.as_secs_f64());
+        for stage in &stages.0 {
+            let label = Stage { stage: stage.name };
+            self.stage_time.get_or_create(&label).observe(stage.time.as_secs_f64());
         }
     }
 
@@ -127,7 +129,7 @@ impl Metrics {
 }
 
 /// A client may send any word as a method; labels are few.
-fn known(method: &Method) -> &'static str {
+pub(super) fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",

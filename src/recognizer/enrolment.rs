@@ -54,7 +54,7 @@ impl Recognizer {
             return Err(Error::AlreadyEnrolled);
         }
         let cohorts: Vec<_> = self.cohorts.all().collect();
-        let Extraction { face, quality, embeddings, timings } =
+        let Extraction { face, quality, embeddings, mut timings } =
             self.extract(photo, &cohorts).await?;
         let reasons = quality.reasons();
         if !reasons.is_empty() {
@@ -67,7 +67,7 @@ impl Recognizer {
         let reference = Reference { employee, audit_id, enrolled_at: call.at, expires_at, model };
         let stored =
             self.clone().store_reference(reference.clone(), embeddings, wishes, call.actor.clone());
-        let replaced = match stored.await? {
+        let replaced = match timings.wait("store", stored).await? {
             Stored::New => false,
             Stored::Replaced => true,
             Stored::Kept => return Err(Error::AlreadyEnrolled),

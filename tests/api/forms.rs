@@ -115,7 +115,7 @@ async fn an_answer_has_the_fields_of_the_contract_and_its_stages_timed() {
     assert!((similarity - 1.0 / (1.0 + (-score).exp())).abs() < 1e-12);
     let timing = verified.headers["server-timing"].to_str().unwrap();
     let stages: Vec<_> = timing.split(", ").filter_map(|s| s.split(';').next()).collect();
-    assert_eq!(stages, ["queue", "decode", "detect", "align", "assess", "encode"]);
+    assert_eq!(stages, ["queue", "decode", "detect", "align", "assess", "encode", "store"]);
     let found = app.identify(photo("people/p01-b.jpg")).await;
     let expected = ["candidates", "face", "gallery_size", "match", "model", "reasons", "threshold"];
     assert_eq!(keys(&found.body), expected);
