@@ -140,6 +140,12 @@ pub struct Config {
     /// What is logged, in tracing's filter syntax.
     #[arg(long, env = "LIKENESS_LOG", default_value = "info,tract=warn,sqlx=warn", global = true)]
     pub log: String,
+
+    /// Address of an OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`: each
+    /// request becomes a trace there. [default: nobody is told]
+    #[cfg(feature = "otlp")]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", global = true)]
+    pub otlp_endpoint: Option<String>,
 }
 
 impl Config {

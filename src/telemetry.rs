@@ -1,4 +1,7 @@
-//! Logs, to standard error, so that standard output stays for what a person asked for.
+//! Logs, to standard error, so that standard output stays for what a person asked for; and traces, where they are built in.
+
+#[cfg(feature = "otlp")]
+pub mod traces;
 
 use std::io::IsTerminal;
 

@@ -11,6 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::Config;
 use crate::http::{self, AppState, Certificate};
 use crate::recognizer::Recognizer;
+#[cfg(feature = "otlp")]
+use crate::telemetry::traces::Traces;
 
 /// How often ended enrolments are looked for.
 const RETENTION_ROUND: Duration = Duration::from_secs(5);
@@ -22,6 +24,9 @@ const RETENTION_ROUND: Duration = Duration::from_secs(5);
 pub async fn run(config: Config) -> anyhow::Result<()> {
     // First of all, so that no signal finds the process unprepared.
     let told_to_stop = until_told_to_stop()?;
+    // Dropped last, when everything that is told of has ended.
+    #[cfg(feature = "otlp")]
+    let _traces = config.otlp_endpoint.as_deref().map(Traces::start).transpose()?;
     let _lock = super::lock(&config.files()?)?;
     let (http, events_kept) = (config.http_options(), config.events_kept());
     let certificate = match config.tls() {

@@ -1,6 +1,5 @@
 //! One line of log and one count for each request: the route's template and the outcome, never who it was about.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -8,21 +7,21 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
 
-use super::metrics::{Metrics, Stages};
+use super::metrics::Stages;
 use super::problem::Problem;
-use super::request_id;
+use super::{AppState, request_id};
+#[cfg(feature = "otlp")]
+use super::{metrics, trace};
 
 /// Logs and counts the request when its answer is ready. 5xx are errors and carry their source.
-pub(super) async fn log(
-    State(metrics): State<Arc<Metrics>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn log(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(&request).to_owned();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = route.unwrap_or_else(|| "(none)".to_owned());
+    #[cfg(feature = "otlp")]
+    let caller = trace::caller(request.headers());
     let span = tracing::info_span!("request", request_id = %id);
     let response = next.run(request).instrument(span).await;
     let duration = started.elapsed();
@@ -30,10 +29,26 @@ pub(super) async fn log(
     let status = response.status().as_u16();
     let problem = response.extensions().get::<Problem>();
     let code = problem.map(|problem| problem.code.row().1);
-    metrics.answered(&method, &route, code, duration);
-    if let Some(stages) = response.extensions().get::<Stages>() {
-        metrics.worked(stages);
+    app.metrics.answered(&method, &route, code, duration);
+    let stages = response.extensions().get::<Stages>();
+    if let Some(stages) = stages {
+        app.metrics.worked(stages);
     }
+    #[cfg(feature = "otlp")]
+    trace::record(
+        &caller,
+        &trace::Answered {
+            method: metrics::known(&method),
+            route: &route,
+            request_id: &id,
+            status,
+            code,
+            started,
+            duration,
+            stages: stages.map_or(&[][..], |stages| &stages.0[..]),
+        },
+        app.now(),
+    );
     let line = format!("{method} {route} {status} in {duration_ms:.1} ms");
     match problem.and_then(|problem| problem.source.as_deref()) {
         Some(source) => {

@@ -20,6 +20,8 @@ mod metrics;
 mod openapi;
 mod problem;
 mod tls;
+#[cfg(feature = "otlp")]
+mod trace;
 mod verify;
 
 use std::any::Any;
@@ -176,18 +178,18 @@ fn router(state: AppState, options: HttpOptions) -> Router {
         .layer(CsrfLayer::new())
         .layer(Extension(Description::of(&described)))
         .with_state(state.clone());
-    layered(routes, options, state.metrics)
+    layered(routes, options, state)
 }
 
 /// Around every route, outermost first: an id, the log line and the counts, problems as JSON, the clocks, panics.
-fn layered(routes: Router, options: HttpOptions, metrics: Arc<Metrics>) -> Router {
+fn layered(routes: Router, options: HttpOptions, state: AppState) -> Router {
     let timeout =
         TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, options.request_timeout);
     routes.layer(
         ServiceBuilder::new()
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
             .layer(PropagateRequestIdLayer::x_request_id())
-            .layer(middleware::from_fn_with_state(metrics, log::log))
+            .layer(middleware::from_fn_with_state(state, log::log))
             .layer(middleware::from_fn(problem::render))
             .layer(timeout)
             .layer(RequestBodyTimeoutLayer::new(options.client_timeout))
@@ -218,16 +220,14 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_problem_that_tells_nothing_of_the_inside() {
         let panics = Router::new().route("/", get(|| async { panic!("secret") as StatusCode }));
-        let app = layered(
-            panics,
-            HttpOptions {
-                local_without_keys: true,
-                calls_a_second: NonZeroU32::MIN,
-                request_timeout: Duration::from_secs(5),
-                client_timeout: Duration::from_secs(5),
-            },
-            Arc::new(Metrics::new()),
-        );
+        let options = HttpOptions {
+            local_without_keys: true,
+            calls_a_second: NonZeroU32::MIN,
+            request_timeout: Duration::from_secs(5),
+            client_timeout: Duration::from_secs(5),
+        };
+        let state = AppState::starting(|| Timestamp::UNIX_EPOCH, options);
+        let app = layered(panics, options, state);
         let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
