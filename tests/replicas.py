@@ -59,10 +59,10 @@ class Replica:
         self.log = open(folder / f"{self.name}.log", "ab")
         self.process = None
 
-    def start(self):
+    def start(self, *more):
         command = [self.binary, "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.folder / self.name),
                    "--master-key-file", str(self.key), "--workers", "1", "--rate-limit", "100000"]
-        command += ["--database", self.url] if self.url else []
+        command += ["--database", self.url, *more] if self.url else []
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self.log)
 
     def kill(self):
@@ -248,7 +248,7 @@ def the_checker_finds():
         assert [line.split(":")[0] for line in faults] == ([fault] if fault else []), (whom, sent, replica, faults)
 
 
-def migrated(binary, key, folder, url):
+def migrated(binary, key, folder, url, *more):
     """A service on files has one employee; its organisation is moved, and moved again, which changes nothing."""
     service = Replica("files", binary, key, folder)
     service.start()
@@ -257,7 +257,7 @@ def migrated(binary, key, folder, url):
     assert status == 201, status
     service.stop()
     for _ in range(2):
-        command = [binary, "migrate-store", f"sqlite://{folder / 'files' / 'likeness.db'}", url, "--master-key-file", str(key)]
+        command = [binary, "migrate-store", f"sqlite://{folder / 'files' / 'likeness.db'}", url, "--master-key-file", str(key), *more]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     print(done.stderr.strip().splitlines()[-1])

@@ -37,7 +37,7 @@ use crate::seal::{DataKeyId, MasterKeys};
 pub enum StoreError {
     /// The key of the audit trail is not there or does not open, so nobody could go on with the trail.
     #[error(
-        "the key of the audit trail {0}: the data, the data keys (data-keys.db) and the master key do not belong together; put the right ones back"
+        "the key of the audit trail {0}: the data, the data keys (data-keys.db or --key-database) and the master key do not belong together; put the right ones back"
     )]
     AuditKey(&'static str),
     /// A copy is not like its original.
