@@ -4,7 +4,9 @@
     cargo build
     tests/with-postgres tests/postgres.py --binary target/debug/likeness
 
-The data keys lie in a second database and nowhere else, and are gone from it with whoever is erased. """
+The data keys lie in a second database and nowhere else, and are gone from it with whoever is erased. A connection is encrypted, and refused where the
+server's certificate is of another authority or name.
+"""
 
 import argparse
 import os
@@ -13,6 +15,7 @@ import sys
 import tempfile
 import uuid
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from replicas import Replica, migrated, photo
 
@@ -101,17 +104,41 @@ def keys_apart(place):
     print("data keys lie in the second database alone, and are gone from it with whoever is erased", flush=True)
 
 
+def encrypted(place, authority):
+    """A connection that is encrypted to a server that is who it says."""
+    key, data = make_key(place.folder / "tls.key"), urlsplit(place.database())
+    other = place.folder / "other.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other", "-keyout", "/dev/null", "-out", str(other)]
+    subprocess.run(make, check=True, capture_output=True)
+
+    def url(host, authority):
+        return f"postgres://{data.username}@{host}:{data.port}{data.path}?sslmode=verify-full&sslrootcert={authority}"
+
+    for host, root, why in [("localhost", other, "UnknownIssuer"), ("127.0.0.1", authority, "not valid for name")]:
+        said = place.refused(key, "keys", "list", "--database", url(host, root))
+        assert why in said, said
+        print(f"  {host} with {Path(root).name}: {said.strip()}")
+    replica = place.start("tls", key, url("localhost", authority))
+    assert enrol(replica, "p01", "p01")[0] == 201
+    assert found(replica, "p01") == "p01"
+    connections = sql(place.server + "/postgres", f"select ssl from pg_stat_ssl join pg_stat_activity using (pid) where datname = '{data.path[1:]}'")
+    assert len(connections) >= 5 and set(connections) == {"t"}, connections
+    replica.stop()
+    print(f"{len(connections)} connections, all encrypted; another authority and another name are refused", flush=True)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--binary", type=Path, required=True)
     args = arguments.parse_args()
-    server = os.environ.get("LIKENESS_TEST_POSTGRES")
-    if not server:
+    server, authority = (os.environ.get(f"LIKENESS_TEST_POSTGRES{part}") for part in ("", "_CA"))
+    if not server or not authority:
         sys.exit("no PostgreSQL: run it by tests/with-postgres")
     with tempfile.TemporaryDirectory() as folder:
         place = Place(server, args.binary.resolve(), Path(folder))
         try:
             keys_apart(place)
+            encrypted(place, authority)
         finally:
             for replica in place.running:
                 if replica.process.poll() is None:
