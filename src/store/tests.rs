@@ -31,9 +31,21 @@ fn files() -> Place {
     Place { folder, location }
 }
 
-/// A new database.
-#[expect(clippy::disallowed_methods, reason = "nobody's configuration: where tests find a server")]
+/// A new database, for employees and data keys.
 async fn server() -> Option<Place> {
+    let url = database().await?;
+    let location = Location::Server { data: url.clone(), keys: url };
+    Some(Place { folder: tempfile::tempdir().unwrap(), location })
+}
+
+/// Two new databases, one for the data keys.
+async fn two_databases() -> Option<Place> {
+    let location = Location::Server { data: database().await?, keys: database().await? };
+    Some(Place { folder: tempfile::tempdir().unwrap(), location })
+}
+
+#[expect(clippy::disallowed_methods, reason = "nobody's configuration: where tests find a server")]
+async fn database() -> Option<DatabaseUrl> {
     let Ok(server) = std::env::var("LIKENESS_TEST_POSTGRES") else {
         eprintln!("skipped: there is no LIKENESS_TEST_POSTGRES");
         return None;
@@ -42,9 +54,7 @@ async fn server() -> Option<Place> {
     let mut maintenance = sqlx::PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
     let create = AssertSqlSafe(format!("create database test_{name}"));
     sqlx::query(create).execute(&mut maintenance).await.unwrap();
-    let url = DatabaseUrl::from(format!("{server}/test_{name}").as_str());
-    let location = Location::Server { data: url.clone(), keys: url };
-    Some(Place { folder: tempfile::tempdir().unwrap(), location })
+    Some(DatabaseUrl::from(format!("{server}/test_{name}").as_str()))
 }
 
 impl Place {
@@ -53,7 +63,7 @@ impl Place {
     }
 }
 
-/// Runs each test with both engines.
+/// Runs each test with both engines, PostgreSQL with one database and with two.
 macro_rules! with_both_engines {
     ($($test:ident)*) => {
         mod sqlite_engine {
@@ -62,6 +72,13 @@ macro_rules! with_both_engines {
         mod postgres_engine {
             $(#[tokio::test] async fn $test() {
                 if let Some(place) = super::server().await {
+                    super::$test(place).await;
+                }
+            })*
+        }
+        mod postgres_with_a_key_database {
+            $(#[tokio::test] async fn $test() {
+                if let Some(place) = super::two_databases().await {
                     super::$test(place).await;
                 }
             })*
