@@ -5,19 +5,23 @@
     tests/with-postgres tests/postgres.py --binary target/debug/likeness
 
 The data keys lie in a second database and nowhere else, and are gone from it with whoever is erased. A connection is encrypted, and refused where the
-server's certificate is of another authority or name.
+server's certificate is of another authority or name. The master key is replaced beneath two replicas that enrol meanwhile: nobody is lost, whoever has
+the former key goes on recognising and enrols nobody, and says so rather than miss somebody who was enrolled with the new one.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from replicas import Replica, migrated, photo
+from replicas import LAG, Replica, migrated, photo
 
 
 def sql(url, statement):
@@ -127,6 +131,69 @@ def encrypted(place, authority):
     print(f"{len(connections)} connections, all encrypted; another authority and another name are refused", flush=True)
 
 
+def rotated(place):
+    """The master key is replaced while two replicas run, each with its copy of the file, and somebody enrols."""
+    old = make_key(place.folder / "replica-a.key")
+    copy = place.folder / "replica-b.key"
+    shutil.copy(old, copy)
+    data, staff, put_off = place.database(), ["p01", "p02", "p03"], []
+    a, b = (place.start(f"replica {key.stem[-1]}", key, data) for key in (old, copy))
+    for person, replica in zip(staff, (a, b, a)):
+        assert enrol(replica, person, person)[0] == 201
+
+    def go_on_enrolling():
+        while not put_off:
+            status, answer = enrol(b, f"new-{len(staff)}", "p04")
+            if status == 201:
+                staff.append(answer["employee_id"])
+            else:
+                put_off.append((status, answer))
+
+    enrolling = threading.Thread(target=go_on_enrolling)
+    enrolling.start()
+    while len(staff) < 6:
+        time.sleep(0.05)
+    done = place.run(old, "keys", "rotate-master", "--database", data)
+    assert done.returncode == 0, done.stderr
+    enrolling.join()
+    assert not sql(data, "select key_id from likeness_keys.data_key where master_id <> (select master_id from likeness_keys.data_key order by key_id limit 1)")
+    time.sleep(LAG)
+    for replica in (a, b):
+        replica.until_ready()
+        assert [found(replica, person) for person in staff[:3]] == staff[:3], "with the former key in memory"
+        put_off.append(enrol(replica, "p05", "p05"))
+    for status, answer in put_off:
+        assert (status, answer["code"]) == (503, "not_ready") and "master key" in answer["detail"], (status, answer)
+    assert b.call("DELETE", f"/employees/{staff.pop()}")[0] == 200, "nobody waits for the new key to be erased"
+
+    a.stop()
+    a = place.start("replica a", old, data)
+    assert enrol(a, "p05", "p05")[0] == 201
+    staff.append("p05")
+    time.sleep(LAG)
+    status, answer = b.call("POST", "/identify", {"photo": photo("p05", "b")})
+    assert (status, answer["code"]) == (503, "not_ready"), "it cannot know them, and says so"
+    b.stop()
+    why = place.refused(copy, "keys", "list", "--database", data)
+    assert "does not open" in why, why
+    shutil.copy(old, copy)
+    b = place.start("replica b", copy, data)
+    assert enrol(b, "p06", "p06")[0] == 201
+    staff.append("p06")
+    time.sleep(LAG)
+    for replica in (a, b):
+        listed = [entry["employee_id"] for entry in replica.call("GET", "/employees?limit=1000")[1]["employees"]]
+        assert listed == sorted(staff), (listed, staff)
+        for person in staff:
+            of = "p04" if person.startswith("new") else person
+            status, answer = replica.call("POST", "/verify", {"employee_id": person, "photo": photo(of, "b")})
+            assert status == 200 and answer["match"], (replica.name, person, answer)
+        replica.stop()
+    done = place.run(old, "audit", "verify", "--database", data)
+    assert done.returncode == 0, done.stderr
+    print(f"the master key was replaced beneath two replicas, and all {len(staff)} people are found by both", flush=True)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--binary", type=Path, required=True)
@@ -139,6 +206,7 @@ def main():
         try:
             keys_apart(place)
             encrypted(place, authority)
+            rotated(place)
         finally:
             for replica in place.running:
                 if replica.process.poll() is None:

@@ -165,6 +165,8 @@ impl From<&recognizer::Error> for Code {
             Error::Busy => Self::Busy,
             Error::Store(error) if error.is_locked() => Self::Busy,
             Error::Store(error) if error.is_away() => Self::NotReady,
+            // Another replica may have the new key.
+            Error::Store(error) if error.is_outdated() => Self::NotReady,
             Error::OutOfStep => Self::NotReady,
             Error::AuditFull | Error::Engine(_) | Error::Store(_) | Error::Task(_) => {
                 Self::Internal
@@ -190,7 +192,9 @@ impl From<recognizer::Error> for Problem {
         match (Code::from(&error), &error) {
             (Code::Internal, _) => Self::internal(error),
             (code, recognizer::Error::Store(store)) => {
-                let detail = if store.is_away() {
+                let detail = if store.is_outdated() {
+                    "the master key has been replaced: ask another replica; this one must be started again with the new key"
+                } else if store.is_away() {
                     "the database cannot be reached; try again shortly"
                 } else {
                     "another program holds the database; try again shortly"

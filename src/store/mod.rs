@@ -100,6 +100,11 @@ impl StoreError {
         }
     }
 
+    /// Whether this process holds a master key that another has replaced.
+    pub fn is_outdated(&self) -> bool {
+        matches!(self, Self::MasterKey)
+    }
+
     fn inconsistent(table: &'static str, column: &'static str, row: impl Into<String>) -> Self {
         Self::Inconsistent { table, column, row: row.into() }
     }
