@@ -166,6 +166,7 @@ impl Inner {
             return Ok(());
         }
         tracing::warn!("the gallery lags too far behind the store: it is loaded anew");
+        self.set_confirmed(None);
         *read = patient(PATIENCE, self.store.last_change()).await?;
         for cohort in self.cohorts.all() {
             cohort.gallery.clear();
