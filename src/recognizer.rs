@@ -98,9 +98,10 @@ impl Recognizer {
         store: Store,
         sealer: Sealer,
         policy: Policy,
+        now: Timestamp,
     ) -> Result<Self, StartError> {
         if let Some(longest) = policy.longest_enrolment {
-            store.limit_enrolments(longest).await?;
+            store.limit_enrolments(longest, now).await?;
         }
         let cohort = |encoder: &Arc<Encoder>| Cohort::new(encoder.clone(), policy);
         let present = cohort(engine.encoder())?;

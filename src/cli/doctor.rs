@@ -184,7 +184,8 @@ async fn templates(
     let running =
         [Some(engine.encoder().model().id), engine.former_encoder().map(|e| e.model().id)];
     let policy = Policy { longest_enrolment: None, ..config.policy() };
-    let started = Recognizer::start(engine, store.clone(), sealer, policy).await;
+    let started =
+        Recognizer::start(engine, store.clone(), sealer, policy, super::wall_clock()).await;
     findings.of(started.map_err(anyhow::Error::from), |recognizer| {
         format!(
             "{} employees can be recognised, and every template of theirs opens",

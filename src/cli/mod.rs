@@ -52,7 +52,8 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
     #[expect(clippy::disallowed_methods, reason = "loading, before any photo comes")]
     let engine =
         tokio::task::spawn_blocking(move || anyhow::Ok(Engine::load(&config.engine_options()?)?));
-    let recognizer = Recognizer::start(engine.await??, store.clone(), sealer, policy).await?;
+    let engine = engine.await??;
+    let recognizer = Recognizer::start(engine, store.clone(), sealer, policy, wall_clock()).await?;
     let model = recognizer.model();
     tracing::info!(
         enrolled = recognizer.gallery_size(),

@@ -164,29 +164,31 @@ impl Store {
             return Ok(Changes::Gap);
         }
         let more = rows.len() as i64 == PAGE;
-        let mut changes = Vec::with_capacity(rows.len());
-        for row in rows {
-            if row.number.unsigned_abs() > after {
-                changes.push(self.change(row).await?);
+        let unread = rows.into_iter().filter(|row| row.number.unsigned_abs() > after);
+        let mut changes = unread.map(ChangeRow::change).collect::<Result<Vec<_>, _>>()?;
+        for changes in changes.chunks_mut(PAGE as usize) {
+            let present = changes.iter().filter_map(|change| change.present.as_ref());
+            let ids: Vec<_> = present.map(|(_, kept)| kept.template.key).collect();
+            let keys = data_keys::among(&self.keys, &ids).await?;
+            for change in changes {
+                // Without its key it is just being erased, and another row is about to say so.
+                change.present = change.present.take().and_then(|(model, kept)| {
+                    let key = keys.get(&kept.template.key)?.clone();
+                    Some((model, Kept { key: Some(key), ..kept }))
+                });
             }
         }
         Ok(Changes::Next { changes, more })
     }
-
-    async fn change(&self, row: ChangeRow) -> Result<Change, StoreError> {
-        let employee = employee_id("change", row.changed.clone())?;
-        let number = row.number.unsigned_abs();
-        let Some((model, kept)) = row.present()? else {
-            return Ok(Change { number, employee, present: None });
-        };
-        // Without its key it is just being erased, and another row is about to say so.
-        let key = data_keys::find(&self.keys, kept.template.key).await?;
-        let present = key.map(|key| (model, Kept { key: Some(key), ..kept }));
-        Ok(Change { number, employee, present })
-    }
 }
 
 impl ChangeRow {
+    /// All but the data key, which is looked for elsewhere.
+    fn change(self) -> Result<Change, StoreError> {
+        let employee = employee_id("change", self.changed.clone())?;
+        Ok(Change { number: self.number.unsigned_abs(), employee, present: self.present()? })
+    }
+
     fn present(self) -> Result<Option<(ModelId, Kept)>, StoreError> {
         let (Some(model), Some(key_id), Some(sealed)) = (self.model_id, self.key_id, self.sealed)
         else {
@@ -218,6 +220,32 @@ pub(super) async fn note(
     .bind(employee.as_str())
     .execute(&mut **tx)
     .await?;
+    ring(tx).await
+}
+
+/// Adds a row for everyone whose enrolment would end later than so many milliseconds after it was made.
+pub(super) async fn note_longer(
+    tx: &mut Transaction<'_, Any>,
+    engine: Engine,
+    longest: i64,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    if engine != Engine::Postgres {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into change (number, at, employee_id)
+         select (select coalesce(max(number), 0) from change) + row_number() over (), $1, employee_id
+         from employee where expires_at is null or expires_at > enrolled_at + $2",
+    )
+    .bind(at.as_millisecond())
+    .bind(longest)
+    .execute(&mut **tx)
+    .await?;
+    ring(tx).await
+}
+
+async fn ring(tx: &mut Transaction<'_, Any>) -> Result<(), StoreError> {
     sqlx::query("select pg_notify($1, '')").bind(postgres::CHANNEL).execute(&mut **tx).await?;
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::database::{Database, Engine};
 use super::{Store, StoreError};
@@ -161,6 +161,26 @@ pub(super) async fn find(keys: &Database, id: DataKeyId) -> Result<Option<Wrappe
     row.map(WrappedKey::try_from).transpose()
 }
 
+/// Those of the data keys that are there; PostgreSQL takes at most 65,535.
+pub(super) async fn among(
+    keys: &Database,
+    ids: &[DataKeyId],
+) -> Result<HashMap<DataKeyId, WrappedKey>, StoreError> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let places: Vec<_> = (1..=ids.len()).map(|place| format!("${place}")).collect();
+    let select = format!(
+        "select key_id, master_id, wrapped from data_key where key_id in ({})",
+        places.join(", ")
+    );
+    let mut query = sqlx::query_as(AssertSqlSafe(select)).persistent(false);
+    for id in ids {
+        query = query.bind(id.as_bytes().as_slice());
+    }
+    by_id(query.fetch_all(&keys.readers).await?)
+}
+
 /// The data keys that sort behind `after`, up to `last`.
 pub(super) async fn between(
     keys: &Database,
@@ -174,6 +194,10 @@ pub(super) async fn between(
     .bind(last.as_bytes().as_slice())
     .fetch_all(&keys.readers)
     .await?;
+    by_id(rows)
+}
+
+fn by_id(rows: Vec<KeyRow>) -> Result<HashMap<DataKeyId, WrappedKey>, StoreError> {
     let keys = rows.into_iter().map(WrappedKey::try_from);
     keys.map(|key| key.map(|key| (key.id, key))).collect()
 }

@@ -151,17 +151,23 @@ impl Store {
         })
     }
 
-    /// Lets no enrolment end later than so long after it was made.
+    /// Lets no enrolment end later than so long after it was made; the change feed tells of those that would have.
     ///
     /// # Errors
     /// [`StoreError::Driver`].
-    pub async fn limit_enrolments(&self, longest: SignedDuration) -> Result<(), StoreError> {
+    pub async fn limit_enrolments(
+        &self,
+        longest: SignedDuration,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let longest = longest.as_millis() as i64;
         let mut tx = self.data.begin().await?;
+        changes::note_longer(&mut tx, self.data.engine, longest, now).await?;
         sqlx::query(
             "update employee set expires_at = enrolled_at + $1
              where expires_at is null or expires_at > enrolled_at + $1",
         )
-        .bind(longest.as_millis() as i64)
+        .bind(longest)
         .execute(&mut *tx)
         .await?;
         Ok(tx.commit().await?)

@@ -396,7 +396,7 @@ async fn enrolments_are_limited_and_end(place: Place) {
     let end = ada.enrolled_at + SignedDuration::from_hours(24);
     let sooner = Reference { expires_at: Some(end), ..reference("bob", 1) };
     enroll(&store, &sooner, "2", false).await;
-    store.limit_enrolments(SignedDuration::from_hours(48)).await.unwrap();
+    store.limit_enrolments(SignedDuration::from_hours(48), end).await.unwrap();
     let ends = async |name: &str| {
         store.find(&EmployeeId::parse(name).unwrap()).await.unwrap().unwrap().expires_at.unwrap()
     };
@@ -472,6 +472,26 @@ async fn the_feed_says_whose_enrolment_has_changed() {
     assert_eq!(changes(&store, 3).await, Some(vec![]), "the newest row stays");
     assert_eq!(changes(&store, 2).await, Some(all[2..].to_vec()));
     assert_eq!(changes(&store, 1).await, None, "who has read no further has missed something");
+}
+
+#[tokio::test]
+async fn the_feed_tells_of_everyone_whom_a_rule_ends_sooner() {
+    let Some(place) = server().await else { return };
+    let store = place.store().await;
+    let (ada, bob) = (reference("ada", 1), reference("bob", 1));
+    let day = SignedDuration::from_hours(24);
+    enroll(&store, &ada, "1", false).await;
+    let sooner = Reference { expires_at: Some(bob.enrolled_at + day), ..bob };
+    enroll(&store, &sooner, "2", false).await;
+    let mut bell = store.bell().await.unwrap().unwrap();
+    store.limit_enrolments(day, ada.enrolled_at).await.unwrap();
+    bell.rings().await.unwrap();
+    let Changes::Next { changes: told, .. } = store.changes(2).await.unwrap() else { panic!() };
+    let (_, kept) = told[0].present.clone().unwrap();
+    assert_eq!((told.len(), told[0].number), (1, 3));
+    assert_eq!((kept.employee, kept.expires_at), (ada.employee, Some(ada.enrolled_at + day)));
+    store.limit_enrolments(day, ada.enrolled_at).await.unwrap();
+    assert_eq!(changes(&store, 3).await, Some(vec![]), "the same rule again changes nothing");
 }
 
 #[tokio::test]

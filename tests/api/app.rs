@@ -89,7 +89,9 @@ impl App {
     pub(crate) async fn start(&self, engine: &Engine, state: &AppState, policy: Policy) {
         let masters = MasterKeys::open_or_create(&self.folder.path().join("master.key"));
         let sealer = Sealer::new(masters.unwrap());
-        let started = Recognizer::start(engine.clone(), self.store.clone(), sealer, policy).await;
+        let now = NOW.parse().unwrap();
+        let started =
+            Recognizer::start(engine.clone(), self.store.clone(), sealer, policy, now).await;
         state.set_ready(started.unwrap());
     }
 

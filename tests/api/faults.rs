@@ -167,7 +167,8 @@ async fn looked_at(folder: &Path) -> Result<[bool; 2], String> {
         .await
         .map_err(|e| e.to_string())?;
     let sealer = Sealer::new(masters);
-    let started = Recognizer::start(ENGINE.clone(), store, sealer, POLICY).await;
+    let now = Timestamp::UNIX_EPOCH;
+    let started = Recognizer::start(ENGINE.clone(), store, sealer, POLICY, now).await;
     let recognizer = started.map_err(|e| e.to_string())?;
     let employee = likeness::employee::EmployeeId::parse("e-1").unwrap();
     let call = likeness::recognizer::Call {
