@@ -1,5 +1,7 @@
 //! `likeness keys`: who may call. A running service follows at once.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 
 use crate::access::{self, Grant, KeyDigest, KeyName, Role};
@@ -10,6 +12,10 @@ use crate::store::Store;
 
 /// Data keys of one transaction while the master key is replaced.
 const REWRAPPED_AT_ONCE: u32 = 500;
+
+/// How long replicas get to read what was enrolled with the former master key, which soon opens it no more: longer
+/// than any of them may be behind and answer.
+const CATCH_UP: Duration = Duration::from_secs(3);
 
 /// Runs the subcommand.
 ///
@@ -74,8 +80,10 @@ async fn rotate_master(store: &Store, files: &Files) -> anyhow::Result<()> {
     let next = masters.next().context("a replacement has a next key")?.id();
     let all = store.count_data_keys().await?;
     let bar = super::bar(all, "data keys");
+    // The first is the audit trail's: from its commit on nobody enrols with the former master key.
+    let mut at_once = if store.has_feed() { 1 } else { REWRAPPED_AT_ONCE };
     loop {
-        let batch = store.data_keys_not_of(next, REWRAPPED_AT_ONCE).await?;
+        let batch = store.data_keys_not_of(next, at_once).await?;
         if batch.is_empty() {
             break;
         }
@@ -84,6 +92,10 @@ async fn rotate_master(store: &Store, files: &Files) -> anyhow::Result<()> {
             anew.context("a data key was wrapped by another master key than the present one")?;
         store.rewrap(&anew).await?;
         bar.inc(anew.len() as u64);
+        if at_once == 1 {
+            tokio::time::sleep(CATCH_UP).await;
+            at_once = REWRAPPED_AT_ONCE;
+        }
     }
     bar.finish_and_clear();
     store.wipe_leftovers().await;
