@@ -142,7 +142,7 @@ class Scenes:
         photo, faces = self.photos.photo(i), self.photos.faces[i]
         sure = np.flatnonzero(faces[:, 14] >= SURE)
         face = faces[rng.choice(sure)]
-        if len(faces) == 1 and rng.random() < 0.35 and 60 < face[3] < 300:
+        if len(faces) == 1 and rng.random() < 0.45 and 60 < face[3] < 300:
             yaw = rng.uniform(0.35, 1.2)
             off = face[8] - (face[4] + face[6]) / 2
             photo, face = turn(photo, face, yaw if off + rng.normal(0, 0.03) * face[2] > 0 else -yaw)
@@ -263,15 +263,17 @@ class Scenes:
         if rng.random() < 0.8:
             table = np.arange(256, dtype=np.float32) / 255
             gains = np.exp(rng.normal(0, 0.06, 3)) * np.exp(rng.normal(0, 0.22))
+            if rng.random() < 0.15:
+                gains *= rng.uniform(0.15, 0.7)  # a dark corner
             gamma = np.exp(rng.normal(0, 0.22))
             lift = rng.normal(0, 0.05)
             tables = np.clip(255 * (table[:, None] ** gamma * gains + lift), 0, 255).astype(np.uint8)
             picture = cv2.LUT(picture, np.ascontiguousarray(tables)[None])
         if rng.random() < 0.18:
             picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 2.0))
-        if rng.random() < 0.15:
-            noise = rng.standard_normal((self.size, self.size), np.float32) * np.float32(rng.uniform(3, 16))
-            picture = np.clip(picture + noise[..., None], 0, 255).astype(np.uint8)
+        if rng.random() < 0.2:
+            noise = rng.standard_normal((self.size, self.size, rng.choice([1, 3])), np.float32) * np.float32(rng.uniform(3, 16))
+            picture = np.clip(picture + noise, 0, 255).astype(np.uint8)
         if rng.random() < 0.15:
             picture = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 80))])[1], cv2.IMREAD_COLOR)
         return picture

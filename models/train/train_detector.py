@@ -243,9 +243,10 @@ def main():
     photos = Photos(folder)
     pool = Pool(folder, len(photos.kind), args.size, 11 + seen)
     rng = np.random.default_rng(5 + seen)
-    mean, last, began = None, time.time(), time.time() - spent
+    mean, last, tick = None, time.time(), time.time()
     while spent < 60 * args.minutes:
-        spent = time.time() - began
+        # Where the process was halted meanwhile, that time is not its own.
+        spent, tick = spent + min(time.time() - tick, 60), time.time()
         done = min(1.0, spent / (60 * args.minutes))
         rate = 2.5e-3 * min(1, (seen / BATCH + 1) / 300) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
         for optimizer in optimizers:
