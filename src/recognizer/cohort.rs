@@ -46,11 +46,16 @@ impl Cohort {
         sealer: &Sealer,
         others_write: bool,
     ) -> Result<(), LoadError> {
-        let mut after = None;
+        let read = |after| {
+            let (store, model) = (store.clone(), self.model().id);
+            tokio::spawn(async move { store.templates(model, after).await })
+        };
+        let mut next = read(None);
         loop {
-            let page = store.templates(self.model().id, after).await?;
+            let page = next.await??;
             let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.template.key);
+            // The next page is read while this one is opened.
+            next = read(Some(last.template.key));
             for kept in page {
                 let employee = kept.employee.clone();
                 let name = || employee.as_str().to_owned();

@@ -99,6 +99,9 @@ pub enum LoadError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A task of ours panicked.
+    #[error("reading was interrupted: {0}")]
+    Task(#[from] tokio::task::JoinError),
     /// A template does not open: most likely it is the wrong key.
     #[error("the template of employee {employee}: {source}")]
     Template {
