@@ -98,8 +98,8 @@ pub struct Config {
     #[arg(long, env = "LIKENESS_WORKERS", value_parser = 1..=1024_i64, global = true)]
     workers: Option<i64>,
 
-    /// Photos that may wait for a worker; more are answered 503 at once. [default: two for each worker, so that nobody
-    /// waits three times as long as a photo takes]
+    /// Photos that may wait for a worker; more are answered 503 at once. [default: one for each worker, so that
+    /// whoever is served has waited for one other photo at most]
     #[arg(long, env = "LIKENESS_QUEUE", value_parser = 0..=65_536_i64, global = true)]
     queue: Option<i64>,
 
@@ -172,7 +172,7 @@ impl Config {
             detector: model(&self.detector, ModelSource::embedded_detector)?,
             calibration: self.calibration.as_deref().map(CalibrationSource::read).transpose()?,
             workers,
-            queue: self.queue.map_or(2 * workers, |queue| queue as usize),
+            queue: self.queue.map_or(workers, |queue| queue as usize),
             limits: PhotoLimits::default(),
         })
     }
