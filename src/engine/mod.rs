@@ -120,15 +120,19 @@ impl Timings {
     pub async fn wait<T>(&mut self, name: &'static str, work: impl Future<Output = T>) -> T {
         let started = Instant::now();
         let result = work.await;
-        self.0.push(Stage { name, started, time: started.elapsed() });
+        self.ended(name, started);
         result
     }
 
     fn time<T>(&mut self, name: &'static str, work: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let result = work();
-        self.0.push(Stage { name, started, time: started.elapsed() });
+        self.ended(name, started);
         result
+    }
+
+    fn ended(&mut self, name: &'static str, started: Instant) {
+        self.0.push(Stage { name, started, time: started.elapsed() });
     }
 }
 

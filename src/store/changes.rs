@@ -8,6 +8,8 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, Transaction};
 
 use super::database::Engine;
@@ -202,25 +204,18 @@ impl ChangeRow {
     }
 }
 
-/// Adds a row to the feed of a transaction, and calls out; where there is one.
+/// Adds a row to the feed of a transaction.
 pub(super) async fn note(
     tx: &mut Transaction<'_, Any>,
     engine: Engine,
     employee: &EmployeeId,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    if engine != Engine::Postgres {
-        return Ok(());
-    }
-    sqlx::query(
+    let row = sqlx::query(
         "insert into change (number, at, employee_id)
          select coalesce(max(number), 0) + 1, $1, $2 from change",
-    )
-    .bind(at.as_millisecond())
-    .bind(employee.as_str())
-    .execute(&mut **tx)
-    .await?;
-    ring(tx).await
+    );
+    add(tx, engine, row.bind(at.as_millisecond()).bind(employee.as_str())).await
 }
 
 /// Adds a row for everyone whose enrolment would end later than so many milliseconds after it was made.
@@ -230,22 +225,24 @@ pub(super) async fn note_longer(
     longest: i64,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    if engine != Engine::Postgres {
-        return Ok(());
-    }
-    sqlx::query(
+    let rows = sqlx::query(
         "insert into change (number, at, employee_id)
          select (select coalesce(max(number), 0) from change) + row_number() over (), $1, employee_id
          from employee where expires_at is null or expires_at > enrolled_at + $2",
-    )
-    .bind(at.as_millisecond())
-    .bind(longest)
-    .execute(&mut **tx)
-    .await?;
-    ring(tx).await
+    );
+    add(tx, engine, rows.bind(at.as_millisecond()).bind(longest)).await
 }
 
-async fn ring(tx: &mut Transaction<'_, Any>) -> Result<(), StoreError> {
+/// Adds to the feed, where there is one, and calls out.
+async fn add(
+    tx: &mut Transaction<'_, Any>,
+    engine: Engine,
+    rows: Query<'_, Any, AnyArguments>,
+) -> Result<(), StoreError> {
+    if engine != Engine::Postgres {
+        return Ok(());
+    }
+    rows.execute(&mut **tx).await?;
     sqlx::query("select pg_notify($1, '')").bind(postgres::CHANNEL).execute(&mut **tx).await?;
     Ok(())
 }
