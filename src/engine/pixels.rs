@@ -74,32 +74,38 @@ impl PixelFormat {
 
     /// The network's input for an image, in the order of [`shape`](Self::shape).
     pub(super) fn values(&self, image: &RgbImage) -> Vec<f32> {
-        let channels = self.mean.len();
-        let area = image.len() / 3;
-        let mut values = vec![0.0_f32; area * channels];
-        for (i, pixel) in image.pixels().enumerate() {
-            let [r, g, b] = pixel.0;
-            let ordered = match self.colour {
-                Colour::Rgb => [r, g, b],
-                Colour::Bgr => [b, g, r],
-                Colour::Grey => [luma(pixel.0), 0, 0],
-            };
-            let normal = self.mean.iter().zip(&self.scale);
-            for (c, (&value, (mean, scale))) in ordered.iter().zip(normal).enumerate() {
-                let at = match self.layout {
-                    Layout::Nchw => c * area + i,
-                    Layout::Nhwc => i * channels + c,
-                };
-                values[at] = (f32::from(value) - mean) * scale;
+        let channels = 0..self.mean.len();
+        let (pixels, _) = image.as_raw().as_chunks();
+        let mut values = Vec::with_capacity(pixels.len() * channels.len());
+        match self.layout {
+            Layout::Nchw => {
+                for channel in channels {
+                    values.extend(pixels.iter().map(|&pixel| self.value(pixel, channel)));
+                }
+            }
+            Layout::Nhwc => {
+                for &pixel in pixels {
+                    values.extend(channels.clone().map(|channel| self.value(pixel, channel)));
+                }
             }
         }
         values
     }
+
+    fn value(&self, pixel: [u8; 3], channel: usize) -> f32 {
+        let value = match self.colour {
+            Colour::Rgb => pixel[channel],
+            Colour::Bgr => pixel[2 - channel],
+            Colour::Grey => luma(pixel),
+        };
+        (f32::from(value) - self.mean[channel]) * self.scale[channel]
+    }
 }
 
 /// ITU-R BT.601 luma in whole numbers.
-fn luma([r, g, b]: [u8; 3]) -> u8 {
-    ((299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000) as u8
+fn luma(pixel: [u8; 3]) -> u8 {
+    let [r, g, b] = pixel.map(u32::from);
+    ((299 * r + 587 * g + 114 * b + 500) / 1000) as u8
 }
 
 /// The picture whose output stands in each manifest: three crossing triangle waves, a different
