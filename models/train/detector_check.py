@@ -2,8 +2,8 @@
 
     python detector_check.py MODEL.onnx --cfp DIR [--work DIR]
 
-The people of CFP's folds 1-5 choose the score, those of folds 6-10 report. A photo counts as right where exactly one face is there: nothing found at 320 pixels is looked at
-again at 640, and a second face counts where its prominence is at least 0.6 of the first's, as the service does. Faces found are compared with the teacher's.
+The people of CFP's folds 1-5 choose the score, those of folds 6-10 report. A photo counts as right where exactly one face is there: what shows no face, or only small ones, is
+looked at in the next larger copy, and a second face counts where its prominence is at least 0.6 of the first's, as the service does. Faces found are compared with the teacher's.
 """
 import argparse
 from pathlib import Path
@@ -15,6 +15,10 @@ import onnxruntime
 from detector import decode, fitted, network_input
 from detector_data import Teacher
 from detector_scenes import Photos, Scenes
+from export_detector import SIZES
+
+# As in src/engine/detector.rs: a face so many pixels high in the copy ends the looking.
+LARGE_ENOUGH = 32
 
 
 def fold_people(cfp):
@@ -36,11 +40,30 @@ class Runner:
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(str(path), options)
 
-    def find(self, rgb, size, least):
-        square, scale = fitted(rgb, size)
-        faces = decode(self.session.run(None, {self.session.get_inputs()[0].name: network_input(square)}), size, least)
-        faces[:, :14] /= scale
-        return faces
+    def looks(self, rgb, least):
+        """What each copy shows, as faces in pixels of the photo and the copy's scale; no more copies than any score above `least` may ask for."""
+        looks = []
+        for size in SIZES:
+            square, scale = fitted(rgb, size)
+            faces = decode(self.session.run(None, {self.session.get_inputs()[0].name: network_input(square)}), size, least)
+            faces[:, :14] /= scale
+            looks.append((faces, scale))
+            if scale == 1 or large(faces[faces[:, 14] >= 0.8], scale):
+                break
+        return looks
+
+
+def large(faces, scale):
+    return (faces[:, 3] * scale >= LARGE_ENOUGH).any()
+
+
+def believed(looks, score):
+    """The faces of the look that is believed at this score."""
+    for faces, scale in looks:
+        faces = faces[faces[:, 14] >= score]
+        if large(faces, scale):
+            break
+    return faces
 
 
 def prominence(faces, width, height):
@@ -49,11 +72,9 @@ def prominence(faces, width, height):
     return faces[:, 2] * faces[:, 3] * (1 - 0.75 * np.clip(far, 0, 1))
 
 
-def verdict(first, second, score, shape):
-    """'one', 'none' or 'several', and the face, for what was found at 320 and at 640."""
-    faces = first[first[:, 14] >= score]
-    if len(faces) == 0:
-        faces = second[second[:, 14] >= score]
+def verdict(looks, shape, score):
+    """'one', 'none' or 'several', and the face."""
+    faces = believed(looks, score)
     if len(faces) == 0:
         return "none", None
     weight = np.sort(prominence(faces, shape[1], shape[0]))
@@ -125,14 +146,14 @@ def hard(name, photo, face, room, rng):
 
 
 def conditions(runner, photos, cases, score):
-    """The share of faces found, under each condition, at one look at 320 pixels."""
+    """The share of faces found, under each condition."""
     rng = np.random.default_rng(8)
     for name in ("as it is", "grey", "dark, noisy", "turned 30", "masked", "face 40", "face 30", "face 20"):
         found = 0
         for k, (photo, face) in enumerate(cases):
             room = photos.photo(photos.held_pets[k % len(photos.held_pets)])
             harder, middle = (photo, face[:2] + face[2:4] / 2) if name == "as it is" else hard(name, photo, face, room, rng)
-            said = runner.find(harder, 320, score)
+            said = believed(runner.looks(harder, score), score)
             centre = said[:, :2] + said[:, 2:4] / 2
             found += (np.hypot(*(centre - middle).T) < 0.3 * np.sqrt(said[:, 2] * said[:, 3])).any()
         print(f"{name:12} {found / len(cases):7.2%}")
@@ -164,23 +185,18 @@ def main():
     for i, path in enumerate(files):
         print(f"\rCFP {i + 1}/{len(files)}", end="")
         rgb = cv2.imread(str(path))[:, :, ::-1]
-        first = runner.find(rgb, 320, 0.3)
-        seen.append((first, runner.find(rgb, 640, 0.3) if first[:, 14].max(initial=0) < 0.8 else first, rgb.shape))
+        seen.append((runner.looks(rgb, 0.3), rgb.shape))
     photos = Photos(args.work / "detector")
-    pets = []
-    for i in photos.held_pets:
-        first = runner.find(photos.photo(i), 320, 0.3)
-        second = runner.find(photos.photo(i), 640, 0.3) if first[:, 14].max(initial=0) < 0.8 else first
-        pets.append((first[:, 14].max(initial=0), second[:, 14].max(initial=0)))
-    pets = np.array(pets)
-    print("\rscore  pets@320 pets@640 | folds 1-5: frontal one/none/several  profile | folds 6-10: frontal                 profile")
+    pets = [runner.looks(photos.photo(i), 0.3) for i in photos.held_pets]
+    print("\rscore  pets@first   pets | folds 1-5: frontal one/none/several  profile | folds 6-10: frontal                 profile")
     for score in (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8):
-        verdicts = np.array([verdict(a, b, score, shape)[0] for a, b, shape in seen])
+        verdicts = np.array([verdict(*photo, score)[0] for photo in seen])
         cells = [" ".join(f"{(verdicts[part] == v).mean():8.2%}" for v in ("one", "none", "several"))
                  for part in (chooses & ~profile, chooses & profile, ~chooses & ~profile, ~chooses & profile)]
-        print(f"{score:.2f}  {(pets[:, 0] >= score).mean():7.2%} {(pets.max(1) >= score).mean():7.2%} | " + " | ".join(cells))
+        first, last = (np.mean([len(believed(looks, score)) > 0 for looks in of]) for of in ([looks[:1] for looks in pets], pets))
+        print(f"{score:.2f}   {first:8.2%} {last:7.2%} | " + " | ".join(cells))
     for name, part in (("frontal", ~profile & ~chooses), ("profile", profile & ~chooses)):
-        rows = [(i, verdict(*seen[i][:2], args.score, seen[i][2])[1]) for i in np.flatnonzero(part & (taught[:, 14] > 0))]
+        rows = [(i, verdict(*seen[i], args.score)[1]) for i in np.flatnonzero(part & (taught[:, 14] > 0))]
         rows = [(face, taught[i], steady[i]) for i, face in rows if face is not None]
         for what, off in (
             ("ours, off one look of the teacher's", [landmarks_off(face, look) for face, look, _ in rows]),

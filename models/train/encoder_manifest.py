@@ -106,15 +106,16 @@ def sface(path):
 
 
 def yunet(path):
+    sizes = [320, 640]
     manifest = {
         "model": {"name": "yunet-2023mar", "sha256": digest(path), "licence": "MIT",
                   "provenance": "YuNet (Wu, Peng, Yu 2023) from OpenCV Zoo, face_detection_yunet_2023mar.onnx, unchanged. Not made by this project."},
-        "input": {"size": 320, "retry_size": 640, "channels": 3, "layout": "nchw", "colour": "bgr", "mean": [0.0, 0.0, 0.0], "scale": 1.0},
+        "input": {"sizes": sizes, "channels": 3, "layout": "nchw", "colour": "bgr", "mean": [0.0, 0.0, 0.0], "scale": 1.0},
         "output": {"family": "yunet", "score": 0.6, "nms_iou": 0.3},
     }
     run, name = session(path)
     outputs = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)]
-    picture = pattern(320, 320)[:, :, ::-1].astype(np.float32).transpose(2, 0, 1)[None]
+    picture = pattern(sizes[0], sizes[0])[:, :, ::-1].astype(np.float32).transpose(2, 0, 1)[None]
     means = [answer.mean(dtype=np.float64) for answer in run.run(outputs, {name: np.ascontiguousarray(picture)})]
     return manifest | {"golden": {"output": rounded(means)}}
 

@@ -24,6 +24,10 @@ const STRIDES: [u32; 3] = [8, 16, 32];
 /// The twelve outputs, kind by kind, and how many values a cell has in each kind.
 const KINDS: [(&str, usize); 4] = [("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)];
 
+/// A look that shows a face of so many pixels ends the looking: its landmarks are exact, and another face about as prominent is
+/// large enough to be found too.
+const LARGE_ENOUGH: f64 = 32.0;
+
 /// At most this many faces are told apart in a photo.
 const MOST_FACES: usize = 64;
 
@@ -31,8 +35,8 @@ const MOST_FACES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Detector {
     network: Network,
-    /// What a photo is looked at on, first in small, then in large.
-    passes: [Pass; 2],
+    /// What a photo is looked at on, the smallest copy first.
+    looks: Vec<Look>,
     pixels: PixelFormat,
     /// For `KINDS` by `STRIDES`, which of the network's outputs it is.
     outputs: [[usize; 3]; 4],
@@ -42,12 +46,12 @@ pub(super) struct Detector {
 
 /// One size of looking.
 #[derive(Debug)]
-struct Pass {
+struct Look {
     /// The longer side of the photo's copy, in pixels.
     side: u32,
-    /// For lying, standing and square photos: a plan runs at one input size only, and a square one
-    /// would spend a fifth of its time on the empty part of most photos.
-    canvases: [Canvas; 3],
+    /// For small, lying, standing and square copies: a plan runs at one input size only, and the last
+    /// would spend a fifth of its time on the empty part of most.
+    canvases: [Canvas; 4],
 }
 
 #[derive(Debug)]
@@ -76,15 +80,15 @@ impl Detector {
                 *output = find(kind, stride)?;
             }
         }
-        let passes = sizes.map(Pass::new);
-        let detector = Self { network, passes, pixels, outputs, score, nms_iou };
+        let looks = sizes.into_iter().map(Look::new).collect();
+        let detector = Self { network, looks, pixels, outputs, score, nms_iou };
         detector.self_test(&golden).map_err(|e| source.error(format!("{e:#}")))?;
         Ok(detector)
     }
 
-    /// Compares what the first pass's square canvas shows of the test pattern with the golden output.
+    /// Compares what the first look's square canvas shows of the test pattern with the golden output.
     fn self_test(&self, golden: &Golden) -> TractResult<()> {
-        let [_, _, square] = &self.passes[0].canvases;
+        let [.., square] = &self.looks[0].canvases;
         let maps = self.run(square, &test_pattern(square.width, square.height))?;
         let means = maps.iter().flatten().map(|map| map.iter().sum::<f32>() / map.len() as f32);
         Ok(golden.check(&means.collect::<Vec<_>>())?)
@@ -99,23 +103,26 @@ impl Detector {
         Ok(canvas.plan.get_or_init(|| plan))
     }
 
-    /// Finds the faces of a photo: in a small copy, and where there are none in a larger one.
+    /// Finds the faces of a photo: in a small copy, and where that shows none or only small ones, in a larger one. The last look
+    /// is believed.
     pub(super) fn detect(&self, photo: &Photo) -> Result<Vec<Face>, EngineError> {
-        for pass in &self.passes {
-            let small = shrink_to_fit(photo.working(), pass.side);
+        let mut faces = Vec::new();
+        for look in &self.looks {
+            let copy = shrink_to_fit(photo.working(), look.side);
             let to_photo = f64::from(photo.width().max(photo.height()))
-                / f64::from(small.width().max(small.height()));
-            let canvas = pass.canvas_for(small.width(), small.height());
+                / f64::from(copy.width().max(copy.height()));
+            let canvas = look.canvas_for(copy.width(), copy.height());
             let mut image = RgbImage::new(canvas.width, canvas.height);
-            image.copy_from(small.as_ref(), 0, 0).map_err(EngineError::run)?;
+            image.copy_from(copy.as_ref(), 0, 0).map_err(EngineError::run)?;
             let maps = self.run(canvas, &image).map_err(EngineError::run)?;
-            let faces = suppress(self.read(&maps, canvas.width, to_photo), self.nms_iou);
-            let was_shrunk = matches!(small, Cow::Owned(_));
-            if !faces.is_empty() || !was_shrunk {
-                return Ok(faces);
+            faces = suppress(self.read(&maps, canvas.width, to_photo), self.nms_iou);
+            let is_large = |face: &Face| face.bounds().height >= LARGE_ENOUGH * to_photo;
+            let was_shrunk = matches!(copy, Cow::Owned(_));
+            if !was_shrunk || faces.iter().any(is_large) {
+                break;
             }
         }
-        Ok(Vec::new())
+        Ok(faces)
     }
 
     /// The twelve outputs for an image of the canvas's size, by kind and stride.
@@ -168,18 +175,19 @@ impl Detector {
     }
 }
 
-impl Pass {
+impl Look {
     fn new(side: u32) -> Self {
-        let shorter = (side * 4 / 5).next_multiple_of(32);
-        let canvas = |width, height| Canvas { width, height, plan: OnceLock::new() };
-        Self { side, canvases: [canvas(side, shorter), canvas(shorter, side), canvas(side, side)] }
+        let shorter = (side * 3 / 4).next_multiple_of(32);
+        let sizes = [(shorter, shorter), (side, shorter), (shorter, side), (side, side)];
+        let canvas = |(width, height)| Canvas { width, height, plan: OnceLock::new() };
+        Self { side, canvases: sizes.map(canvas) }
     }
 
     /// The smallest canvas that holds a copy of this size.
     fn canvas_for(&self, width: u32, height: u32) -> &Canvas {
-        let [lying, standing, square] = &self.canvases;
+        let [smaller @ .., square] = &self.canvases;
         let holds = |canvas: &&Canvas| canvas.width >= width && canvas.height >= height;
-        [lying, standing].into_iter().find(holds).unwrap_or(square)
+        smaller.iter().find(holds).unwrap_or(square)
     }
 }
 
@@ -198,7 +206,13 @@ fn suppress(mut faces: Vec<Face>, most_overlap: f64) -> Vec<Face> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
+    use image::ImageFormat;
+    use image::imageops::{self, FilterType};
+
     use super::*;
+    use crate::photo::{EncodedPhoto, PhotoLimits};
 
     fn face(x: f64, confidence: f64) -> Face {
         let bounds = Bounds { x, y: 0.0, width: 10.0, height: 10.0 };
@@ -211,5 +225,31 @@ mod tests {
     fn of_overlapping_faces_the_most_confident_stays() {
         let kept = suppress(vec![face(0.0, 0.7), face(2.0, 0.9), face(30.0, 0.6)], 0.3);
         assert_eq!(kept, vec![face(2.0, 0.9), face(30.0, 0.6)]);
+    }
+
+    /// A test person's photo, so many pixels wide and high, in the last corner of a grey one.
+    fn photo(side: u32, within: u32) -> Photo {
+        let inspect = |bytes: Vec<u8>| EncodedPhoto::inspect(bytes.into(), &PhotoLimits::default());
+        let person = include_bytes!("../../tests/data/people/p01-a.jpg").to_vec();
+        let person = inspect(person).unwrap().decode().unwrap();
+        let person = imageops::resize(person.working(), side, side, FilterType::Triangle);
+        let mut whole = RgbImage::from_pixel(within, within, image::Rgb([120; 3]));
+        imageops::replace(&mut whole, &person, (within - side).into(), (within - side).into());
+        let mut png = Cursor::new(Vec::new());
+        whole.write_to(&mut png, ImageFormat::Png).unwrap();
+        inspect(png.into_inner()).unwrap().decode().unwrap()
+    }
+
+    #[test]
+    fn a_face_too_small_in_one_copy_is_found_in_a_larger_one() {
+        let detector = Detector::load(&ModelSource::embedded_detector()).unwrap();
+        let [large] = detector.detect(&photo(240, 240)).unwrap().try_into().unwrap();
+        // In the first copy it is some ten pixels high, in the second some twenty.
+        let [small] = detector.detect(&photo(240, 1600)).unwrap().try_into().unwrap();
+        let size = large.bounds().height;
+        for (a, b) in large.landmarks().iter().zip(small.landmarks()) {
+            let apart = f64::hypot(b.x - a.x - 1360.0, b.y - a.y - 1360.0);
+            assert!(apart < 0.05 * size, "{apart} of {size}");
+        }
     }
 }

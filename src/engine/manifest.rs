@@ -71,8 +71,8 @@ impl EncoderManifest {
 pub(super) struct DetectorManifest {
     pub(super) about: About,
     pub(super) pixels: PixelFormat,
-    /// Longer side of the first look, and of the second, in pixels.
-    pub(super) sizes: [u32; 2],
+    /// The longer side of each look, in pixels, rising.
+    pub(super) sizes: Vec<u32>,
     /// The least confidence of a face, 0..=1.
     pub(super) score: f32,
     /// Faces that overlap more are one, 0..=1.
@@ -87,11 +87,11 @@ impl DetectorManifest {
     /// [`ModelError`] saying what is wrong with it.
     pub(super) fn of(source: &ModelSource) -> Result<Self, ModelError> {
         let DetectorFile { model, input, output, golden } = parse(source)?;
-        let DetectorInput { size, retry_size, channels, layout, colour, mean, scale } = input;
+        let DetectorInput { sizes, channels, layout, colour, mean, scale } = input;
         let pixels = PixelFormat::new(channels, colour, layout, mean, scale);
-        let sizes = [size, retry_size];
-        if !sizes.iter().all(|side| side % 32 == 0 && (64..=1280).contains(side)) {
-            return Err(source.error("size and retry_size must be multiples of 32 up to 1280"));
+        let fits = |side: &u32| side.is_multiple_of(32) && (64..=1280).contains(side);
+        if sizes.is_empty() || !sizes.iter().all(fits) || !sizes.is_sorted_by(|a, b| a < b) {
+            return Err(source.error("sizes must be rising multiples of 32 from 64 to 1280"));
         }
         let DetectorOutput { score, nms_iou, .. } = output;
         if !(0.0..=1.0).contains(&score) || !(0.0..=1.0).contains(&nms_iou) {
@@ -199,8 +199,7 @@ struct DetectorFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DetectorInput {
-    size: u32,
-    retry_size: u32,
+    sizes: Vec<u32>,
     channels: usize,
     layout: Layout,
     colour: Colour,
@@ -301,7 +300,9 @@ mod tests {
         for (change, reason) in [
             (("score = ", "score = nan # "), "0..=1"),
             (("nms_iou = ", "nms_iou = nan # "), "0..=1"),
-            (("retry_size = 640", "retry_size = 100000"), "1280"),
+            (("sizes = [192, 320, 640]", "sizes = [192, 320, 100000]"), "1280"),
+            (("sizes = [192, 320, 640]", "sizes = [320, 192]"), "rising"),
+            (("sizes = [192, 320, 640]", "sizes = []"), "rising"),
         ] {
             let said = refused(DetectorManifest::of, detector, change);
             assert!(said.contains(reason), "{change:?}: {said}");

@@ -78,7 +78,7 @@ async fn a_poor_photo_is_no_reference_and_is_told_why() {
         (blurred(8.0), json!(["too_blurred"]), "focus"),
         (png(&moved(30)), json!(["too_blurred"]), "hold still"),
         (png(&lit(0.11)), json!(["too_dark"]), "light"),
-        (png(&lit(2.5)), json!(["too_bright"]), "glare"),
+        (png(&lit(2.2)), json!(["too_bright"]), "glare"),
         (png(&turned(0.25)), json!(["turned_away"]), "straight into the camera"),
         (png(&cut_at(RIGHT_EYE_X + 26)), json!(["cut_off"]), "all of it"),
     ] {
