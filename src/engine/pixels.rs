@@ -74,31 +74,42 @@ impl PixelFormat {
 
     /// The network's input for an image, in the order of [`shape`](Self::shape).
     pub(super) fn values(&self, image: &RgbImage) -> Vec<f32> {
-        let channels = 0..self.mean.len();
         let (pixels, _) = image.as_raw().as_chunks();
-        let mut values = Vec::with_capacity(pixels.len() * channels.len());
+        match self.colour {
+            Colour::Rgb => self.ordered(pixels, |pixel| pixel),
+            Colour::Bgr => self.ordered(pixels, |[r, g, b]| [b, g, r]),
+            Colour::Grey => self.ordered(pixels, |pixel| [luma(pixel)]),
+        }
+    }
+
+    /// The values of pixels whose channels `order` brings into the network's order. Each order has a
+    /// function of its own, so that no loop asks for it: this runs for every pixel of every look.
+    fn ordered<const CHANNELS: usize>(
+        &self,
+        pixels: &[[u8; 3]],
+        order: impl Fn([u8; 3]) -> [u8; CHANNELS],
+    ) -> Vec<f32> {
+        let mut values = vec![0.0; pixels.len() * CHANNELS];
         match self.layout {
             Layout::Nchw => {
-                for channel in channels {
-                    values.extend(pixels.iter().map(|&pixel| self.value(pixel, channel)));
+                for (channel, plane) in values.chunks_exact_mut(pixels.len()).enumerate() {
+                    let (mean, scale) = (self.mean[channel], self.scale[channel]);
+                    for (value, &pixel) in plane.iter_mut().zip(pixels) {
+                        *value = (f32::from(order(pixel)[channel]) - mean) * scale;
+                    }
                 }
             }
             Layout::Nhwc => {
-                for &pixel in pixels {
-                    values.extend(channels.clone().map(|channel| self.value(pixel, channel)));
+                for (place, &pixel) in values.chunks_exact_mut(CHANNELS).zip(pixels) {
+                    let normal = self.mean.iter().zip(&self.scale);
+                    let channels = place.iter_mut().zip(order(pixel));
+                    for ((value, channel), (mean, scale)) in channels.zip(normal) {
+                        *value = (f32::from(channel) - mean) * scale;
+                    }
                 }
             }
         }
         values
-    }
-
-    fn value(&self, pixel: [u8; 3], channel: usize) -> f32 {
-        let value = match self.colour {
-            Colour::Rgb => pixel[channel],
-            Colour::Bgr => pixel[2 - channel],
-            Colour::Grey => luma(pixel),
-        };
-        (f32::from(value) - self.mean[channel]) * self.scale[channel]
     }
 }
 
