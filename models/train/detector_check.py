@@ -15,7 +15,7 @@ import onnxruntime
 from detector import decode, fitted, network_input
 from detector_data import Teacher
 from detector_scenes import Photos, Scenes
-from export_detector import SIZES
+from encoder_manifest import read
 
 # As in src/engine/detector.rs: a face so many pixels high in the copy ends the looking.
 LARGE_ENOUGH = 32
@@ -39,11 +39,12 @@ class Runner:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(str(path), options)
+        self.sizes = read(path.with_suffix(".toml"))["input"]["sizes"]
 
     def looks(self, rgb, least):
         """What each copy shows, as faces in pixels of the photo and the copy's scale; no more copies than any score above `least` may ask for."""
         looks = []
-        for size in SIZES:
+        for size in self.sizes:
             square, scale = fitted(rgb, size)
             faces = decode(self.session.run(None, {self.session.get_inputs()[0].name: network_input(square)}), size, least)
             faces[:, :14] /= scale

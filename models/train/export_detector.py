@@ -13,6 +13,7 @@ import onnxruntime
 import torch
 
 from detector import MEAN, SCALE, Detector, Exported, network_input
+from encoder_manifest import pattern
 from lighter import folded, halve, rounded
 
 # The longer sides of the copies that a photo is looked at in, chosen on CFP's folds 1-5.
@@ -46,13 +47,6 @@ PROVENANCE = ("Trained from nothing by models/train/train_detector.py on some 17
               "of the teacher YuNet (OpenCV Zoo, MIT); no photo and no weight of others is in it.")
 
 
-def test_pattern(size):
-    """The golden input of every model of this project: RGB, uint8."""
-    y, x = np.mgrid[:size, :size]
-    planes = [np.abs((kx * x + ky * y + o) % 510 - 255) for kx, ky, o in ((5, 2, 0), (3, 7, 80), (1, 5, 200))]
-    return np.stack(planes, -1).astype(np.uint8)
-
-
 def main():
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--work", type=Path, default=Path("../train"))
@@ -74,7 +68,7 @@ def main():
         worst = max(np.abs(a - b).max() for a, b in zip(ours, session.run(None, {"image": image})))
         print(f"{shape[1]} x {shape[0]}: onnxruntime and PyTorch differ by at most {worst:.1e}")
         assert worst < 1e-4
-    golden = [float(o.mean()) for o in session.run(None, {"image": network_input(test_pattern(SIZES[0]))})]
+    golden = [float(o.mean()) for o in session.run(None, {"image": network_input(pattern(SIZES[0], SIZES[0]))})]
     data = args.out.read_bytes()
     assert len(data) <= 1_000_000
     args.out.with_suffix(".toml").write_text(MANIFEST.format(
