@@ -4,11 +4,13 @@
 
 use std::collections::HashMap;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Client;
 use reqwest::multipart::Form;
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::app::{file, photo};
 use crate::process::Process;
@@ -94,8 +96,8 @@ impl Writer {
         Self { random, employees: names.collect(), ..Self::default() }
     }
 
-    /// Enrols, replaces, erases and verifies until the service is gone.
-    async fn write(&mut self, url: &str) {
+    /// Enrols, replaces, erases and verifies until the service is gone, and tells of each answer.
+    async fn write(&mut self, url: &str, answers: &Notify) {
         let client = Client::new();
         loop {
             let mut names: Vec<_> = self.employees.keys().cloned().collect();
@@ -125,6 +127,7 @@ impl Writer {
                 }
             }
             self.answered += 1;
+            answers.notify_one();
         }
     }
 
@@ -182,16 +185,18 @@ async fn kill_and_look(times: u64) {
             enrolled += writer.check(&service.url).await;
         }
         assert_eq!(ready["gallery_size"], enrolled, "after kill {kill}");
-        let url = service.url.clone();
+        let (url, answers) = (service.url.clone(), Arc::new(Notify::new()));
         let writing = writers.into_iter().map(|mut writer| {
-            let url = url.clone();
+            let (url, answers) = (url.clone(), answers.clone());
             tokio::spawn(async move {
-                writer.write(&url).await;
+                writer.write(&url, &answers).await;
                 writer
             })
         });
         let writing: Vec<_> = writing.collect();
-        tokio::time::sleep(Duration::from_millis(20 + random.below(400))).await;
+        // However busy the machine is, something has been answered.
+        answers.notified().await;
+        tokio::time::sleep(Duration::from_millis(random.below(400))).await;
         service.kill();
         writers = Vec::new();
         for task in writing {
