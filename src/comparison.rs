@@ -72,6 +72,18 @@ impl Measure {
         }
     }
 
+    /// The embedding half way between two of one face.
+    ///
+    /// # Errors
+    /// [`DegenerateEmbedding`] where nothing lies between them: they are opposite.
+    pub(crate) fn mean(
+        &self,
+        a: &Embedding,
+        b: &Embedding,
+    ) -> Result<Embedding, DegenerateEmbedding> {
+        self.embedding(a.values().iter().zip(b.values()).map(|(a, b)| (a + b) / 2.0).collect())
+    }
+
     /// Symmetric; rises with the likeness.
     pub(crate) fn of(&self, a: &[f32], b: &[f32]) -> f32 {
         match self {

@@ -31,7 +31,7 @@ use crate::audit::{Action, Outcome};
 use crate::comparison::{Decision, Threshold};
 use crate::embedding::Embedding;
 use crate::employee::{EmployeeId, ModelName, Reference};
-use crate::engine::{Encoder, Engine, ExtractError, Extraction};
+use crate::engine::{Encoder, Engine, ExtractError, Extraction, Role};
 use crate::gallery::Pair;
 use crate::seal::Sealer;
 use crate::store::Store;
@@ -209,7 +209,7 @@ impl Recognizer {
             return Err(self.why_absent(employee).await?);
         };
         let Extraction { face, quality, embeddings, mut timings } =
-            self.extract(photo, &[cohort]).await?;
+            self.extract(photo, &[(cohort, Role::Probe)]).await?;
         let in_step = self.in_step()?;
         // Whoever was erased meanwhile is missing.
         let Some(score) = cohort.compare(employee, last(&embeddings), call.at) else {
@@ -236,13 +236,13 @@ impl Recognizer {
         call: &Call,
     ) -> Result<Identification, Error> {
         self.in_step()?;
-        let cohorts: Vec<_> = self.cohorts.all().collect();
+        let probes: Vec<_> = self.cohorts.all().map(|cohort| (cohort, Role::Probe)).collect();
         let Extraction { face, quality, embeddings, mut timings } =
-            self.extract(photo, &cohorts).await?;
+            self.extract(photo, &probes).await?;
         let in_step = self.in_step()?;
         let gallery_size = self.cohorts.people();
         let mut candidates = Vec::new();
-        for (cohort, probe) in cohorts.into_iter().zip(&embeddings) {
+        for (cohort, probe) in self.cohorts.all().zip(&embeddings) {
             let threshold = cohort.identification(gallery_size);
             let nearest = timings.wait("search", cohort.search(probe, top, call.at)).await;
             candidates.extend(nearest.into_iter().map(|near| Candidate {
@@ -266,7 +266,7 @@ impl Recognizer {
         Ok(answer)
     }
 
-    /// Compares two photos; nothing is stored.
+    /// Compares two photos as if the first were enrolled; nothing is stored.
     ///
     /// # Errors
     /// What [`Engine::extract`] says of either photo.
@@ -277,8 +277,8 @@ impl Recognizer {
         call: &Call,
     ) -> Result<Comparison, Error> {
         let present = &self.cohorts.present;
-        let a = self.extract(photo_a, &[present]).await?;
-        let mut b = self.extract(photo_b, &[present]).await?;
+        let a = self.extract(photo_a, &[(present, Role::Reference)]).await?;
+        let mut b = self.extract(photo_b, &[(present, Role::Probe)]).await?;
         let score = present.encoder.comparator().compare(last(&a.embeddings), last(&b.embeddings));
         let threshold = present.verification;
         let decision = threshold.decide(score);
@@ -348,9 +348,13 @@ impl Recognizer {
     }
 
     /// Lets the cohorts' encoders look at a photo.
-    async fn extract(&self, photo: Bytes, cohorts: &[&Cohort]) -> Result<Extraction, ExtractError> {
-        let encoders = cohorts.iter().map(|cohort| cohort.encoder.clone()).collect();
-        self.engine.extract(photo, encoders).await
+    async fn extract(
+        &self,
+        photo: Bytes,
+        asked: &[(&Cohort, Role)],
+    ) -> Result<Extraction, ExtractError> {
+        let asked = asked.iter().map(|(cohort, role)| (cohort.encoder.clone(), *role)).collect();
+        self.engine.extract(photo, asked).await
     }
 
     /// Why an employee is in no cohort: unknown, or enrolled with a model that does not run.

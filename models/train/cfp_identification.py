@@ -11,7 +11,7 @@ LARGE = 1000
 
 def report(cosines, listed, halves, drawn):
     """`halves`: name -> frontal pairs; both ways round."""
-    cosines = np.where(np.isfinite(cosines), cosines, -np.inf)
+    cosines = np.where(np.isfinite(cosines), cosines, -np.inf).T  # a row a probe
     print(f"\nTarget FPIR {identification.FPIR:g}; {identification.DRAWS} draws; both ways round\n"
           "\n| thresholds from | gallery | FMR used | bound: gallery x FMR | measured FPIR | 95 % of the draws | expected | FNIR | 95 % of the draws | misnamed | FNIR, profiles |\n"
           "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")

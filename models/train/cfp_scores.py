@@ -1,4 +1,4 @@
-"""What an encoder makes of CFP's photos: the cosine of every photo with every other.
+"""What an encoder makes of CFP's photos: the cosine of every photo as a reference (rows) with every photo as a probe (columns).
 
 By the shipped binary (`likeness score`: its own decoding, detection, alignment and network), or by OpenCV and onnxruntime, without it.
 The binary's answer is kept under --work and read again as long as the binary and both models stay the same.
@@ -58,15 +58,30 @@ def by_opencv(chosen, listed):
     """The same by YuNet, OpenCV's warp and onnxruntime."""
     _, faces, found = cfp_faces.aligned(chosen.cfp, chosen.detector, chosen.work)
     manifest = encoder_manifest.read(chosen.encoder.with_suffix(".toml"))
-    run, name = encoder_manifest.session(chosen.encoder)
+    references, seen = both_sides(chosen.encoder, manifest, faces)
+    cosines = references @ seen.T
+    cosines[~found], cosines[:, ~found] = np.nan, np.nan
+    print(f"Refused: {np.sum(~found & listed.frontal)} frontal, {np.sum(~found & ~listed.frontal)} profile")
+    return cosines
+
+
+def both_sides(encoder, manifest, faces):
+    """Unit embeddings of aligned RGB faces as references, each the mean of the face and its mirror image, and as probes."""
+    seen = probes(encoder, manifest, faces)
+    return unit(seen + probes(encoder, manifest, faces[:, :, ::-1])), seen
+
+
+def probes(encoder, manifest, faces):
+    """The unit embedding of each face, by onnxruntime."""
+    run, name = encoder_manifest.session(encoder)
     given = manifest["input"]
     raw = np.zeros((len(faces), manifest["output"]["length"]), np.float32)
     for at, face in enumerate(faces):
         face = (face if given["colour"] == "rgb" else face[:, :, ::-1]).astype(np.float32)
         face = (face - np.array(given["mean"], np.float32)) * np.float32(given["scale"])
         raw[at] = run.run(None, {name: np.ascontiguousarray(face.transpose(2, 0, 1)[None])})[0]
-    raw /= np.linalg.norm(raw, axis=1, keepdims=True)
-    cosines = raw @ raw.T
-    cosines[~found], cosines[:, ~found] = np.nan, np.nan
-    print(f"Refused: {np.sum(~found & listed.frontal)} frontal, {np.sum(~found & ~listed.frontal)} profile")
-    return cosines
+    return unit(raw)
+
+
+def unit(values):
+    return values / np.linalg.norm(values, axis=1, keepdims=True)

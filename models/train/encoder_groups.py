@@ -12,19 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+import cfp_scores
 import encoder_faces
 import encoder_manifest
 
 BANDS = (0, 6, 13, 18, 30, 45, 60, 200)
 LABELS = {"sex": ("male", "female"), "origin": ("White", "Black", "Indian", "Asian", "other")}
 SAME_PERSON = 0.5
-
-
-def embeddings(encoder, manifest, faces):
-    run, name = encoder_manifest.session(encoder)
-    mean, scale = np.array(manifest["input"]["mean"], np.float32), np.float32(manifest["input"]["scale"])
-    raw = [run.run(None, {name: ((face[4:-4, 4:-4] - mean) * scale).astype(np.float32).transpose(2, 0, 1)[None]})[0][0] for face in faces]
-    return np.stack(raw) / np.linalg.norm(raw, axis=1, keepdims=True)
 
 
 def groups(rows):
@@ -38,14 +32,14 @@ def groups(rows):
             yield label, values == label
 
 
-def false_matches(own, teacher, levels):
+def false_matches(references, probes, teacher, levels):
     """How many pairs of a group reach each threshold, and how many pairs there are."""
     wrong, pairs = np.zeros(len(levels), int), 0
-    for start in range(0, len(own), 1000):
+    for start in range(0, len(references), 1000):
         first = slice(start, start + 1000)
-        later = np.arange(len(own))[None] > np.arange(len(own))[first, None]
+        later = np.arange(len(probes))[None] > np.arange(len(probes))[first, None]
         strangers = later & (teacher[first] @ teacher.T < SAME_PERSON)
-        scores = (own[first] @ own.T)[strangers]
+        scores = (references[first] @ probes.T)[strangers]
         wrong += [int((scores >= level).sum()) for level in levels]
         pairs += len(scores)
     return wrong, pairs
@@ -62,7 +56,8 @@ def main():
     faces, teacher, source = encoder_faces.load(chosen.data, chosen.work)
     utk = np.flatnonzero(source == encoder_faces.SETS.index("utk"))
     rows = list(csv.DictReader((chosen.data / "faces" / "utk.csv").open()))
-    own, teacher = embeddings(chosen.encoder, manifest, faces[utk]), teacher[utk]
+    references, probes = cfp_scores.both_sides(chosen.encoder, manifest, faces[utk, 4:-4, 4:-4])
+    teacher = teacher[utk]
     scale, offset = manifest["comparison"]["scale"], manifest["comparison"]["offset"]
     levels = [(row["score"] + offset) / scale for row in encoder_manifest.told_rows(manifest)]
     print("| group | faces | " + " | ".join(f"FMR at the {row['fmr']:.0e} row" for row in encoder_manifest.told_rows(manifest)) + " |")
@@ -71,7 +66,7 @@ def main():
     for name, member in [("everybody", np.ones(len(rows), bool)), *groups(rows)]:
         taken = np.flatnonzero(member)
         taken = taken if len(taken) <= chosen.most else rng.choice(taken, chosen.most, replace=False)
-        wrong, pairs = false_matches(own[taken], teacher[taken], levels)
+        wrong, pairs = false_matches(references[taken], probes[taken], teacher[taken], levels)
         print(f"| {name} | {len(taken):,} | " + " | ".join(f"{count / pairs:.1e}" for count in wrong) + " |")
 
 

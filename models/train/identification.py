@@ -37,7 +37,7 @@ def between_rows(rows, size, fpir=FPIR):
 
 
 def draws(cosines, listed, people, size, threshold):
-    """Galleries of `size` of these people. Here and below the cosines of refused photos are -inf."""
+    """Galleries of `size` of these people. Here and below a row of cosines is of a probe, and those of refused photos are -inf."""
     refused = ~np.isfinite(np.diag(cosines))
     of = {view: {p: np.flatnonzero((listed.person == p) & (listed.frontal == view)) for p in people} for view in (True, False)}
     each = [_draw(cosines, refused, of, people, size, threshold, np.random.default_rng(seed)) for seed in range(DRAWS)]

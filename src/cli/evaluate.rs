@@ -1,6 +1,7 @@
 //! `likeness evaluate`: what an organisation's own photos say about the encoder and its threshold.
 //!
-//! Every photo goes through the pipeline that serves and is compared with every other. Neither an
+//! Every photo goes through the pipeline that serves and is compared with every other, the first of two as the
+//! reference. Neither an
 //! embedding nor a photo leaves the process: only rates, and the names of the pairs that stand out.
 
 pub(super) mod folder;
@@ -20,6 +21,7 @@ use anyhow::{Context, bail};
 
 use self::folder::Folder;
 use self::outcome::Outcome;
+use super::photos::Sides;
 use crate::config::{Config, EvaluateArgs};
 use crate::engine::{Encoder, Engine, ExtractError, Extraction};
 use crate::recognizer::Policy;
@@ -68,7 +70,7 @@ impl Photos {
     ) -> anyhow::Result<Self> {
         let folder = Folder::read(dir)?;
         let paths: Vec<_> = folder.photos.iter().map(|(_, path)| path).collect();
-        let found = super::photos::extract(engine, encoders.to_vec(), &paths).await?;
+        let found = super::photos::extract(engine, encoders, &paths).await?;
         Ok(Self { folder, found })
     }
 
@@ -79,12 +81,12 @@ impl Photos {
         policy: Policy,
         target_fmr: f64,
     ) -> anyhow::Result<Outcome> {
-        let embeddings = self.found.iter_mut().map(|found| match found {
-            Ok(extraction) => Ok(extraction.embeddings.pop().expect("one of each encoder")),
+        let sides = self.found.iter_mut().map(|found| match found {
+            Ok(extraction) => Ok(Sides::pop(extraction)),
             Err(refusal) => Err(&*refusal),
         });
-        let embeddings = embeddings.collect();
-        Outcome::of(encoder, &self.folder, embeddings, policy, target_fmr, super::wall_clock())
+        let sides = sides.collect();
+        Outcome::of(encoder, &self.folder, sides, policy, target_fmr, super::wall_clock())
     }
 }
 

@@ -7,18 +7,39 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::sync::Semaphore;
 
-use crate::engine::{Encoder, Engine, ExtractError, Extraction};
+use crate::embedding::Embedding;
+use crate::engine::{Encoder, Engine, ExtractError, Extraction, Role};
 
-/// What was found in each photo, with an embedding by each of the encoders, or why it is refused; a bar
-/// on the terminal shows how far it is.
+/// A photo on either side of a comparison.
+#[derive(Debug)]
+pub(super) struct Sides {
+    pub(super) reference: Embedding,
+    pub(super) probe: Embedding,
+}
+
+impl Sides {
+    /// What the last encoder that is still there made of a photo; takes it out.
+    pub(super) fn pop(extraction: &mut Extraction) -> Self {
+        let mut embedding = || extraction.embeddings.pop().expect("two of each encoder");
+        let (probe, reference) = (embedding(), embedding());
+        Self { reference, probe }
+    }
+}
+
+/// What was found in each photo, with a reference and a probe by each of the encoders, or why it is refused; a
+/// bar on the terminal shows how far it is.
 ///
 /// # Errors
 /// Where a file cannot be read or a model fails.
 pub(super) async fn extract(
     engine: &Engine,
-    encoders: Vec<Arc<Encoder>>,
+    encoders: &[Arc<Encoder>],
     paths: &[impl AsRef<Path>],
 ) -> anyhow::Result<Vec<Result<Extraction, ExtractError>>> {
+    let asked: Vec<_> = encoders
+        .iter()
+        .flat_map(|e| [(e.clone(), Role::Reference), (e.clone(), Role::Probe)])
+        .collect();
     let places = Arc::new(Semaphore::new(engine.at_once()));
     let bar = super::bar(paths.len() as u64, "photos");
     let mut tasks = Vec::with_capacity(paths.len());
@@ -26,9 +47,9 @@ pub(super) async fn extract(
         let path = path.as_ref();
         let place = places.clone().acquire_owned().await?;
         let photo = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        let (engine, encoders, bar) = (engine.clone(), encoders.clone(), bar.clone());
+        let (engine, asked, bar) = (engine.clone(), asked.clone(), bar.clone());
         tasks.push(tokio::spawn(async move {
-            let extraction = engine.extract(photo.into(), encoders).await;
+            let extraction = engine.extract(photo.into(), asked).await;
             drop(place);
             bar.inc(1);
             extraction

@@ -1,4 +1,4 @@
-//! `likeness score`: every photo of a list against every other, through the pipeline that serves.
+//! `likeness score`: every photo of a list as a reference against every one as a probe, through the pipeline that serves.
 //!
 //! It is how models and the limits of quality are calibrated and judged: scores and measures leave
 //! it, never an embedding.
@@ -6,10 +6,11 @@
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::slice;
 
 use anyhow::Context;
 
-use super::photos;
+use super::photos::{self, Sides};
 use crate::config::{Config, ScoreArgs};
 use crate::engine::{Engine, Extraction};
 use crate::http::Code;
@@ -26,9 +27,8 @@ pub async fn run(config: &Config, args: &ScoreArgs) -> anyhow::Result<()> {
     let list = fs::read_to_string(&args.photos)
         .with_context(|| format!("reading {}", args.photos.display()))?;
     let paths: Vec<&str> = list.lines().filter(|line| !line.is_empty()).collect();
-    let encoders = vec![engine.encoder().clone()];
-    let found = photos::extract(&engine, encoders, &paths).await?;
-    let found: Vec<_> =
+    let found = photos::extract(&engine, slice::from_ref(engine.encoder()), &paths).await?;
+    let mut found: Vec<_> =
         found.into_iter().map(|found| found.map_err(recognizer::Error::from)).collect();
     for (path, found) in paths.iter().zip(&found) {
         if let Err(refusal) = found {
@@ -39,7 +39,8 @@ pub async fn run(config: &Config, args: &ScoreArgs) -> anyhow::Result<()> {
         write_quality(&paths, &found, file)
             .with_context(|| format!("writing {}", file.display()))?;
     }
-    write_matrix(&engine, &found, &args.out)
+    let sides: Vec<_> = found.iter_mut().map(|found| found.as_mut().ok().map(Sides::pop)).collect();
+    write_matrix(&engine, &sides, &args.out)
         .with_context(|| format!("writing {}", args.out.display()))
 }
 
@@ -69,18 +70,14 @@ fn write_quality(
     file.flush()
 }
 
-fn write_matrix(
-    engine: &Engine,
-    found: &[Result<Extraction, recognizer::Error>],
-    path: &Path,
-) -> std::io::Result<()> {
-    let embeddings: Vec<_> =
-        found.iter().map(|found| found.as_ref().ok().and_then(|f| f.embeddings.last())).collect();
+/// A row a reference, a column a probe.
+fn write_matrix(engine: &Engine, photos: &[Option<Sides>], path: &Path) -> std::io::Result<()> {
+    let comparator = engine.encoder().comparator();
     let mut file = BufWriter::new(fs::File::create(path)?);
-    for a in &embeddings {
-        for b in &embeddings {
+    for a in photos {
+        for b in photos {
             let score = match (a, b) {
-                (Some(a), Some(b)) => engine.encoder().comparator().compare(a, b).value() as f32,
+                (Some(a), Some(b)) => comparator.compare(&a.reference, &b.probe).value() as f32,
                 _ => f32::NAN,
             };
             file.write_all(&score.to_le_bytes())?;

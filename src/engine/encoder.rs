@@ -3,14 +3,16 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use image::RgbImage;
+use image::imageops::flip_horizontal;
 use tract_onnx::prelude::*;
 
-use super::EngineError;
 use super::calibration::{CalibrationSource, Recalibration};
 use super::manifest::{EncoderManifest, Golden};
 use super::model::{ModelError, ModelSource};
 use super::network::{Network, Plan, tensor};
 use super::pixels::{PixelFormat, test_pattern};
+use super::{EngineError, Role};
 use crate::comparison::{Comparator, ErrorRates};
 use crate::embedding::Embedding;
 use crate::employee::ModelName;
@@ -139,18 +141,29 @@ impl Encoder {
         Ok(self)
     }
 
-    /// Encodes a face.
-    pub(super) fn encode(&self, face: &AlignedFace) -> Result<Embedding, EngineError> {
-        let input = tensor(&self.pixels, face.pixels()).map_err(EngineError::run)?;
-        let values = self.run(input).map_err(EngineError::run)?;
-        self.comparator.measure.embedding(values).map_err(EngineError::run)
+    /// Encodes a face. A reference is the mean of the face and its mirror image, in which much of what is
+    /// photo and not person cancels; a probe is in a hurry.
+    pub(super) fn encode(&self, face: &AlignedFace, role: Role) -> Result<Embedding, EngineError> {
+        let see = |pixels: &RgbImage| {
+            let values = self.see(pixels).map_err(EngineError::run)?;
+            self.comparator.measure.embedding(values).map_err(EngineError::run)
+        };
+        let seen = see(face.pixels())?;
+        match role {
+            Role::Probe => Ok(seen),
+            Role::Reference => {
+                let mirrored = see(&flip_horizontal(face.pixels()))?;
+                self.comparator.measure.mean(&seen, &mirrored).map_err(EngineError::run)
+            }
+        }
     }
 
     fn see_pattern(&self) -> TractResult<Vec<f32>> {
-        self.run(tensor(&self.pixels, &test_pattern(self.width, self.height))?)
+        self.see(&test_pattern(self.width, self.height))
     }
 
-    fn run(&self, input: Tensor) -> TractResult<Vec<f32>> {
+    fn see(&self, pixels: &RgbImage) -> TractResult<Vec<f32>> {
+        let input = tensor(&self.pixels, pixels)?;
         let outputs = self.plan.run(tvec!(input.into_tvalue()))?;
         let [output] = outputs.as_slice() else {
             bail!("the network gives {} outputs, not one vector", outputs.len());
@@ -168,6 +181,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::comparison::Measure;
 
     const DEFAULT: (&[u8], &str) =
         (include_bytes!("../../models/encoder.onnx"), include_str!("../../models/encoder.toml"));
@@ -241,6 +255,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_face_and_its_mirror_image_make_one_reference_between_their_probes() {
+        let encoder = load_with(DEFAULT, "likeness", "likeness").unwrap();
+        let cosine = |a: &Embedding, b: &Embedding| Measure::Cosine.of(a.values(), b.values());
+        let face = test_pattern(112, 112);
+        let [seen, mirrored] = [face.clone(), flip_horizontal(&face)].map(|pixels| {
+            let face = AlignedFace::from_pixels(pixels);
+            [Role::Reference, Role::Probe].map(|role| encoder.encode(&face, role).unwrap())
+        });
+        let [reference, probe] = seen;
+        assert!(cosine(&reference, &mirrored[0]) > 0.99999);
+        let apart = cosine(&probe, &mirrored[1]);
+        assert!(apart < 0.99);
+        // Half way between two of unit length the angle is half as wide.
+        let half = f32::midpoint(1.0, apart).sqrt();
+        assert!((cosine(&reference, &probe) - half).abs() < 1e-4);
+    }
+
     #[derive(Deserialize)]
     struct Pair {
         a: usize,
@@ -256,8 +288,8 @@ mod tests {
         let embeddings: Vec<_> = faces
             .map(|grey| {
                 let rgb = grey.iter().flat_map(|&level| [level; 3]).collect();
-                let pixels = image::RgbImage::from_raw(56, 56, rgb).unwrap();
-                encoder.encode(&AlignedFace::from_pixels(pixels)).unwrap()
+                let pixels = RgbImage::from_raw(56, 56, rgb).unwrap();
+                encoder.encode(&AlignedFace::from_pixels(pixels), Role::Probe).unwrap()
             })
             .collect();
         let pairs: Vec<Pair> =

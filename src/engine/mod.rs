@@ -82,6 +82,18 @@ impl EngineError {
     }
 }
 
+/// What an embedding is for: the two sides of a comparison (ISO/IEC 2382-37).
+#[derive(Clone, Copy, Debug)]
+pub enum Role {
+    /// To be kept, and compared with probes. It takes twice the time of a probe, once for each enrolment.
+    Reference,
+    /// To be compared with references.
+    Probe,
+}
+
+/// An encoder to ask, and what for.
+pub type Asked = (Arc<Encoder>, Role);
+
 /// What was found in a photo.
 #[derive(Debug)]
 pub struct Extraction {
@@ -217,7 +229,7 @@ impl Engine {
     pub async fn extract(
         &self,
         bytes: Bytes,
-        encoders: Vec<Arc<Encoder>>,
+        asked: Vec<Asked>,
     ) -> Result<Extraction, ExtractError> {
         let mut timings = Timings::default();
         let place = self.admitted.clone().try_acquire_owned().map_err(|_| ExtractError::Busy)?;
@@ -228,7 +240,7 @@ impl Engine {
         #[expect(clippy::disallowed_methods, reason = "this is the one place that bounds the work")]
         let work = tokio::task::spawn_blocking(move || {
             let _admission = admission;
-            span.in_scope(|| extract(photo, &detector, &present, &encoders, timings))
+            span.in_scope(|| extract(photo, &detector, &present, &asked, timings))
         });
         work.await.map_err(|e| EngineError(format!("the work panicked: {e}")))?
     }
@@ -246,7 +258,7 @@ fn extract(
     photo: EncodedPhoto,
     detector: &Detector,
     present: &Encoder,
-    encoders: &[Arc<Encoder>],
+    asked: &[Asked],
     mut timings: Timings,
 ) -> Result<Extraction, ExtractError> {
     let photo = timings.time("decode", || photo.decode())?;
@@ -255,14 +267,14 @@ fn extract(
     let (width, height) = (present.width, present.height);
     let aligned = timings.time("align", || face::align(&photo, &face, width, height));
     let quality = timings.time("assess", || quality::assess(&face, &aligned));
-    let mut embeddings = Vec::with_capacity(encoders.len());
-    for encoder in encoders {
+    let mut embeddings = Vec::with_capacity(asked.len());
+    for (encoder, role) in asked {
         let sees_another_size = (encoder.width, encoder.height) != (width, height);
         let another = sees_another_size.then(|| {
             timings.time("align", || face::align(&photo, &face, encoder.width, encoder.height))
         });
         let seen = another.as_ref().unwrap_or(&aligned);
-        embeddings.push(timings.time("encode", || encoder.encode(seen))?);
+        embeddings.push(timings.time("encode", || encoder.encode(seen, *role))?);
     }
     Ok(Extraction { face, quality, embeddings, timings })
 }

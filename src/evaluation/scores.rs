@@ -66,7 +66,7 @@ struct Counts {
 
 impl Scores {
     /// Compares every photo with every other, on all cores. `person_of` has each photo's person,
-    /// numbered from 0; `compare` is symmetric and gives log-odds of two photos.
+    /// numbered from 0; `compare` gives log-odds of two photos, the smaller number first.
     ///
     /// # Errors
     /// [`TooFew`] where there are no genuine or no impostor comparisons.

@@ -37,7 +37,7 @@ struct Comparison {
     face_b: Face,
 }
 
-/// Do two photos show the same person? Nothing is stored.
+/// Do two photos show the same person? Answers as if `photo_a` were enrolled and `photo_b` verified. Nothing is stored.
 #[utoipa::path(
     post,
     path = "/compare",

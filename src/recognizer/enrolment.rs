@@ -9,11 +9,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
-use super::{Call, Enrollment, EnrollmentWishes, Error, Receipt, Recognizer, last};
+use super::{Call, Cohorts, Enrollment, EnrollmentWishes, Error, Receipt, Recognizer, last};
 use crate::audit::{Action, Actor, Outcome, ReceiptId};
 use crate::embedding::Embedding;
 use crate::employee::{AuditId, EmployeeId, Reference};
-use crate::engine::Extraction;
+use crate::engine::{Extraction, Role};
 use crate::seal;
 use crate::store::{Enrolled, Extent, StoreError, Written};
 
@@ -53,9 +53,11 @@ impl Recognizer {
         if !wishes.replace && self.cohorts.of(&employee).is_some() {
             return Err(Error::AlreadyEnrolled);
         }
-        let cohorts: Vec<_> = self.cohorts.all().collect();
+        let Cohorts { former, present } = &*self.cohorts;
+        let former = former.iter().map(|former| (former, Role::Probe));
+        let asked: Vec<_> = former.chain([(present, Role::Reference)]).collect();
         let Extraction { face, quality, embeddings, mut timings } =
-            self.extract(photo, &cohorts).await?;
+            self.extract(photo, &asked).await?;
         let reasons = quality.reasons();
         if !reasons.is_empty() {
             return Err(Error::PoorPhoto(reasons));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use likeness::embedding::ModelId;
-use likeness::engine::{Encoder, Engine, EngineOptions, ModelSource};
+use likeness::engine::{Encoder, Engine, EngineOptions, ModelSource, Role};
 use likeness::photo::PhotoLimits;
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
@@ -228,9 +228,9 @@ async fn a_siamese_network_exported_by_keras_serves() {
     let compared = app.post("/compare", form).await.body;
     let reference = photo("people/p01-a.jpg").into();
     let probe = photo("people/p01-b.jpg").into();
-    let encoders = || vec![engine.encoder().clone()];
-    let a = engine.extract(reference, encoders()).await.unwrap();
-    let b = engine.extract(probe, encoders()).await.unwrap();
+    let asked = |role| vec![(engine.encoder().clone(), role)];
+    let a = engine.extract(reference, asked(Role::Reference)).await.unwrap();
+    let b = engine.extract(probe, asked(Role::Probe)).await.unwrap();
     let direct = engine.encoder().comparator().compare(&a.embeddings[0], &b.embeddings[0]);
     for score in [&verified["score"], &found["candidates"][0]["score"], &compared["score"]] {
         assert!((score.as_f64().unwrap() - direct.value()).abs() < 1e-9);

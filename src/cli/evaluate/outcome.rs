@@ -6,8 +6,8 @@ use anyhow::Context;
 use jiff::Timestamp;
 
 use super::folder::{Folder, name};
+use crate::cli::photos::Sides;
 use crate::comparison::{Calibration, ErrorRatesError, Threshold};
-use crate::embedding::Embedding;
 use crate::employee::ModelName;
 use crate::engine::{Encoder, ExtractError};
 use crate::evaluation::{Binned, Compared, Findings, Ranked, Scores};
@@ -68,7 +68,7 @@ pub(super) struct NamedPair {
 struct Used {
     person_of: Vec<u32>,
     names: Vec<String>,
-    embeddings: Vec<Embedding>,
+    sides: Vec<Sides>,
 }
 
 impl Outcome {
@@ -76,16 +76,16 @@ impl Outcome {
     pub(super) fn of(
         encoder: &Encoder,
         folder: &Folder,
-        embeddings: Vec<Result<Embedding, &ExtractError>>,
+        photos: Vec<Result<Sides, &ExtractError>>,
         policy: Policy,
         target: f64,
         now: Timestamp,
     ) -> anyhow::Result<Self> {
         let photos_found = folder.photos.len();
-        let (used, failures) = sort_out(folder, embeddings);
+        let (used, failures) = sort_out(folder, photos);
         let comparator = encoder.comparator();
         let compare = |a: usize, b: usize| {
-            comparator.compare(&used.embeddings[a], &used.embeddings[b]).value()
+            comparator.compare(&used.sides[a].reference, &used.sides[b].probe).value()
         };
         let scores = Scores::collect(&used.person_of, compare).with_context(|| {
             format!("{} of {photos_found} photos cannot be used", failures.photos.len())
@@ -123,23 +123,20 @@ fn present(encoder: &Encoder, policy: Policy) -> Result<Threshold, String> {
 }
 
 /// Numbers whoever has a usable photo, and keeps the reasons of the rest.
-fn sort_out(
-    folder: &Folder,
-    embeddings: Vec<Result<Embedding, &ExtractError>>,
-) -> (Used, Failures) {
+fn sort_out(folder: &Folder, photos: Vec<Result<Sides, &ExtractError>>) -> (Used, Failures) {
     let (mut used, mut failures) = (Used::default(), Failures::default());
     let (mut last, mut people) = (None, 0);
-    for ((person, path), embedding) in folder.photos.iter().zip(embeddings) {
+    for ((person, path), sides) in folder.photos.iter().zip(photos) {
         let photo = format!("{}/{}", folder.people[*person], name(path));
-        match embedding {
-            Ok(embedding) => {
+        match sides {
+            Ok(sides) => {
                 if last != Some(person) {
                     people += 1;
                     last = Some(person);
                 }
                 used.person_of.push(people - 1);
                 used.names.push(photo);
-                used.embeddings.push(embedding);
+                used.sides.push(sides);
             }
             Err(error) => {
                 *failures.counts.entry(kind(error)).or_default() += 1;
