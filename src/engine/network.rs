@@ -37,9 +37,7 @@ impl Network {
             )));
         }
         let proto = onnx().proto_model_for_read(&mut source.onnx());
-        let mut proto =
-            proto.map_err(|e| source.error(format!("it is not an ONNX file: {e:#}")))?;
-        prelu::split(&mut proto);
+        let proto = proto.map_err(|e| source.error(format!("it is not an ONNX file: {e:#}")))?;
         let inputs = network_inputs(&proto).count();
         if inputs != 1 {
             return Err(source.error(format!("it has {inputs} inputs. {EXPORT_THE_ENCODER}")));
@@ -60,8 +58,9 @@ impl Network {
 
     /// Optimises the network for one input shape.
     pub(super) fn plan(&self, shape: &[usize]) -> TractResult<Plan> {
-        onnx()
-            .with_ignore_output_shapes(true)
+        let mut onnx = onnx();
+        prelu::register(&mut onnx);
+        onnx.with_ignore_output_shapes(true)
             .with_ignore_value_info(true)
             .model_for_proto_model(&self.proto)?
             .with_input_fact(0, f32::fact(shape).into())?
