@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-import cfp_scores
+import encoder_embeddings
 import encoder_faces
 import encoder_manifest
 
@@ -23,7 +23,7 @@ EVERY = 3  # so many training faces stand for all
 
 def mean_embedding(encoder, manifest, data, work):
     faces, _, _ = encoder_faces.load(data, work)
-    return cfp_scores.probes(encoder, manifest, faces[::EVERY, 4:-4, 4:-4]).mean(0, dtype=np.float64).astype(np.float32)
+    return encoder_embeddings.probes(encoder, manifest, faces[::EVERY, 4:-4, 4:-4]).mean(0, dtype=np.float64).astype(np.float32)
 
 
 def centre(path, mean):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-import cfp_scores
+import encoder_embeddings
 import encoder_faces
 import encoder_manifest
 
@@ -56,7 +56,7 @@ def main():
     faces, teacher, source = encoder_faces.load(chosen.data, chosen.work)
     utk = np.flatnonzero(source == encoder_faces.SETS.index("utk"))
     rows = list(csv.DictReader((chosen.data / "faces" / "utk.csv").open()))
-    references, probes = cfp_scores.both_sides(chosen.encoder, manifest, faces[utk, 4:-4, 4:-4])
+    references, probes = encoder_embeddings.both_sides(chosen.encoder, manifest, faces[utk, 4:-4, 4:-4])
     teacher = teacher[utk]
     scale, offset = manifest["comparison"]["scale"], manifest["comparison"]["offset"]
     levels = [(row["score"] + offset) / scale for row in encoder_manifest.told_rows(manifest)]
