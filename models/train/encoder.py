@@ -1,7 +1,7 @@
 """The encoder: one aligned face, 1 x 3 x 112 x 112, RGB, (pixel - 127.5) / 128, to 128 numbers (not yet of unit length).
 
 Dense convolutions in the shapes that tract runs fastest: a 7 x 7 stem of stride 4, most of the work at 14 x 14 and 7 x 7 with 128
-and 256 channels, ReLU, and a 7 x 7 depthwise convolution with a linear layer at the end. `python encoder.py` prints its size.
+and 256 channels, ReLU; at the end every channel's weighted sum over the face, and what few channels say of each place. `python encoder.py` prints its size.
 """
 
 import torch
@@ -62,10 +62,23 @@ class Residual(nn.Module):
         return torch.relu(x + self.body(x))
 
 
+class Head(nn.Module):
+    """Embeddings of the last feature map: a linear layer reads one weighted sum a channel, another, of `few` channels, each place by itself."""
+
+    def __init__(self, width, side, few, length):
+        super().__init__()
+        self.sums = nn.Sequential(Gather(width, side), Norm(width), nn.Flatten(), nn.Linear(width, length, bias=False), nn.BatchNorm1d(length))
+        self.places = nn.Sequential(Unit(width, few, 1), nn.Flatten(), nn.Linear(few * side * side, length, bias=False))
+        nn.init.zeros_(self.places[-1].weight)  # at first it adds nothing
+
+    def forward(self, x):
+        return self.sums(x) + self.places(x)
+
+
 class Encoder(nn.Module):
     """Three stages at 28 x 28, 14 x 14 and 7 x 7; `blocks` names the residual blocks of each."""
 
-    def __init__(self, stem=7, blocks=("t", "bb", "bt"), widths=(48, 128, 256), length=128):
+    def __init__(self, stem=7, blocks=("t", "bb", "bt"), widths=(48, 128, 256), few=64, length=128):
         super().__init__()
         layers = [Unit(3, widths[0], stem, 4, (stem - 4 + 1) // 2)]
         for stage, kinds in enumerate(blocks):
@@ -73,10 +86,7 @@ class Encoder(nn.Module):
                 layers.append(Unit(widths[stage - 1], widths[stage], 2, 2, 0))
             layers += [Residual(kind, widths[stage]) for kind in kinds]
         self.body = nn.Sequential(*layers)
-        self.width = last = widths[-1]
-        self.head = nn.Sequential(
-            Gather(last, 7), Norm(last), nn.Flatten(),
-            nn.Linear(last, length, bias=False), nn.BatchNorm1d(length))
+        self.head = Head(widths[-1], 7, few, length)
 
     def forward(self, x):
         return self.head(self.body(x))
@@ -97,6 +107,6 @@ def cost(network):
 
 
 if __name__ == "__main__":
-    for settings in ({}, {"stem": 4}, {"blocks": ("t", "bb", "b")}, {"widths": (64, 128, 256)}):
+    for settings in ({}, {"stem": 4}, {"few": 32}, {"widths": (64, 128, 256)}):
         operations, parameters = cost(Encoder(**settings))
         print(f"{settings}: {operations / 1e6:.0f} M multiply-adds, {parameters / 1e6:.2f} M parameters")

@@ -1,10 +1,11 @@
-"""Views: faces changed so much that the teacher has to look again, and what it says of them.
+"""Views: faces as nobody photographed them, and what the teacher says of each; endlessly new ones, beside the training.
 
-    python encoder_views.py --data DATA --teacher SFACE.onnx              (beside the training; --shards N to stop)
+    python encoder_views.py --data DATA --teacher SFACE.onnx              (until it is stopped; --shards N to stop by itself)
 
-Each shard under --work/encoder/views holds 1,024 views with the teacher's embeddings and hints and comes from its number as the seed. Most
-show people whom nobody photographed: faces mixed of two and faces with other proportions; then turned, squeezed as when the head turns, blurred,
-dark, grey, noisy, compressed, occluded, masked. `Pool` gives the training its batches of stored faces and views.
+Each shard under --work/encoder/views holds 1,024 views with the teacher's embeddings and comes from its number as the seed; only the newest are
+kept. One view in five is a stored face as it is. Most others show people who do not exist: what lies between two faces or beyond one of them, faces
+mixed of two, and faces with other proportions; then turned, squeezed as when the head turns, blurred, dark, grey, noisy, compressed, occluded, masked.
+`Pool` gives them to the training in batches.
 """
 
 import argparse
@@ -17,10 +18,13 @@ import torch
 
 import cfp_faces
 import encoder_faces
-from encoder_hints import CHANNELS, SHARD, SIDE, STEP, Teacher, keep
+from encoder_teacher import Teacher
 
-TURNING = 0.5  # share of turned heads
-NEWEST = 64  # half of the views come from so many shards, the last made
+SIDE, SHARD = 112, 1024
+PLAIN, TURNED = 0.2, 0.36  # shares of faces as they are, and of turned heads
+KEPT = 96  # shards
+NEWEST, FEWEST = 64, 8  # shards that the training takes views from, and that it waits for
+FLOW = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
 
 def warp(rng):
@@ -65,18 +69,36 @@ def turn(face, yaw, pitch):
     return turned, cfp_faces.similarity(moved + half)
 
 
+def recolour(face, like):
+    """The face in the colours of another."""
+    ours, theirs = (image.reshape(-1, 3).astype(np.float32) for image in (like, face))
+    return np.clip((face - theirs.mean(0)) * (ours.std(0) / (theirs.std(0) + 1)) + ours.mean(0), 0, 255).astype(np.uint8)
+
+
+def between(a, b, rng):
+    """Somebody between two people, or beyond the first of them: proportions and looks are interpolated apart, by optical flow."""
+    flow = FLOW.calc(*(cv2.GaussianBlur(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), (0, 0), 1) for face in (a, b)), None)
+    flow = np.clip(cv2.GaussianBlur(flow, (0, 0), 4), -10, 10)
+    rows, columns = np.mgrid[:len(a), :len(a)].astype(np.float32)
+    shape, looks = rng.uniform(-0.4, 1), rng.uniform(-0.35, 0.65)
+
+    def pull(face, far):
+        return cv2.remap(face, columns + far * flow[..., 0], rows + far * flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    return cv2.addWeighted(pull(a, -shape), 1 - looks, pull(b, 1 - shape), looks, 0)
+
+
 def mix(a, b, rng):
-    """One face of two: blended, halves with a soft seam, or soft patches of both."""
+    """One face of two: between them, halves with a soft seam, or soft patches of both."""
     side, kind = len(a), rng.integers(6)
-    if kind > 2 and rng.random() < 0.6:  # the second in the colours of the first
-        ours, theirs = (face.reshape(-1, 3).astype(np.float32) for face in (a, b))
-        b = np.clip((b - theirs.mean(0)) * (ours.std(0) / (theirs.std(0) + 1)) + ours.mean(0), 0, 255)
-    if kind < 2:
-        part = rng.uniform(0.3, 0.7)
-    elif kind < 4:
-        at = rng.uniform(0.4, 0.6) * side if kind == 2 else rng.uniform(0.45, 0.72) * side
+    if rng.random() < 0.6:
+        b = recolour(b, a)
+    if kind < 3:
+        return between(a, b, rng)
+    if kind < 5:
+        at = rng.uniform(0.4, 0.6) * side if kind == 3 else rng.uniform(0.45, 0.72) * side
         ramp = 1 / (1 + np.exp(-(np.arange(side) - at) / rng.uniform(1, 5)))
-        part = ramp[None, :, None] if kind == 2 else ramp[:, None, None]
+        part = ramp[None, :, None] if kind == 3 else ramp[:, None, None]
     else:
         patches = cv2.resize(rng.normal(0, 1, (5, 5)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
         part = 1 / (1 + np.exp(-rng.uniform(2, 8) * patches))[:, :, None]
@@ -143,21 +165,27 @@ def spoil(face, rng):
     return face
 
 
+def stored(faces, rng):
+    """A stored face or its mirror image."""
+    face = faces[rng.integers(len(faces))]
+    return np.ascontiguousarray(face[:, ::-1] if rng.random() < 0.5 else face)
+
+
 def person(faces, rng):
     """A stored face, or one that nobody has."""
-    def one():
-        face = faces[rng.integers(len(faces))]
-        return np.ascontiguousarray(face[:, ::-1] if rng.random() < 0.5 else face)
-
-    face = mix(one(), one(), rng) if rng.random() < 0.55 else one()
-    return reshape(face, rng) if rng.random() < 0.4 else face
+    face = mix(stored(faces, rng), stored(faces, rng), rng) if rng.random() < 0.6 else stored(faces, rng)
+    return reshape(face, rng) if rng.random() < 0.35 else face
 
 
 def view(faces, rng):
     """One view of one face."""
     border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
+    kind = rng.random()
+    if kind < PLAIN:
+        top, left = np.clip(np.round(rng.normal(4, 1.3, 2)), 0, 8).astype(int)
+        return stored(faces, rng)[top:top + SIDE, left:left + SIDE]
     face = person(faces, rng)
-    if rng.random() < TURNING:
+    if kind < PLAIN + TURNED:
         face, matrix = turn(face, rng.uniform(15, 75) * np.pi / 180, rng.normal(0, 8) * np.pi / 180)
         small = np.exp(rng.normal(0, 0.05))
         matrix = np.hstack([matrix[:, :2] * small, (matrix[:, 2:] - 56) * small + 56 + rng.normal(0, 2, (2, 1))])
@@ -165,80 +193,59 @@ def view(faces, rng):
         face = np.ascontiguousarray(face[:, ::-1]) if rng.random() < 0.5 else face
     else:
         face = place(face, warp(rng), border)
-    if rng.random() < 0.7:
+    if rng.random() < 0.6:
         face = shade(face, rng)
-    if rng.random() < 0.2:
+    if rng.random() < 0.15:
         face = cover(face, rng)
-    if rng.random() < 0.35:
+    if rng.random() < 0.3:
         face = cut(face, rng)
     return spoil(face, rng)
 
 
+def numbers(folder):
+    """Of the shards that are there, rising."""
+    return sorted(int(path.name[:5]) for path in folder.glob("*.sface.npy"))
+
+
 def make(faces, teacher, folder, number):
-    """One shard."""
+    """One shard. The pixels first: who sees the embeddings may count on both."""
     rng = np.random.default_rng(number)
     views = np.stack([view(faces, rng) for _ in range(SHARD)])
-    np.save(folder / f"{number:05}.faces.npy", views)
-    keep(folder, number, teacher(views))
+    for name, part in (("faces", views), ("sface", teacher(views).astype(np.float16))):
+        partial = folder / f"{number:05}.partial-{name}.npy"
+        np.save(partial, part)
+        partial.rename(folder / f"{number:05}.{name}.npy")
 
 
 class Pool:
-    """Batches for the training: stored faces, and views for `share` of each batch, half of them from the newest shards."""
+    """Batches for the training, of the newest views."""
 
-    def __init__(self, faces, teacher, work, share, seed):
-        self.faces, self.teacher, self.share = faces, teacher, share
-        self.folder, self.rng = Path(work) / "encoder", np.random.default_rng(seed)
-        self.views, self.stored = {}, {}
-        self.order, self.views_seen, self.looked = np.zeros(0, int), 0, 0.0
+    def __init__(self, work, seed):
+        self.folder, self.rng = Path(work) / "encoder" / "views", np.random.default_rng(seed)
+        self.shards, self.looked = {}, 0.0
 
     def look(self):
-        """Takes in what has been made since."""
-        if time.time() - self.looked < 30:
+        """Takes in what has been made since; waits for the first."""
+        if time.time() - self.looked < 10:
             return
+        while len(newest := numbers(self.folder)[-NEWEST:]) < FEWEST:
+            time.sleep(5)
         self.looked = time.time()
-        for name, shards in (("views", self.views), ("stored", self.stored)):
-            for path in sorted((self.folder / name).glob("*.sface.npy")):
-                number = int(path.name[:5])
-                if number not in shards:
-                    hints = path.with_name(f"{number:05}.hints.npy")
-                    pixels = path.with_name(f"{number:05}.faces.npy")
-                    shards[number] = (np.load(path).astype(np.float32), np.load(hints, mmap_mode="r") if hints.exists() else None,
-                                      np.load(pixels, mmap_mode="r") if name == "views" else None)
+        self.shards = {number: self.shards.get(number) or self.load(number) for number in newest}
+
+    def load(self, number):
+        said, pixels = (self.folder / f"{number:05}.{name}.npy" for name in ("sface", "faces"))
+        return np.load(said).astype(np.float32), np.load(pixels, mmap_mode="r")
 
     def batch(self, size):
-        """Faces as the network takes them, the teacher's embeddings, its hints in standard deviations, and which rows have hints."""
+        """Faces as the network takes them, and the teacher's embeddings."""
         self.look()
-        numbers = sorted(self.views)
-        many = int(size * self.share * min(1.0, SHARD * len(numbers) / 40_000))
-        self.views_seen += many
+        shards = list(self.shards.values())
         pixels, targets = np.empty((size, SIDE, SIDE, 3), np.uint8), np.empty((size, 128), np.float32)
-        hints, known = np.zeros((size, 7, 7, CHANNELS), np.int8), np.ones(size, bool)
-        for row in range(size):
-            pixels[row], targets[row], hint = self.one_view(numbers) if row < many else self.one_face()
-            if hint is None:
-                known[row] = False
-            else:
-                hints[row] = hint
-        hints = torch.from_numpy(hints[known]).permute(0, 3, 1, 2).float() * STEP
-        return self.ready(pixels), torch.from_numpy(targets), hints, torch.from_numpy(known)
-
-    def one_view(self, numbers):
-        among = numbers if self.rng.random() < 0.5 else numbers[-NEWEST:]
-        said, hints, pixels = self.views[among[self.rng.integers(len(among))]]
-        at = self.rng.integers(SHARD)
-        return pixels[at], said[at], None if hints is None else hints[at]
-
-    def one_face(self):
-        """A stored face, in an epoch's order, mirrored half of the time, moved a little."""
-        if not len(self.order):
-            self.order = self.rng.permutation(len(self.faces))
-        at, self.order = self.order[-1], self.order[:-1]
-        dx, dy = np.clip(np.round(self.rng.normal(4, 1.3, 2)), 0, 8).astype(int)
-        face, mirrored = self.faces[at, dy:dy + SIDE, dx:dx + SIDE], int(self.rng.random() < 0.5)
-        if at // SHARD not in self.stored:
-            return face, self.teacher[at], None
-        said, hints, _ = self.stored[at // SHARD]
-        return face[:, ::-1] if mirrored else face, said[at % SHARD, mirrored], hints[at % SHARD, mirrored]
+        for row, (shard, at) in enumerate(zip(self.rng.integers(len(shards), size=size), self.rng.integers(SHARD, size=size))):
+            said, seen = shards[shard]
+            pixels[row], targets[row] = seen[at], said[at]
+        return self.ready(pixels), torch.from_numpy(targets)
 
     def ready(self, pixels):
         """To floats, each face a little brighter or darker."""
@@ -253,18 +260,19 @@ def main():
     arguments.add_argument("--data", required=True, type=Path)
     arguments.add_argument("--teacher", required=True, type=Path)
     arguments.add_argument("--work", default=Path("../train"), type=Path)
-    arguments.add_argument("--first", default=0, type=int, help="number of the first shard, for two processes at once")
-    arguments.add_argument("--shards", default=400, type=int)
+    arguments.add_argument("--shards", default=100_000, type=int)
     chosen = arguments.parse_args()
     cv2.setNumThreads(1)
-    torch.set_num_threads(1)
     faces, _, _ = encoder_faces.load(chosen.data, chosen.work)
-    teacher, folder = Teacher(chosen.teacher, faces, chosen.work), chosen.work / "encoder" / "views"
+    teacher, folder = Teacher(chosen.teacher), chosen.work / "encoder" / "views"
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(chosen.first, chosen.first + chosen.shards):
-        if not (folder / f"{number:05}.sface.npy").exists():
-            make(faces, teacher, folder, number)
-            print(f"\rshard {number} made", end="", flush=True)
+    first = max(numbers(folder), default=-1) + 1
+    for number in range(first, first + chosen.shards):
+        make(faces, teacher, folder, number)
+        for old in numbers(folder)[:-KEPT]:
+            for name in ("sface", "faces"):
+                (folder / f"{old:05}.{name}.npy").unlink()
+        print(f"\rshard {number} made", end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -46,11 +46,10 @@ class Bottleneck(nn.Module):
 
 
 class MobileFaceNet(nn.Module):
-    """112 x 112 RGB to 128 numbers; `width` channels at 7 x 7 learn the teacher's hints."""
+    """112 x 112 RGB to 128 numbers."""
 
     def __init__(self, width=256, length=128):
         super().__init__()
-        self.width = width
         self.body = nn.Sequential(
             Unit(3, 32, 7, 4), Unit(32, 32, 3, 2, groups=32), Bottleneck(32, 48, 1), Bottleneck(48, 48, 1),
             Bottleneck(48, 96, 2), Bottleneck(96, 96, 1), Bottleneck(96, 96, 1), Unit(96, width))

@@ -1,9 +1,8 @@
-"""Trains the encoder to give each face the embedding that the teacher, SFace, gives it, and its last feature map the teacher's hints.
+"""Trains the encoder to give each face the embedding that the teacher, SFace, gives it.
 
     python train_encoder.py --data DATA --cfp CFP --detector YUNET.onnx --teacher SFACE.onnx --minutes 90
 
-Each batch mixes stored faces, plain and mirrored (with what `encoder_hints.py` has kept of them), and the views that
-`encoder_views.py` makes beside it, if any lie there. Everything is kept under --work/encoder/NAME: a checkpoint
+Batches are of the views that `encoder_views.py` makes beside it. Everything is kept under --work/encoder/NAME: a checkpoint
 every four minutes, from which the same command goes on, `log.csv` and its picture `curve.png`. Folds 1-5 of CFP
 judge the averaged weights at each checkpoint; nothing is learned from them.
 """
@@ -20,9 +19,10 @@ from torch.nn import functional
 
 import cfp_faces
 import encoder_faces
-import encoder_hints
-from encoder import Encoder, Norm
+import encoder_start
+from encoder import Encoder
 from encoder_muon import Muon
+from encoder_teacher import Teacher
 from encoder_views import Pool
 
 CHECKPOINT_SECONDS = 240
@@ -40,32 +40,17 @@ def losses(embedding, target, bank, rivals, temperature, margin):
     return cosine.mean(), own
 
 
-class Taught(nn.Module):
-    """The network, and while it is trained a layer that guesses the teacher's hints from its last feature map."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-        self.guess = nn.Sequential(Norm(network.width), nn.Conv2d(network.width, encoder_hints.CHANNELS, 1))
-        nn.init.zeros_(self.guess[1].weight)  # what it does not know yet teaches the network nothing
-
-    def forward(self, faces):
-        seen = self.network.body(faces)
-        return self.network.head(seen), self.guess(seen)
-
-
 class Run:
     """Network, averaged network, optimizers and progress: all that a checkpoint holds."""
 
     def __init__(self, chosen):
         torch.manual_seed(0)
         self.network = Encoder().to(memory_format=torch.channels_last)
-        self.taught = Taught(self.network).to(memory_format=torch.channels_last)
         self.average = Encoder().requires_grad_(False)
         self.average.load_state_dict(self.network.state_dict())
-        self.compiled = torch.compile(self.taught) if chosen.compile else self.taught
-        matrices = [p for p in self.taught.parameters() if p.ndim >= 2 and p[0].numel() > 49]
-        rest = [p for p in self.taught.parameters() if not (p.ndim >= 2 and p[0].numel() > 49)]
+        self.compiled = torch.compile(self.network) if chosen.compile else self.network
+        matrices = [p for p in self.network.parameters() if p.ndim >= 2 and p[0].numel() > 49]
+        rest = [p for p in self.network.parameters() if not (p.ndim >= 2 and p[0].numel() > 49)]
         self.optimizers = [Muon(matrices, chosen.rate, weight_decay=chosen.decay),
                            torch.optim.AdamW(rest, chosen.rate, weight_decay=0.0, fused=True)]
         self.seen, self.steps, self.spent, self.rows = 0, 0, 0.0, []
@@ -73,38 +58,35 @@ class Run:
     def save(self, path):
         partial = path.with_suffix(".partial")
         torch.save({"network": self.network.state_dict(), "average": self.average.state_dict(),
-                    "guess": self.taught.guess.state_dict(), "optimizers": [o.state_dict() for o in self.optimizers], "seen": self.seen, "steps": self.steps,
-                    "spent": self.spent, "rows": self.rows}, partial)
+                    "optimizers": [o.state_dict() for o in self.optimizers],
+                    "seen": self.seen, "steps": self.steps, "spent": self.spent, "rows": self.rows}, partial)
         partial.rename(path)
 
     def restore(self, path):
         kept = torch.load(path)
         self.network.load_state_dict(kept["network"])
         self.average.load_state_dict(kept["average"])
-        self.taught.guess.load_state_dict(kept["guess"])
         for optimizer, state in zip(self.optimizers, kept["optimizers"]):
             optimizer.load_state_dict(state)
         self.seen, self.steps, self.spent, self.rows = kept["seen"], kept["steps"], kept["spent"], kept["rows"]
 
-    def begin_with(self, path):
-        """The weights of another run. Blocks that it had not are as they are made: they change nothing yet."""
-        kept = torch.load(path)
-        self.network.load_state_dict(kept["network"], strict=False)
-        self.average.load_state_dict(kept["average"], strict=False)
+    def begin_with(self, path, faces):
+        """The weights of an exported encoder."""
+        encoder_start.take_over(self.network, path, faces)
+        self.average.load_state_dict(self.network.state_dict())
 
-    def step(self, batch, bank, weight, chosen, rate, rng):
-        faces, target, hints, known = batch
+    def step(self, batch, bank, chosen, rate, rng):
+        faces, target = batch
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.zero_grad()
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            raw, guess = self.compiled(faces)
+            raw = self.compiled(faces)
         embedding = functional.normalize(raw.float(), dim=1)
         rivals = torch.from_numpy(rng.integers(0, len(bank), chosen.rivals))
         cosine, own = losses(embedding, target, bank, rivals, chosen.temperature, chosen.margin)
-        missed = (((guess.float()[known] - hints) ** 2) * weight).mean() if known.any() else torch.zeros(())
-        loss = 1 - cosine + chosen.own * own + chosen.hints * missed
+        loss = 1 - cosine + chosen.own * own
         loss.backward()
         for optimizer in self.optimizers:
             optimizer.step()
@@ -113,7 +95,7 @@ class Run:
         with torch.no_grad():
             for old, new in zip(self.average.state_dict().values(), self.network.state_dict().values()):
                 old.lerp_(new, 1 - keep) if old.dtype.is_floating_point else old.copy_(new)
-        return np.array([cosine.item(), own.item(), missed.item()])
+        return np.array([cosine.item(), own.item()])
 
 
 @torch.no_grad()
@@ -140,15 +122,15 @@ def accuracy(embeddings, listed, kind, folds):
 class Judge:
     """CFP's folds 1-5: accuracies, and the cosine to the teacher's embeddings, which are kept under --work."""
 
-    def __init__(self, chosen, training_faces):
+    def __init__(self, chosen):
         self.listed, faces, self.found = cfp_faces.aligned(chosen.cfp, chosen.detector, chosen.work)
         people = np.isin(self.listed.person, self.listed.people("FF", cfp_faces.CHOOSING))
         self.where = np.flatnonzero(people & self.found)
         self.faces = faces[self.where]
         cache = chosen.work / "encoder" / "cfp.sface.npy"
         if not cache.exists():
-            np.save(cache, encoder_hints.Teacher(chosen.teacher, training_faces, chosen.work)(self.faces)[0])
-        self.said = np.load(cache).astype(np.float32)
+            np.save(cache, Teacher(chosen.teacher)(self.faces))
+        self.said = np.load(cache)
 
     def __call__(self, network):
         embeddings = np.zeros((len(self.found), 128), np.float32)
@@ -194,26 +176,24 @@ def schedule(part, warm):
     return min(1.0, part / warm, (1 - part) / 0.75) if part < 1 else 0.0
 
 
-def train(run, folder, chosen):
-    faces, teacher, source = encoder_faces.load(chosen.data, chosen.work)
-    pool = Pool(faces, teacher, chosen.work, chosen.views, seed=run.steps)
-    bank, judge = torch.from_numpy(teacher), Judge(chosen, faces)
-    weight = torch.from_numpy(np.load(chosen.work / "encoder" / "hints.npz")["weight"])
+def train(run, folder, bank, chosen):
+    """`bank`: the teacher's embeddings of the stored faces, the rivals of each face in a batch."""
+    judge, pool = Judge(chosen), Pool(chosen.work, seed=run.steps)
     rng = np.random.default_rng(run.steps)
     start, saved, before = time.time(), time.time(), run.spent
     told = None
     while True:
         run.spent = before + time.time() - start
         part = run.seen / chosen.passes if chosen.passes else run.spent / (chosen.minutes * 60)
-        now = run.step(pool.batch(chosen.batch), bank, weight, chosen, chosen.rate * schedule(part, chosen.warm) + 1e-6, rng)
+        rate = chosen.rate * schedule(part, chosen.warm) + 1e-6
+        now = run.step(pool.batch(chosen.batch), bank, chosen, rate, rng)
         run.network.train()
         told = now if told is None else 0.98 * told + 0.02 * now
-        cosine, own, missed = told.tolist()
+        cosine, own = told.tolist()
         if run.steps % 20 == 0:
-            print(f"\r{part:6.1%}  {run.seen:,} faces  cosine {cosine:.3f}  own {own:.2f}  hints missed {missed:.3f} ", end="", flush=True)
+            print(f"\r{part:6.1%}  {run.seen:,} faces  cosine {cosine:.3f}  own {own:.2f} ", end="", flush=True)
         if part >= 1 or time.time() - saved > CHECKPOINT_SECONDS:
-            record(run, folder, judge, {"seen": run.seen, "minutes": run.spent / 60, "cosine": cosine, "own": own, "missed": missed,
-                                        "rate": chosen.rate * schedule(part, chosen.warm), "views": pool.views_seen})
+            record(run, folder, judge, {"seen": run.seen, "minutes": run.spent / 60, "cosine": cosine, "own": own, "rate": rate})
             saved = time.time()
         if part >= 1:
             return
@@ -229,17 +209,15 @@ def options():
     arguments.add_argument("--name", default="encoder-1")
     arguments.add_argument("--minutes", default=90.0, type=float, help="length of the whole schedule")
     arguments.add_argument("--passes", default=0, type=int, help="length of the schedule in faces instead, for trials")
-    arguments.add_argument("--start", type=Path, help="a checkpoint whose weights to begin with")
+    arguments.add_argument("--start", type=Path, help="an exported encoder whose weights to begin with")
     arguments.add_argument("--rate", default=4e-3, type=float)
     arguments.add_argument("--decay", default=0.05, type=float)
     arguments.add_argument("--warm", default=0.03, type=float)
     arguments.add_argument("--batch", default=128, type=int)
     arguments.add_argument("--own", default=0.1, type=float, help="weight of telling the face from others")
-    arguments.add_argument("--hints", default=0.5, type=float, help="weight of the share of the hints' variance that is missed")
     arguments.add_argument("--temperature", default=0.07, type=float)
     arguments.add_argument("--margin", default=0.1, type=float)
     arguments.add_argument("--rivals", default=8192, type=int)
-    arguments.add_argument("--views", default=0.65, type=float, help="largest share of teacher's views in a batch")
     arguments.add_argument("--threads", default=1, type=int)
     arguments.add_argument("--compile", action="store_true")
     return arguments.parse_args()
@@ -252,12 +230,13 @@ def main():
     folder = chosen.work / "encoder" / chosen.name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "options.json").write_text(json.dumps(vars(chosen), default=str, indent=1))
+    faces, bank, _ = encoder_faces.load(chosen.data, chosen.work)
     run = Run(chosen)
     if (folder / "checkpoint.pt").exists():
         run.restore(folder / "checkpoint.pt")
     elif chosen.start:
-        run.begin_with(chosen.start)
-    train(run, folder, chosen)
+        run.begin_with(chosen.start, faces)
+    train(run, folder, torch.from_numpy(bank), chosen)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,55 @@
+"""Begins with an encoder that has been exported: its batch norms are folded away, so they are measured anew on faces.
+
+Nothing changes in what the network says. Layers that the exported encoder had not keep the weights that they were made with, which must add nothing yet.
+"""
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+MEASURED_ON = 2048
+FORMER = {"head.sums.0": "head.0", "head.sums.3": "head.3"}  # as likeness-encoder-4 and those before it call them
+RMS = 0.1  # of the weights, about where the steps and decay of Muon hold them
+
+
+def pairs(network):
+    """Each layer that a batch norm follows, by the name that the exported file has for it."""
+    named = dict(network.named_modules())
+    for name, layer in named.items():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            path, _, at = name.rpartition(".")
+            norm = next((n for n in list(named[path].children())[int(at) + 1:] if not isinstance(n, nn.Flatten)), None)
+            if isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                yield name, layer, norm
+
+
+@torch.no_grad()
+def take_over(network, path, faces):
+    """`faces`: N x 120 x 120 x 3, uint8, as stored."""
+    kept = {w.name: torch.from_numpy(numpy_helper.to_array(w).astype(np.float32)) for w in onnx.load(path).graph.initializer}
+    hooks = []
+    for name, layer, norm in pairs(network):
+        name = name if f"{name}.bias" in kept else FORMER.get(name)
+        if name is None:
+            continue
+        weight, bias = kept.get(f"{name}.weight", kept.get(f"{name}.weight_16")), kept[f"{name}.bias"]
+        gain = weight.flatten(1).square().mean(1).sqrt() / RMS
+        layer.weight.copy_((weight.flatten(1) / gain[:, None]).view_as(weight))
+        hooks.append(layer.register_forward_hook(lambda _, __, seen, norm=norm, gain=gain, bias=bias: measure(norm, seen, gain, bias)))
+    chosen = np.sort(np.random.default_rng(0).choice(len(faces), MEASURED_ON, replace=False))
+    pixels = torch.from_numpy(faces[chosen][:, 4:-4, 4:-4].copy()).permute(0, 3, 1, 2).float()
+    network.eval()((pixels - 127.5) / 128)
+    for hook in hooks:
+        hook.remove()
+
+
+def measure(norm, seen, gain, bias):
+    """A batch norm that knows what the layer before it gives, and makes of it what the folded layer gave."""
+    axes = [axis for axis in range(seen.ndim) if axis != 1]
+    variance, mean = torch.var_mean(seen, axes, correction=0)
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
+    norm.weight.copy_(gain * (variance + norm.eps).sqrt())
+    norm.bias.copy_(bias + gain * mean)
