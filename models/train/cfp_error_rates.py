@@ -3,7 +3,7 @@
 from math import ceil
 
 import error_rates
-from cfp_pairs import KINDS, interval
+from cfp_pairs import KINDS
 
 NAMES = {"FF": "error_rate", "FP": "profile_error_rate"}  # in the manifest
 

@@ -28,16 +28,20 @@ def pairs(network):
 @torch.no_grad()
 def take_over(network, path, faces):
     """`faces`: N x 120 x 120 x 3, uint8, as stored."""
-    kept = {w.name: torch.from_numpy(numpy_helper.to_array(w).astype(np.float32)) for w in onnx.load(path).graph.initializer}
+    graph = onnx.load(path).graph
+    kept = {w.name.removesuffix("_16"): torch.from_numpy(numpy_helper.to_array(w).astype(np.float32)) for w in graph.initializer}
     hooks = []
     for name, layer, norm in pairs(network):
         name = name if f"{name}.bias" in kept else FORMER.get(name)
         if name is None:
             continue
-        weight, bias = kept.get(f"{name}.weight", kept.get(f"{name}.weight_16")), kept[f"{name}.bias"]
+        weight, bias = kept[f"{name}.weight"], kept[f"{name}.bias"]
         gain = weight.flatten(1).square().mean(1).sqrt() / RMS
         layer.weight.copy_((weight.flatten(1) / gain[:, None]).view_as(weight))
         hooks.append(layer.register_forward_hook(lambda _, __, seen, norm=norm, gain=gain, bias=bias: measure(norm, seen, gain, bias)))
+    for node in graph.node:
+        if node.op_type == "MatMul":  # the one layer with neither norm nor bias, exported without its name
+            network.head.places[-1].weight.copy_(kept[node.input[1]].T)
     chosen = np.sort(np.random.default_rng(0).choice(len(faces), MEASURED_ON, replace=False))
     pixels = torch.from_numpy(faces[chosen][:, 4:-4, 4:-4].copy()).permute(0, 3, 1, 2).float()
     network.eval()((pixels - 127.5) / 128)
