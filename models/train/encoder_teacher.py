@@ -5,10 +5,12 @@
 
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import openvino
 
+import encoder_embeddings
 import encoder_manifest
 
 
@@ -31,8 +33,7 @@ class Teacher:
             full = np.zeros((self.BATCH, 3, 112, 112), np.float32)
             full[:len(part)] = part.transpose(0, 3, 1, 2)  # mean and scale are in the graph
             answers.append(next(iter(self.request.infer({0: full}).values()))[:len(part)].copy())
-        raw = np.concatenate(answers)
-        return raw / np.linalg.norm(raw, axis=1, keepdims=True)
+        return encoder_embeddings.unit(np.concatenate(answers))
 
 
 def main(path):
@@ -41,11 +42,9 @@ def main(path):
     start = time.time()
     answer = teacher(faces)
     print(f"{len(faces) / (time.time() - start):.0f} faces a second")
-    session, name = encoder_manifest.session(path)
-    exact = np.concatenate([session.run(None, {name: face[None].transpose(0, 3, 1, 2).astype(np.float32)})[0] for face in faces])
-    exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+    exact = encoder_embeddings.probes(path, encoder_manifest.read(path.with_suffix(".toml")), faces)
     print(f"cosine to onnxruntime: lowest {(answer * exact).sum(1).min():.5f}, mean {(answer * exact).sum(1).mean():.5f}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(Path(sys.argv[1]))

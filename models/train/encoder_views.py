@@ -229,6 +229,7 @@ class Pool:
         if time.time() - self.looked < 10:
             return
         while len(newest := numbers(self.folder)[-NEWEST:]) < FEWEST:
+            print("\rwaiting for the views of encoder_views.py ", end="", flush=True)
             time.sleep(5)
         self.looked = time.time()
         self.shards = {number: self.shards.get(number) or self.load(number) for number in newest}
