@@ -38,8 +38,10 @@ pub fn read_manifest(text: &str) {
     }
     if let Ok(detector) = DetectorManifest::of(&source) {
         assert!((0.0..=1.0).contains(&detector.score) && (0.0..=1.0).contains(&detector.nms_iou));
-        let [width, height] = detector.sizes;
-        assert!(detector.pixels.shape(width, height).iter().product::<usize>() <= 3 * 1280 * 1280);
+        assert!(!detector.sizes.is_empty());
+        for size in detector.sizes {
+            assert!(detector.pixels.shape(size, size).iter().product::<usize>() <= 3 * 1280 * 1280);
+        }
     }
     check_calibration(text);
 }
