@@ -3,7 +3,8 @@
     python detector_check.py MODEL.onnx --cfp DIR [--work DIR]
 
 The people of CFP's folds 1-5 choose the score, those of folds 6-10 report. A photo counts as right where exactly one face is there: what shows no face, or only small ones, is
-looked at in the next larger copy, and a second face counts where its prominence is at least 0.6 of the first's, as the service does. Faces found are compared with the teacher's.
+looked at in the next larger copy, and a second face counts where its prominence is at least 0.6 of the first's, as the service does; what the landmark network doubts is no face.
+Faces found are compared with the teacher's.
 """
 import argparse
 from pathlib import Path
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
+import landmarks
 from detector import decode, fitted, network_input
 from detector_data import Teacher
 from detector_scenes import Photos, Scenes
@@ -34,24 +36,49 @@ def fold_people(cfp):
     return [{Path(names[n - 1]).parts[-3] for n in numbers} for numbers in people]
 
 
-class Runner:
+class Network:
     def __init__(self, path):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(str(path), options)
-        self.sizes = read(path.with_suffix(".toml"))["input"]["sizes"]
+        self.input = self.session.get_inputs()[0].name
+        self.manifest = read(path.with_suffix(".toml"))
+
+    def __call__(self, image):
+        return self.session.run(None, {self.input: image})
+
+
+class Runner:
+    """The detector, and the landmark network where there is one."""
+
+    def __init__(self, path, closer=None):
+        self.network, self.closer = Network(path), closer and Network(closer)
+        self.sizes = self.network.manifest["input"]["sizes"]
+        self.sure = self.closer.manifest["output"]["score"] if closer else 0
 
     def looks(self, rgb, least):
         """What each copy shows, as faces in pixels of the photo and the copy's scale; no more copies than any score above `least` may ask for."""
         looks = []
         for size in self.sizes:
             square, scale = fitted(rgb, size)
-            faces = decode(self.session.run(None, {self.session.get_inputs()[0].name: network_input(square)}), size, least)
+            faces = decode(self.network(network_input(square)), size, least)
             faces[:, :14] /= scale
+            faces = self.closely(rgb, faces)
             looks.append((faces, scale))
             if scale == 1 or large(faces[faces[:, 14] >= 0.8], scale):
                 break
         return looks
+
+
+    def closely(self, rgb, faces):
+        """The faces that the landmark network does not doubt, with its landmarks."""
+        kept = []
+        for face in faces if self.closer else ():
+            square, back = landmarks.square(rgb, face[4:14].reshape(5, 2))
+            sure, marks = landmarks.placed(self.closer(landmarks.network_input(square[None]))[0][0], back)
+            if sure >= self.sure:
+                kept.append(np.r_[face[:4], marks.reshape(-1), face[14]])
+        return np.array(kept).reshape(-1, 15) if self.closer else faces
 
 
 def large(faces, scale):
@@ -163,6 +190,7 @@ def conditions(runner, photos, cases, score):
 def main():
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("model", type=Path)
+    ask.add_argument("--landmarks", type=Path, help="the landmark network; without it the detector is believed")
     ask.add_argument("--cfp", type=Path, required=True)
     ask.add_argument("--work", type=Path, default=Path("../train"))
     ask.add_argument("--teacher", type=Path, default=Path(__file__).parent / "../yunet.onnx")
@@ -172,7 +200,7 @@ def main():
     cv2.setNumThreads(1)
     if (args.cfp / "cfp-dataset").is_dir():
         args.cfp = args.cfp / "cfp-dataset"
-    runner = Runner(args.model)
+    runner = Runner(args.model, args.landmarks)
     files = sorted((args.cfp / "Data/Images").rglob("*.jpg"))
     taught = teacher_faces(args.teacher, files, args.work / "detector/cfp_teacher.npy")
     folds = fold_people(args.cfp)

@@ -17,7 +17,7 @@ from encoder_manifest import pattern
 from lighter import folded, halve, rounded
 
 # The longer sides of the copies that a photo is looked at in, chosen on CFP's folds 1-5.
-SIZES = [192, 320, 640]
+SIZES = [96, 192, 320, 640]
 
 MANIFEST = """# Written by models/train/export_detector.py.
 [model]
