@@ -130,7 +130,7 @@ def main():
     ours = [args.binary, "serve", "--listen", "127.0.0.1:PORT", "--rate-limit", "1000000", "--queue", "64"]
     commands = {
         "ours": [*ours, "--data-dir", folder / "ours"],
-        "SFace": [*ours, "--data-dir", folder / "sface", "--encoder", ROOT / "models/sface.onnx", "--detector", ROOT / "models/yunet.onnx"],
+        "SFace": [*ours, "--data-dir", folder / "sface", "--encoder", ROOT / "models/sface.onnx", "--detector", ROOT / "models/yunet.onnx", "--landmarks", "none"],
         "peer": [sys.executable, HERE / "peer/peer.py", "PORT"],
     }
     results, starts = [], {name: [] for name in commands}

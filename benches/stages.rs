@@ -55,6 +55,7 @@ fn extract(c: &mut Criterion) {
         encoder: ModelSource::embedded_encoder(),
         former_encoder: None,
         detector: ModelSource::embedded_detector(),
+        landmarks: Some(ModelSource::embedded_landmarks()),
         calibration: None,
         workers: 1,
         queue: 1,

@@ -25,6 +25,7 @@ printf 'text/plain\nhello' > form/text
 
 cp "$data"/models/encoder.toml manifest/encoder
 cp "$data"/models/detector.toml manifest/detector
+cp "$data"/models/landmarks.toml manifest/landmarks
 cp "$data"/tests/data/koch/encoder.toml manifest/koch
 printf 'model = "%s"\n[comparison]\nscale = 24.25\noffset = 5.5\n[[error_rate]]\nfmr = 0.01\nscore = 1.25\n[[error_rate]]\nfmr = 0.001\nscore = 3.5\ninterval = [3.25, 4.0]\npairs = 57\n' \
     "$(printf 'ab%.0s' {1..32})" > manifest/calibration

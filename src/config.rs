@@ -82,6 +82,11 @@ pub struct Config {
     #[arg(long, env = "LIKENESS_DETECTOR", global = true)]
     detector: Option<PathBuf>,
 
+    /// Network to use in place of the embedded one that looks closer at each face that the detector finds: an ONNX file with
+    /// its manifest beside it; the word "none" lets the detector be believed.
+    #[arg(long, env = "LIKENESS_LANDMARKS", global = true)]
+    landmarks: Option<PathBuf>,
+
     /// Calibration to use in place of the encoder's own: the file that `likeness evaluate` writes.
     #[arg(long, env = "LIKENESS_CALIBRATION", global = true)]
     calibration: Option<PathBuf>,
@@ -170,6 +175,10 @@ impl Config {
                 None => None,
             },
             detector: model(&self.detector, ModelSource::embedded_detector)?,
+            landmarks: match &self.landmarks {
+                Some(word) if word.as_os_str() == "none" => None,
+                named => Some(model(named, ModelSource::embedded_landmarks)?),
+            },
             calibration: self.calibration.as_deref().map(CalibrationSource::read).transpose()?,
             workers,
             queue: self.queue.map_or(workers, |queue| queue as usize),

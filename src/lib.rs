@@ -7,8 +7,8 @@
 //! `bytes -> Photo -> Face -> AlignedFace -> Embedding -> (Template | Gallery) -> Score -> Decision`
 //!
 //! - [`photo`] sniffs, limits, decodes and turns upright; [`face`] says whose face is meant and
-//!   aligns it; [`quality`] says whether it can serve as a reference; [`engine`] runs the two
-//!   networks between them and bounds how much happens at once.
+//!   aligns it; [`quality`] says whether it can serve as a reference; [`engine`] runs the networks
+//!   between them and bounds how much happens at once.
 //! - [`embedding`] is what a network makes of a face. It leaves memory only as a sealed template
 //!   ([`seal`]) on its way to the [`store`], and is compared ([`comparison`]) with those in the
 //!   [`gallery`].

@@ -128,7 +128,7 @@ impl Quality {
             Reason::TooBlurred => self.sharpness < 0.073,
             Reason::TooDark => self.highlights < 24.0,
             Reason::TooBright => self.overexposure > 0.6,
-            Reason::TurnedAway => self.yaw.abs() > 40.0,
+            Reason::TurnedAway => self.yaw.abs() > 35.0,
             Reason::CutOff => self.cropping > 0.27,
         };
         Reason::ALL.into_iter().filter(holds).collect()

@@ -12,7 +12,7 @@ mod pixels;
 use image::RgbImage;
 
 use self::calibration::CalibrationSource;
-use self::manifest::{DetectorManifest, EncoderManifest};
+use self::manifest::{DetectorManifest, EncoderManifest, LandmarksManifest};
 use self::model::ModelSource;
 use crate::comparison::{Comparator, Decision, ErrorRates};
 use crate::embedding::ModelId;
@@ -42,6 +42,11 @@ pub fn read_manifest(text: &str) {
         for size in detector.sizes {
             assert!(detector.pixels.shape(size, size).iter().product::<usize>() <= 3 * 1280 * 1280);
         }
+    }
+    if let Ok(landmarks) = LandmarksManifest::of(&source) {
+        assert!((0.0..=1.0).contains(&landmarks.score));
+        let side = landmarks.side;
+        assert!(landmarks.pixels.shape(side, side).iter().product::<usize>() <= 3 * 1024 * 1024);
     }
     check_calibration(text);
 }

@@ -12,6 +12,7 @@ use image::{GenericImage, RgbImage};
 use tract_onnx::prelude::*;
 
 use super::EngineError;
+use super::landmarks::Landmarks;
 use super::manifest::{DetectorManifest, Golden};
 use super::model::{ModelError, ModelSource};
 use super::network::{Network, Plan, tensor};
@@ -52,6 +53,15 @@ struct Look {
     /// For small, lying, standing and square copies: a plan runs at one input size only, and the last
     /// would spend a fifth of its time on the empty part of most.
     canvases: [Canvas; 4],
+}
+
+/// What one look shows.
+struct Seen {
+    faces: Vec<Face>,
+    /// The height of a face that is large enough, in pixels of the photo.
+    large: f64,
+    /// Whether no larger copy shows more.
+    is_all: bool,
 }
 
 #[derive(Debug)]
@@ -104,25 +114,40 @@ impl Detector {
     }
 
     /// Finds the faces of a photo: in a small copy, and where that shows none or only small ones, in a larger one. The last look
-    /// is believed.
-    pub(super) fn detect(&self, photo: &Photo) -> Result<Vec<Face>, EngineError> {
-        let mut faces = Vec::new();
-        for look in &self.looks {
-            let copy = shrink_to_fit(photo.working(), look.side);
-            let to_photo = f64::from(photo.width().max(photo.height()))
-                / f64::from(copy.width().max(copy.height()));
-            let canvas = look.canvas_for(copy.width(), copy.height());
-            let mut image = RgbImage::new(canvas.width, canvas.height);
-            image.copy_from(copy.as_ref(), 0, 0).map_err(EngineError::run)?;
-            let maps = self.run(canvas, &image).map_err(EngineError::run)?;
-            faces = suppress(self.read(&maps, canvas.width, to_photo), self.nms_iou);
-            let is_large = |face: &Face| face.bounds().height >= LARGE_ENOUGH * to_photo;
-            let was_shrunk = matches!(copy, Cow::Owned(_));
-            if !was_shrunk || faces.iter().any(is_large) {
-                break;
+    /// is believed, as far as the closer look at each face agrees.
+    pub(super) fn detect(
+        &self,
+        photo: &Photo,
+        closer: Option<&Landmarks>,
+    ) -> Result<Vec<Face>, EngineError> {
+        for (number, look) in self.looks.iter().enumerate() {
+            let mut seen = self.look(look, photo)?;
+            seen.is_all |= number + 1 == self.looks.len();
+            // What a larger copy shows better is not worth a closer look.
+            if let Some(closer) = closer.filter(|_| seen.suffices()) {
+                seen.faces = closer.look(photo, &seen.faces)?;
+            }
+            if seen.suffices() {
+                return Ok(seen.faces);
             }
         }
-        Ok(faces)
+        Ok(Vec::new())
+    }
+
+    /// What one copy shows.
+    fn look(&self, look: &Look, photo: &Photo) -> Result<Seen, EngineError> {
+        let copy = shrink_to_fit(photo.working(), look.side);
+        let to_photo = f64::from(photo.width().max(photo.height()))
+            / f64::from(copy.width().max(copy.height()));
+        let canvas = look.canvas_for(copy.width(), copy.height());
+        let mut image = RgbImage::new(canvas.width, canvas.height);
+        image.copy_from(copy.as_ref(), 0, 0).map_err(EngineError::run)?;
+        let maps = self.run(canvas, &image).map_err(EngineError::run)?;
+        Ok(Seen {
+            faces: suppress(self.read(&maps, canvas.width, to_photo), self.nms_iou),
+            large: LARGE_ENOUGH * to_photo,
+            is_all: matches!(copy, Cow::Borrowed(_)),
+        })
     }
 
     /// The twelve outputs for an image of the canvas's size, by kind and stride.
@@ -172,6 +197,13 @@ impl Detector {
             }
         }
         faces
+    }
+}
+
+impl Seen {
+    /// Whether no other look is needed.
+    fn suffices(&self) -> bool {
+        self.is_all || self.faces.iter().any(|face| face.bounds().height >= self.large)
     }
 }
 
@@ -243,13 +275,31 @@ mod tests {
     #[test]
     fn a_face_too_small_in_one_copy_is_found_in_a_larger_one() {
         let detector = Detector::load(&ModelSource::embedded_detector()).unwrap();
-        let [large] = detector.detect(&photo(240, 240)).unwrap().try_into().unwrap();
+        let [large] = detector.detect(&photo(240, 240), None).unwrap().try_into().unwrap();
         // In the first copy it is some ten pixels high, in the second some twenty.
-        let [small] = detector.detect(&photo(240, 1600)).unwrap().try_into().unwrap();
+        let [small] = detector.detect(&photo(240, 1600), None).unwrap().try_into().unwrap();
         let size = large.bounds().height;
         for (a, b) in large.landmarks().iter().zip(small.landmarks()) {
             let apart = f64::hypot(b.x - a.x - 1360.0, b.y - a.y - 1360.0);
             assert!(apart < 0.05 * size, "{apart} of {size}");
         }
+    }
+
+    #[test]
+    fn a_closer_look_puts_landmarks_back_into_place_and_sees_where_no_face_is() {
+        let detector = Detector::load(&ModelSource::embedded_detector()).unwrap();
+        let closer = Landmarks::load(&ModelSource::embedded_landmarks()).unwrap();
+        let photo = photo(240, 480);
+        let [exact] = detector.detect(&photo, Some(&closer)).unwrap().try_into().unwrap();
+        let moved = |by: f64| {
+            let landmarks = exact.landmarks().map(|p| Point { x: p.x - by, y: p.y - by });
+            Face::new(*exact.bounds(), landmarks, exact.confidence()).unwrap()
+        };
+        let [back] = closer.look(&photo, &[moved(5.0)]).unwrap().try_into().unwrap();
+        for (a, b) in exact.landmarks().iter().zip(back.landmarks()) {
+            let apart = f64::hypot(a.x - b.x, a.y - b.y);
+            assert!(apart < 2.5, "{apart} pixels");
+        }
+        assert_eq!(closer.look(&photo, &[moved(240.0)]).unwrap(), []);
     }
 }

@@ -108,6 +108,42 @@ impl DetectorManifest {
     }
 }
 
+/// A landmark network, as its manifest describes it.
+pub(super) struct LandmarksManifest {
+    pub(super) about: About,
+    pub(super) pixels: PixelFormat,
+    /// The side, in pixels, of the square that it looks at: a face aligned by rough landmarks.
+    pub(super) side: u32,
+    /// How sure it must be that it is a face, 0..=1.
+    pub(super) score: f32,
+    pub(super) golden: Golden,
+}
+
+impl LandmarksManifest {
+    /// Reads a landmark network's manifest.
+    ///
+    /// # Errors
+    /// [`ModelError`] saying what is wrong with it.
+    pub(super) fn of(source: &ModelSource) -> Result<Self, ModelError> {
+        let LandmarksFile { model, input, output, golden } = parse(source)?;
+        let LandmarksInput { side, channels, layout, colour, mean, scale } = input;
+        let pixels = PixelFormat::new(channels, colour, layout, mean, scale);
+        if !(16..=1024).contains(&side) {
+            return Err(source.error("side must be 16 to 1024"));
+        }
+        if !(0.0..=1.0).contains(&output.score) {
+            return Err(source.error("score must lie in 0..=1"));
+        }
+        Ok(Self {
+            about: model,
+            pixels: pixels.map_err(|reason| source.error(reason))?,
+            side,
+            score: output.score,
+            golden,
+        })
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EncoderFile {
@@ -222,6 +258,32 @@ enum Family {
     Yunet,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LandmarksFile {
+    model: About,
+    input: LandmarksInput,
+    output: LandmarksOutput,
+    golden: Golden,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LandmarksInput {
+    side: u32,
+    channels: usize,
+    layout: Layout,
+    colour: Colour,
+    mean: Vec<f32>,
+    scale: Scale,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LandmarksOutput {
+    score: f32,
+}
+
 /// `[model]`: what the network is and where it comes from.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -300,11 +362,20 @@ mod tests {
         for (change, reason) in [
             (("score = ", "score = nan # "), "0..=1"),
             (("nms_iou = ", "nms_iou = nan # "), "0..=1"),
-            (("sizes = [192, 320, 640]", "sizes = [192, 320, 100000]"), "1280"),
-            (("sizes = [192, 320, 640]", "sizes = [320, 192]"), "rising"),
-            (("sizes = [192, 320, 640]", "sizes = []"), "rising"),
+            (("sizes = [96, 192, 320, 640]", "sizes = [96, 192, 100000]"), "1280"),
+            (("sizes = [96, 192, 320, 640]", "sizes = [320, 192]"), "rising"),
+            (("sizes = [96, 192, 320, 640]", "sizes = []"), "rising"),
         ] {
             let said = refused(DetectorManifest::of, detector, change);
+            assert!(said.contains(reason), "{change:?}: {said}");
+        }
+        let landmarks = include_str!("../../models/landmarks.toml");
+        for (change, reason) in [
+            (("score = ", "score = nan # "), "0..=1"),
+            (("side = ", "side = 8 # "), "16 to 1024"),
+            (("scale = ", "scale = 0 # "), "not 0"),
+        ] {
+            let said = refused(LandmarksManifest::of, landmarks, change);
             assert!(said.contains(reason), "{change:?}: {said}");
         }
     }

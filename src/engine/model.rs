@@ -52,6 +52,15 @@ impl ModelSource {
         }
     }
 
+    /// The landmark network that this binary carries.
+    pub fn embedded_landmarks() -> Self {
+        Self {
+            origin: "landmarks (embedded)".to_owned(),
+            onnx: include_bytes!("../../models/landmarks.onnx").into(),
+            manifest: include_str!("../../models/landmarks.toml").into(),
+        }
+    }
+
     /// A network and a manifest that are already in memory; `origin` is what errors call it.
     pub fn new(origin: String, onnx: Vec<u8>, manifest: String) -> Self {
         Self { origin, onnx: onnx.into(), manifest: manifest.into() }

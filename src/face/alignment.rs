@@ -20,6 +20,7 @@ pub struct AlignedFace {
     pixels: RgbImage,
     onto_photo: Similarity,
     photo: (u32, u32),
+    to_working: f64,
 }
 
 impl AlignedFace {
@@ -28,12 +29,18 @@ impl AlignedFace {
     pub(crate) fn from_pixels(pixels: RgbImage) -> Self {
         let photo = pixels.dimensions();
         let here = Similarity { a: Point { x: 1.0, y: 0.0 }, b: Point { x: 0.0, y: 0.0 } };
-        Self { pixels, onto_photo: here, photo }
+        Self { pixels, onto_photo: here, photo, to_working: 1.0 }
     }
 
     /// The RGB pixels, of the size that was asked for.
     pub(crate) fn pixels(&self) -> &RgbImage {
         &self.pixels
+    }
+
+    /// Where a place in the square, in its pixels, lies in the photo, in pixels as it was sent.
+    pub(crate) fn in_photo(&self, at: Point) -> Point {
+        let Point { x, y } = self.onto_photo.apply(at);
+        Point { x: x / self.to_working, y: y / self.to_working }
     }
 
     /// Whether a pixel was sampled from the photo alone, nothing of it from beyond the edge.
@@ -69,7 +76,7 @@ pub fn align(photo: &Photo, face: &Face, width: u32, height: u32) -> AlignedFace
         Some((copy, onto_copy)) => sample(&copy, &onto_copy, width, height),
         None => sample(working, &onto_photo, width, height),
     };
-    AlignedFace { pixels, onto_photo, photo: working.dimensions() }
+    AlignedFace { pixels, onto_photo, photo: working.dimensions(), to_working }
 }
 
 /// A copy of the part of an image that the face lies in, `cell` times smaller, and the way onto it; `None` where
@@ -189,7 +196,7 @@ mod tests {
             let cell = (scale / SPACING_IN_COPY) as u32;
             let seen = shrunk(&photo, &onto_photo, (112, 112), cell);
             let direct = sample(&photo, &onto_photo, 112, 112);
-            let aligned = AlignedFace { pixels: direct, onto_photo, photo: photo.dimensions() };
+            let aligned = AlignedFace { pixels: direct, onto_photo, photo: photo.dimensions(), to_working: 1.0 };
             let inner = (1..111).flat_map(|y| (1..111).map(move |x| (x, y))).filter(|&(x, y)| {
                 [(x - 1, y), (x + 1, y), (x, y - 1), (x, y + 1)].iter().all(|&(x, y)| aligned.covers(x, y))
             });

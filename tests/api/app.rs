@@ -31,6 +31,7 @@ pub(crate) fn engine(workers: usize, queue: usize) -> Engine {
         encoder: ModelSource::embedded_encoder(),
         former_encoder: None,
         detector: ModelSource::embedded_detector(),
+        landmarks: Some(ModelSource::embedded_landmarks()),
         calibration: None,
         workers,
         queue,

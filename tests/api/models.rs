@@ -48,6 +48,7 @@ fn engine(encoder: ModelSource, former_encoder: Option<ModelSource>) -> Engine {
         encoder,
         former_encoder,
         detector,
+        landmarks: Some(ModelSource::embedded_landmarks()),
         calibration: None,
         workers: 2,
         queue: 64,

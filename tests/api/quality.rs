@@ -79,7 +79,7 @@ async fn a_poor_photo_is_no_reference_and_is_told_why() {
         (png(&moved(30)), json!(["too_blurred"]), "hold still"),
         (png(&lit(0.11)), json!(["too_dark"]), "light"),
         (png(&lit(2.2)), json!(["too_bright"]), "glare"),
-        (png(&turned(0.25)), json!(["turned_away"]), "straight into the camera"),
+        (png(&turned(0.15)), json!(["turned_away"]), "straight into the camera"),
         (png(&cut_at(RIGHT_EYE_X + 26)), json!(["cut_off"]), "all of it"),
     ] {
         let refused = app.enroll("e-1", photo.clone()).await;
@@ -116,7 +116,7 @@ async fn a_poor_probe_is_decided_upon_with_the_reasons_beside_it() {
     assert_eq!((enrolled.status, &enrolled.body["reasons"]), (201, &json!([])));
     let good = app.verify("e-1", png(&portrait())).await;
     assert_eq!((&good.body["match"], &good.body["reasons"]), (&json!(true), &json!([])));
-    let poor = app.verify("e-1", png(&turned(0.25))).await;
+    let poor = app.verify("e-1", png(&turned(0.15))).await;
     assert_eq!((poor.status, &poor.body["reasons"]), (200, &json!(["turned_away"])));
     assert!(poor.body["match"].is_boolean(), "{}", poor.body);
     assert!(poor.headers["server-timing"].to_str().unwrap().contains("assess;dur="));
