@@ -69,16 +69,17 @@ class Runner:
                 break
         return looks
 
-
     def closely(self, rgb, faces):
         """The faces that the landmark network does not doubt, with its landmarks."""
+        if not self.closer:
+            return faces
         kept = []
-        for face in faces if self.closer else ():
+        for face in faces:
             square, back = landmarks.square(rgb, face[4:14].reshape(5, 2))
             sure, marks = landmarks.placed(self.closer(landmarks.network_input(square[None]))[0][0], back)
             if sure >= self.sure:
                 kept.append(np.r_[face[:4], marks.reshape(-1), face[14]])
-        return np.array(kept).reshape(-1, 15) if self.closer else faces
+        return np.array(kept).reshape(-1, 15)
 
 
 def large(faces, scale):

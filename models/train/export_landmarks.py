@@ -16,6 +16,7 @@ from torch import nn
 from cfp_faces import TEMPLATE
 from detector import MEAN, SCALE
 from encoder_manifest import pattern
+from export_detector import LICENCE
 from landmarks import SIDE, TEMPLATE_SIDE, Landmarks, network_input
 from lighter import folded, halve, rounded
 
@@ -40,7 +41,6 @@ score = {score}
 [golden]
 output = [{golden}]
 """
-LICENCE = "MIT OR Apache-2.0 for our part; made from photos whose makers allow research use only, see models/LICENSE.md"
 PROVENANCE = ("Trained from nothing by models/train/train_landmarks.py on 45,000 aligned faces (CelebA, UTKFace, Congress portraits, masks), two fifths of them turned aside by us, with the landmarks "
               "of the teacher YuNet (OpenCV Zoo, MIT), and on photos of cats and dogs; no photo and no weight of others is in it.")
 

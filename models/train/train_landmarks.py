@@ -89,10 +89,15 @@ def places(said):
     return said[:, 1:].view(-1, 5, 2) + torch.from_numpy(TEMPLATE / TEMPLATE_SIDE).float()
 
 
+def with_landmarks(marks, is_face):
+    """Which squares show a face whose landmarks are known."""
+    return is_face & marks.isfinite().all((1, 2))
+
+
 def losses(said, marks, is_face):
     """Of the doubt, and of the landmarks of what is a face and has some, in hundredths of the side."""
     doubt = functional.binary_cross_entropy_with_logits(said[:, 0], is_face.float())
-    told = is_face & marks.isfinite().all(2).all(1)
+    told = with_landmarks(marks, is_face)
     off = functional.smooth_l1_loss(places(said[told]), marks[told], beta=NEAR, reduction="none").mean() * 100
     return doubt, off
 
@@ -103,7 +108,7 @@ def judge(net, held):
     net.eval()
     squares, marks, is_face = held
     said = net(squares)
-    told = is_face & marks.isfinite().all(2).all(1)
+    told = with_landmarks(marks, is_face)
     eyes = float(np.hypot(*(TEMPLATE[0] - TEMPLATE[1]))) / TEMPLATE_SIDE
     off = (places(said[told]) - marks[told]).norm(dim=2).mean(1) / eyes
     sure = said[:, 0] > 0

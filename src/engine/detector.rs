@@ -43,6 +43,8 @@ pub(super) struct Detector {
     outputs: [[usize; 3]; 4],
     score: f32,
     nms_iou: f64,
+    /// What looks closer at each face; without it the network's landmarks are believed.
+    closer: Option<Landmarks>,
 }
 
 /// One size of looking.
@@ -73,8 +75,11 @@ struct Canvas {
 }
 
 impl Detector {
-    /// Loads the network and lets it look at the test pattern.
-    pub(super) fn load(source: &ModelSource) -> Result<Self, ModelError> {
+    /// Loads the networks and lets each look at the test pattern.
+    pub(super) fn load(
+        source: &ModelSource,
+        landmarks: Option<&ModelSource>,
+    ) -> Result<Self, ModelError> {
         let DetectorManifest { about, pixels, sizes, score, nms_iou, golden } =
             DetectorManifest::of(source)?;
         let (network, _) = Network::read(source, &about)?;
@@ -91,7 +96,8 @@ impl Detector {
             }
         }
         let looks = sizes.into_iter().map(Look::new).collect();
-        let detector = Self { network, looks, pixels, outputs, score, nms_iou };
+        let closer = landmarks.map(Landmarks::load).transpose()?;
+        let detector = Self { network, looks, pixels, outputs, score, nms_iou, closer };
         detector.self_test(&golden).map_err(|e| source.error(format!("{e:#}")))?;
         Ok(detector)
     }
@@ -115,16 +121,12 @@ impl Detector {
 
     /// Finds the faces of a photo: in a small copy, and where that shows none or only small ones, in a larger one. The last look
     /// is believed, as far as the closer look at each face agrees.
-    pub(super) fn detect(
-        &self,
-        photo: &Photo,
-        closer: Option<&Landmarks>,
-    ) -> Result<Vec<Face>, EngineError> {
+    pub(super) fn detect(&self, photo: &Photo) -> Result<Vec<Face>, EngineError> {
         for (number, look) in self.looks.iter().enumerate() {
             let mut seen = self.look(look, photo)?;
             seen.is_all |= number + 1 == self.looks.len();
             // What a larger copy shows better is not worth a closer look.
-            if let Some(closer) = closer.filter(|_| seen.suffices()) {
+            if let Some(closer) = self.closer.as_ref().filter(|_| seen.suffices()) {
                 seen.faces = closer.look(photo, &seen.faces)?;
             }
             if seen.suffices() {
@@ -274,10 +276,10 @@ mod tests {
 
     #[test]
     fn a_face_too_small_in_one_copy_is_found_in_a_larger_one() {
-        let detector = Detector::load(&ModelSource::embedded_detector()).unwrap();
-        let [large] = detector.detect(&photo(240, 240), None).unwrap().try_into().unwrap();
+        let detector = Detector::load(&ModelSource::embedded_detector(), None).unwrap();
+        let [large] = detector.detect(&photo(240, 240)).unwrap().try_into().unwrap();
         // In the first copy it is some ten pixels high, in the second some twenty.
-        let [small] = detector.detect(&photo(240, 1600), None).unwrap().try_into().unwrap();
+        let [small] = detector.detect(&photo(240, 1600)).unwrap().try_into().unwrap();
         let size = large.bounds().height;
         for (a, b) in large.landmarks().iter().zip(small.landmarks()) {
             let apart = f64::hypot(b.x - a.x - 1360.0, b.y - a.y - 1360.0);
@@ -287,10 +289,11 @@ mod tests {
 
     #[test]
     fn a_closer_look_puts_landmarks_back_into_place_and_sees_where_no_face_is() {
-        let detector = Detector::load(&ModelSource::embedded_detector()).unwrap();
-        let closer = Landmarks::load(&ModelSource::embedded_landmarks()).unwrap();
+        let landmarks = ModelSource::embedded_landmarks();
+        let detector = Detector::load(&ModelSource::embedded_detector(), Some(&landmarks)).unwrap();
+        let closer = detector.closer.as_ref().unwrap();
         let photo = photo(240, 480);
-        let [exact] = detector.detect(&photo, Some(&closer)).unwrap().try_into().unwrap();
+        let [exact] = detector.detect(&photo).unwrap().try_into().unwrap();
         let moved = |by: f64| {
             let landmarks = exact.landmarks().map(|p| Point { x: p.x - by, y: p.y - by });
             Face::new(*exact.bounds(), landmarks, exact.confidence()).unwrap()

@@ -27,7 +27,6 @@ pub use self::calibration::{CalibrationSource, Recalibration};
 use self::detector::Detector;
 pub use self::encoder::Encoder;
 pub use self::inspection::{Inspection, NotOnnx, Port};
-use self::landmarks::Landmarks;
 pub use self::model::{ModelError, ModelSource};
 use crate::embedding::Embedding;
 use crate::face::{self, Face, NoProminentFace};
@@ -156,7 +155,6 @@ impl Timings {
 #[derive(Clone, Debug)]
 pub struct Engine {
     detector: Arc<Detector>,
-    landmarks: Option<Arc<Landmarks>>,
     encoder: Arc<Encoder>,
     former_encoder: Option<Arc<Encoder>>,
     limits: PhotoLimits,
@@ -194,8 +192,7 @@ impl Engine {
         }
         let kilobytes = options.limits.max_decoded_bytes.div_ceil(KILOBYTE) as usize;
         Ok(Self {
-            detector: Arc::new(Detector::load(&options.detector)?),
-            landmarks: options.landmarks.as_ref().map(Landmarks::load).transpose()?.map(Arc::new),
+            detector: Arc::new(Detector::load(&options.detector, options.landmarks.as_ref())?),
             encoder: Arc::new(encoder),
             former_encoder: former_encoder.map(Arc::new),
             limits: options.limits,
@@ -241,15 +238,12 @@ impl Engine {
         let place = self.admitted.clone().try_acquire_owned().map_err(|_| ExtractError::Busy)?;
         let photo = EncodedPhoto::inspect(bytes, &self.limits)?;
         let admission = timings.wait("queue", self.admit(place, photo.decoded_bytes())).await;
-        let (detector, landmarks) = (self.detector.clone(), self.landmarks.clone());
-        let present = self.encoder.clone();
+        let (detector, present) = (self.detector.clone(), self.encoder.clone());
         let span = tracing::Span::current();
         #[expect(clippy::disallowed_methods, reason = "this is the one place that bounds the work")]
         let work = tokio::task::spawn_blocking(move || {
             let _admission = admission;
-            span.in_scope(|| {
-                extract(photo, &detector, landmarks.as_deref(), &present, &asked, timings)
-            })
+            span.in_scope(|| extract(photo, &detector, &present, &asked, timings))
         });
         work.await.map_err(|e| EngineError(format!("the work panicked: {e}")))?
     }
@@ -266,13 +260,12 @@ impl Engine {
 fn extract(
     photo: EncodedPhoto,
     detector: &Detector,
-    landmarks: Option<&Landmarks>,
     present: &Encoder,
     asked: &[Asked],
     mut timings: Timings,
 ) -> Result<Extraction, ExtractError> {
     let photo = timings.time("decode", || photo.decode())?;
-    let faces = timings.time("detect", || detector.detect(&photo, landmarks))?;
+    let faces = timings.time("detect", || detector.detect(&photo))?;
     let face = face::prominent(faces, &photo)?;
     let (width, height) = (present.width, present.height);
     let aligned = timings.time("align", || face::align(&photo, &face, width, height));
