@@ -43,7 +43,7 @@ impl Landmarks {
     pub(super) fn look(&self, photo: &Photo, faces: &[Face]) -> Result<Vec<Face>, EngineError> {
         let mut kept = Vec::with_capacity(faces.len());
         for found in faces {
-            let square = face::align(photo, found, self.side, self.side);
+            let square = face::glance(photo, found, self.side);
             let [score, places @ ..] = self.run(square.pixels()).map_err(EngineError::run)?;
             if score.is_nan() || score < self.score {
                 continue;

@@ -2,12 +2,12 @@
 //!
 //! A [`Face`] is what the detector found, in pixels of the upright photo as it was sent; one rule
 //! ([`prominent`]) says which of several is meant; [`align`] turns, scales and samples it. Only
-//! `align` makes an [`AlignedFace`], so whatever reaches the encoder has been aligned.
+//! `align` and [`glance`] make an [`AlignedFace`], so whatever reaches the encoder has been aligned.
 
 mod alignment;
 mod similarity;
 
-pub use self::alignment::{AlignedFace, align};
+pub use self::alignment::{AlignedFace, align, glance};
 use self::similarity::{Similarity, TEMPLATE};
 use crate::photo::Photo;
 
