@@ -1,7 +1,8 @@
 """The face detector's network, in the shape that tract runs fast, and the decoding of its outputs.
 
-A stem that cuts the photo into 4 x 4 tiles, plain 3 x 3 and 1 x 1 convolutions, three maps (strides 8, 16, 32) with context added from the coarser one, and one small
-head a map. For every cell the head says: face (cls), how well its box fits (obj), the box and five landmarks, as the YuNet family does.
+A stem that cuts the photo into 4 x 4 tiles, residual blocks at strides 16 and 32, context added from the coarser map, and a head for each: nothing is computed at stride 8, whose cells
+those of stride 16 speak for, four each. For every cell the head says: face (cls), how well its box fits (obj), the box and five landmarks, as the YuNet family does. The landmarks
+are rough: the landmark network looks closer.
 """
 import cv2
 import numpy as np
@@ -32,27 +33,27 @@ class Block(nn.Module):
 class Detector(nn.Module):
     def __init__(self):
         super().__init__()
-        self.at8 = nn.Sequential(conv(3, 32, 4, 4), conv(32, 32, 2, 2), Block(32, 16))
-        self.at16 = nn.Sequential(conv(32, 64, 2, 2), Block(64, 48))
-        self.at32 = nn.Sequential(conv(64, 128, 2, 2), Block(128, 48), Block(128, 48))
-        self.to16, self.to8 = conv(128, 64, 1, act=False), conv(64, 32, 1, act=False)
-        # Small faces are told by less than large ones are.
-        self.heads = nn.ModuleList([conv(32, 32, 1), conv(64, 32), conv(128, 64)])
-        self.says = nn.ModuleList([nn.Conv2d(w, 16, 1) for w in (32, 32, 64)])
-        for out, stride in zip(self.says, STRIDES):
+        self.at8 = nn.Sequential(conv(3, 24, 4, 4), conv(24, 32, 2, 2))
+        self.at16 = nn.Sequential(conv(32, 64, 2, 2), Block(64, 32))
+        self.at32 = nn.Sequential(conv(64, 96, 2, 2), Block(96, 40), Block(96, 40))
+        self.to16 = conv(96, 64, 1, act=False)
+        self.heads = nn.ModuleList([conv(64, 48, 1), conv(64, 48, 1), conv(96, 64, 1)])
+        self.says = nn.ModuleList([nn.Conv2d(48, 4 * 16, 1), nn.Conv2d(48, 16, 1), nn.Conv2d(64, 16, 1)])
+        for out in self.says:
             nn.init.normal_(out.weight, std=0.01)
-            nn.init.zeros_(out.bias)
-            out.bias.data[:2] = -4.0                         # faces are rare
-            out.bias.data[4:6] = float(np.log(4.0))          # and about four cells wide
+            start = torch.zeros(16)
+            start[:2] = -4.0                                 # faces are rare
+            start[4:6] = float(np.log(4.0))                  # and about four cells wide
+            # A cell's four share each of the sixteen, as `pixel_shuffle` parts them.
+            out.bias.data[:] = start.repeat_interleave(len(out.bias) // 16)
 
     def forward(self, x):
         """For each stride a map of 16: cls, obj (before the sigmoid), box 4, landmarks 10."""
-        at8 = self.at8(x)
-        at16 = self.at16(at8)
+        at16 = self.at16(self.at8(x))
         at32 = self.at32(at16)
         at16 = torch.relu(at16 + up(self.to16(at32)))
-        at8 = torch.relu(at8 + up(self.to8(at16)))
-        return [says(head(f)) for says, head, f in zip(self.says, self.heads, (at8, at16, at32))]
+        at8, at16, at32 = (says(head(f)) for says, head, f in zip(self.says, self.heads, (at16, at16, at32)))
+        return [nn.functional.pixel_shuffle(at8, 2), at16, at32]
 
 
 def up(x):

@@ -178,7 +178,6 @@ def main():
     with (out / "photos.part").open("wb") as pixels:
         def keep(photo, kind, found, source):
             nonlocal end
-            found = teacher.steadied(photo, found, rng)
             shapes.append(photo.shape[:2]); kinds.append(KINDS.index(kind)); origin.append(source); starts.append(end)
             faces.append(np.c_[np.full(len(found), len(starts) - 1), found])
             pixels.write(np.ascontiguousarray(photo[:, :, ::-1]).tobytes())

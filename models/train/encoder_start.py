@@ -1,4 +1,4 @@
-"""Begins with an encoder that has been exported: its batch norms are folded away, so they are measured anew on faces.
+"""Begins with a network that has been exported: its batch norms are folded away, so they are measured anew.
 
 Nothing changes in what the network says. Layers that the exported encoder had not keep the weights that they were made with, which must add nothing yet.
 """
@@ -25,28 +25,42 @@ def pairs(network):
                 yield name, layer, norm
 
 
+def stored(path):
+    """The weights of an exported network, by the name of the layer's part."""
+    weights = onnx.load(path).graph.initializer
+    return {w.name.removesuffix("_16"): torch.from_numpy(numpy_helper.to_array(w).astype(np.float32)) for w in weights}
+
+
 @torch.no_grad()
-def take_over(network, path, faces):
-    """`faces`: N x 120 x 120 x 3, uint8, as stored."""
-    graph = onnx.load(path).graph
-    kept = {w.name.removesuffix("_16"): torch.from_numpy(numpy_helper.to_array(w).astype(np.float32)) for w in graph.initializer}
+def normalised(network, kept, images):
+    """Gives layers and batch norms what the folded layers had, and measures what the norms see of `images`."""
     hooks = []
     for name, layer, norm in pairs(network):
-        name = name if f"{name}.bias" in kept else FORMER.get(name)
-        if name is None:
+        if f"{name}.bias" not in kept:
             continue
         weight, bias = kept[f"{name}.weight"], kept[f"{name}.bias"]
         gain = weight.flatten(1).square().mean(1).sqrt() / RMS
         layer.weight.copy_((weight.flatten(1) / gain[:, None]).view_as(weight))
         hooks.append(layer.register_forward_hook(lambda _, __, seen, norm=norm, gain=gain, bias=bias: measure(norm, seen, gain, bias)))
-    for node in graph.node:
+    network.eval()(images)
+    for hook in hooks:
+        hook.remove()
+
+
+@torch.no_grad()
+def take_over(network, path, faces):
+    """`faces`: N x 120 x 120 x 3, uint8, as stored."""
+    kept = stored(path)
+    for name, former in FORMER.items():
+        for part in ("weight", "bias"):
+            if f"{former}.{part}" in kept:
+                kept[f"{name}.{part}"] = kept[f"{former}.{part}"]
+    for node in onnx.load(path).graph.node:
         if node.op_type == "MatMul":  # the one layer with neither norm nor bias, exported without its name
             network.head.places[-1].weight.copy_(kept[node.input[1]].T)
     chosen = np.sort(np.random.default_rng(0).choice(len(faces), MEASURED_ON, replace=False))
     pixels = torch.from_numpy(faces[chosen][:, 4:-4, 4:-4].copy()).permute(0, 3, 1, 2).float()
-    network.eval()((pixels - 127.5) / 128)
-    for hook in hooks:
-        hook.remove()
+    normalised(network, kept, (pixels - 127.5) / 128)
 
 
 def measure(norm, seen, gain, bias):

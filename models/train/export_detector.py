@@ -21,7 +21,7 @@ SIZES = [96, 192, 320, 640]
 
 MANIFEST = """# Written by models/train/export_detector.py.
 [model]
-name = "likeness-detector-3"
+name = "likeness-{name}"
 sha256 = "{digest}"
 licence = "{licence}"
 provenance = "{provenance}"
@@ -72,7 +72,7 @@ def main():
     data = args.out.read_bytes()
     assert len(data) <= 1_000_000
     args.out.with_suffix(".toml").write_text(MANIFEST.format(
-        digest=hashlib.sha256(data).hexdigest(), licence=LICENCE, provenance=PROVENANCE, sizes=SIZES, mean=MEAN, scale=SCALE, score=args.score,
+        name=args.name, digest=hashlib.sha256(data).hexdigest(), licence=LICENCE, provenance=PROVENANCE, sizes=SIZES, mean=MEAN, scale=SCALE, score=args.score,
         golden=", ".join(f"{g:.7g}" for g in golden)))
     print(f"{args.out}: {len(data)} bytes")
 

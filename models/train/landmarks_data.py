@@ -22,7 +22,7 @@ from detector_check import Runner
 from detector_data import MIRRORED, Teacher, fingerprint, pets, scenes
 
 SIDE, MARGIN = encoder_faces.SIDE, 4
-PLAIN, TURNED, TURNED_AWAY = 26_000, 14_000, 8_000
+TURNED, TURNED_AWAY = 14_000, 8_000
 ENLARGED = (1.6, 2.2)
 # As sure as the detector must be of a face that is none for it to be learned from.
 HALF_SURE = 0.08
@@ -63,17 +63,16 @@ def turned(face, rng, least=15, most=80):
 
 
 def labelled(faces, teacher, rng):
-    """Yields faces (RGB) and their landmarks, in pixels of the inner 112 x 112; not numbers where nobody says."""
-    order = rng.permutation(len(faces))
-    for k, i in enumerate(np.concatenate([order[:PLAIN], rng.permutation(len(faces))[:TURNED]])):
-        print(f"\rfaces {k + 1}/{PLAIN + TURNED}", end="", flush=True)
-        face = faces[i] if k < PLAIN else turned(faces[i], rng)
+    """Yields faces (RGB), their landmarks, in pixels of the inner 112 x 112 (not numbers where nobody says), and whether they are as they were photographed."""
+    for k, i in enumerate(np.concatenate([rng.permutation(len(faces)), rng.permutation(len(faces))[:TURNED]])):
+        print(f"\rfaces {k + 1}/{len(faces) + TURNED}", end="", flush=True)
+        face = faces[i] if k < len(faces) else turned(faces[i], rng)
         marks = steadied(teacher, np.ascontiguousarray(face[:, :, ::-1]), rng)
         if marks is not None:
-            yield np.array(face), (marks - MARGIN).astype(np.float32)
+            yield np.array(face), (marks - MARGIN).astype(np.float32), k < len(faces)
     print()
     for i in rng.permutation(len(faces))[:TURNED_AWAY]:
-        yield turned(faces[i], rng, 50, 90), np.full((5, 2), np.nan, np.float32)
+        yield turned(faces[i], rng, 50, 90), np.full((5, 2), np.nan, np.float32), False
 
 
 def lookalikes(photo, faces, detector):
@@ -115,8 +114,8 @@ def main():
     for photo, _, _ in pets(args.pets, np.array(known)):
         others.extend(lookalikes(photo, [], detector))
     print(len(others), "lookalikes in all")
-    faces, marks = zip(*labelled(encoder_faces.load(args.data, args.work)[0], Teacher(args.teacher), rng))
-    np.savez(out / "data.part.npz", faces=np.stack(faces), marks=np.stack(marks), others=np.stack(others))
+    faces, marks, real = zip(*labelled(encoder_faces.load(args.data, args.work)[0], Teacher(args.teacher), rng))
+    np.savez(out / "data.part.npz", faces=np.stack(faces), marks=np.stack(marks), real=np.array(real), others=np.stack(others))
     (out / "data.part.npz").replace(out / "data.npz")
     print(f"{len(faces)} faces")
 

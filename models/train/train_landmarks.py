@@ -14,12 +14,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 import encoder_views
 from cfp_faces import TEMPLATE
-from detector_data import MIRRORED
+from detector_data import MIRRORED, turned
 from encoder_muon import Muon
+from encoder_start import normalised, stored
 from landmarks import SIDE, TEMPLATE_SIDE, Landmarks, network_input
 from landmarks_data import MARGIN
 from train_detector import follow
@@ -65,23 +67,42 @@ class Samples:
     def __init__(self, folder):
         kept = np.load(folder / "data.npz")
         self.faces, self.marks, self.others = kept["faces"], kept["marks"], kept["others"]
+        # Photographed heads that are turned are scarce, so each comes more often.
+        turn = np.array([turned(marks) for marks in np.c_[np.zeros((len(self.marks), 4)), self.marks.reshape(-1, 10)]])
+        often = np.where(kept["real"], 1 + 2.0 * (turn > 0.25) + 4 * (turn > 0.35) + 8 * (turn > 0.5), 1)
+        self.learned, self.held = parted(len(self.faces))
+        self.chance = often[self.learned] / often[self.learned].sum()
+        # How sure the network is that each lookalike is a face.
+        self.doubt = np.full(len(self.others), 0.3)
+        self.learned_others, self.held_others = parted(len(self.others))
 
     def batch(self, size, rng, held=False):
-        """Squares, landmarks in sides (none: zeros) and whether each is a face."""
+        """Squares, landmarks in sides (none: zeros), whether each is a face, and which lookalikes those are that come first."""
         count = round(size * OTHERS)
+        others = rng.choice(self.held_others, count) if held else self.lookalikes(count, rng)
+        faces = rng.choice(self.held, size - count) if held else rng.choice(self.learned, size - count, p=self.chance)
         squares, marks = np.empty((size, SIDE, SIDE, 3), np.uint8), np.zeros((size, 5, 2), np.float32)
-        for k in range(size):
-            if k < count:
-                squares[k], _ = sample(self.others[self.choose(len(self.others), held, rng)], TEMPLATE, rng)
-            else:
-                i = self.choose(len(self.faces), held, rng)
-                squares[k], marks[k] = sample(self.faces[i], self.marks[i], rng)
-        return torch.from_numpy(network_input(squares)), torch.from_numpy(marks), torch.arange(size) >= count
+        for k, i in enumerate(others):
+            squares[k], _ = sample(self.others[i], TEMPLATE, rng)
+        for k, i in enumerate(faces, count):
+            squares[k], marks[k] = sample(self.faces[i], self.marks[i], rng)
+        return torch.from_numpy(network_input(squares)), torch.from_numpy(marks), torch.arange(size) >= count, others
 
-    @staticmethod
-    def choose(count, held, rng):
-        i = int(rng.integers(count))
-        return i - i % HELD if held else i if i % HELD else i + 1 if i + 1 < count else 1
+    def lookalikes(self, count, rng):
+        """Every other one is one that the network takes for a face."""
+        chance = self.doubt[self.learned_others] ** 2 + 1e-4
+        mistaken = rng.choice(self.learned_others, count // 2, p=chance / chance.sum())
+        return np.r_[rng.choice(self.learned_others, count - count // 2), mistaken]
+
+    def doubted(self, others, said):
+        """Keeps what the network says of lookalikes."""
+        self.doubt[others] += 0.5 * (torch.sigmoid(said[: len(others), 0].detach()).numpy() - self.doubt[others])
+
+
+def parted(count):
+    """The numbers to learn from and those to judge by."""
+    numbers = np.arange(count)
+    return numbers[numbers % HELD > 0], numbers[numbers % HELD == 0]
 
 
 def places(said):
@@ -103,10 +124,21 @@ def losses(said, marks, is_face):
 
 
 @torch.no_grad()
+def take_over(net, path, squares):
+    """Begins with an exported network; its batch norms, which were folded away, are measured anew on squares."""
+    kept = {name.removeprefix("network."): weight for name, weight in stored(path).items()}
+    for name, layer in net.says.named_children():
+        if isinstance(layer, nn.Linear):
+            layer.weight.copy_(kept[f"says.{name}.weight"])
+            layer.bias.copy_(kept[f"says.{name}.bias"])
+    normalised(net, kept, squares)
+
+
+@torch.no_grad()
 def judge(net, held):
     """Landmarks off in eye distances (median), and the shares of faces and lookalikes that are taken for faces at 0.5."""
     net.eval()
-    squares, marks, is_face = held
+    squares, marks, is_face, _ = held
     said = net(squares)
     told = with_landmarks(marks, is_face)
     eyes = float(np.hypot(*(TEMPLATE[0] - TEMPLATE[1]))) / TEMPLATE_SIDE
@@ -139,7 +171,9 @@ def main():
     ask.add_argument("--work", type=Path, default=Path("../train"))
     ask.add_argument("--minutes", type=float, default=30)
     ask.add_argument("--threads", type=int, default=1)
-    ask.add_argument("--name", default="landmarks-1")
+    ask.add_argument("--name", default="landmarks-2")
+    ask.add_argument("--start", type=Path, help="an exported landmark network to begin with, where there is no checkpoint yet")
+    ask.add_argument("--rate", type=float, default=4e-3)
     args = ask.parse_args()
     torch.manual_seed(3)
     torch.set_num_threads(args.threads)
@@ -150,6 +184,9 @@ def main():
     matrices = [p for name, p in net.named_parameters() if p.ndim > 1 and name != "says.3.weight"]
     rest = [p for name, p in net.named_parameters() if p.ndim == 1 or name == "says.3.weight"]
     optimizers = [Muon(matrices, 2e-3, weight_decay=0.03), torch.optim.AdamW(rest, 2e-3, weight_decay=0.0)]
+    samples = Samples(folder)
+    if args.start:
+        take_over(net, args.start, samples.batch(2048, np.random.default_rng(8))[0])
     average, history, seen, spent = copy.deepcopy(net), [], 0, 0.0
     if checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=False)
@@ -158,23 +195,24 @@ def main():
         for optimizer, state in zip(optimizers, kept["optimizers"]):
             optimizer.load_state_dict(state)
         history, seen, spent = kept["history"], kept["seen"], kept["spent"]
-    samples = Samples(folder)
     held = samples.batch(3000, np.random.default_rng(9), held=True)
     rng = np.random.default_rng(5 + seen)
     mean, last, tick = None, time.time(), time.time()
     while spent < 60 * args.minutes:
         spent, tick = spent + min(time.time() - tick, 60), time.time()
         done = min(1.0, spent / (60 * args.minutes))
-        rate = 4e-3 * min(1, (seen / BATCH + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
+        rate = args.rate * min(1, (seen / BATCH + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
         for optimizer in optimizers:
             optimizer.param_groups[0]["lr"] = rate
-        squares, marks, is_face = samples.batch(BATCH, rng)
+        squares, marks, is_face, others = samples.batch(BATCH, rng)
         net.train()
         with torch.autocast("cpu", dtype=torch.bfloat16):
             said = net(squares.contiguous(memory_format=torch.channels_last))
-        doubt, off = losses(said.float(), marks, is_face)
+        said = said.float()
+        samples.doubted(others, said)
+        doubt, off = losses(said, marks, is_face)
         net.zero_grad()
-        (0.5 * doubt + off).backward()
+        (1.5 * doubt + off).backward()
         for optimizer in optimizers:
             optimizer.step()
         seen += BATCH
