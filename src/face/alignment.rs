@@ -25,6 +25,8 @@ const FRACTION: u32 = 16;
 pub struct AlignedFace {
     pixels: RgbImage,
     onto_photo: Similarity,
+    /// Half of the photo's pixels that one of the square covers, along a side.
+    margin: f64,
     photo: (u32, u32),
     to_working: f64,
 }
@@ -35,7 +37,7 @@ impl AlignedFace {
     pub(crate) fn from_pixels(pixels: RgbImage) -> Self {
         let photo = pixels.dimensions();
         let here = Similarity { a: Point { x: 1.0, y: 0.0 }, b: Point { x: 0.0, y: 0.0 } };
-        Self { pixels, onto_photo: here, photo, to_working: 1.0 }
+        Self { pixels, onto_photo: here, margin: 0.5, photo, to_working: 1.0 }
     }
 
     /// The RGB pixels, of the size that was asked for.
@@ -52,9 +54,9 @@ impl AlignedFace {
     /// Whether a pixel was sampled from the photo alone, nothing of it from beyond the edge.
     pub(crate) fn covers(&self, x: u32, y: u32) -> bool {
         let at = self.onto_photo.apply(Point { x: f64::from(x), y: f64::from(y) });
-        let margin = self.onto_photo.scale() / 2.0;
-        let within =
-            |value: f64, length: u32| value >= margin && value <= f64::from(length) - 1.0 - margin;
+        let within = |value: f64, length: u32| {
+            value >= self.margin && value <= f64::from(length) - 1.0 - self.margin
+        };
         within(at.x, self.photo.0) && within(at.y, self.photo.1)
     }
 }
@@ -91,7 +93,8 @@ fn aligned(photo: &Photo, face: &Face, (width, height): (u32, u32), spacing: f64
         Some((copy, onto_copy)) => sample(&copy, &onto_copy, width, height),
         None => sample(working, &onto_photo, width, height),
     };
-    AlignedFace { pixels, onto_photo, photo: working.dimensions(), to_working }
+    let margin = onto_photo.scale() / 2.0;
+    AlignedFace { pixels, onto_photo, margin, photo: working.dimensions(), to_working }
 }
 
 /// A copy of the part of an image that the face lies in, `cell` times smaller, and the way onto it; `None` where
@@ -264,7 +267,8 @@ mod tests {
             let cell = (scale / SPACING_IN_COPY) as u32;
             let seen = shrunk(&photo, &onto_photo, (112, 112), cell);
             let direct = sample(&photo, &onto_photo, 112, 112);
-            let aligned = AlignedFace { pixels: direct, onto_photo, photo: photo.dimensions(), to_working: 1.0 };
+            let aligned =
+                AlignedFace { pixels: direct, onto_photo, margin: scale / 2.0, photo: photo.dimensions(), to_working: 1.0 };
             let inner = (1..111).flat_map(|y| (1..111).map(move |x| (x, y))).filter(|&(x, y)| {
                 [(x - 1, y), (x + 1, y), (x, y - 1), (x, y + 1)].iter().all(|&(x, y)| aligned.covers(x, y))
             });
