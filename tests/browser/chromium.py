@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -10,6 +11,9 @@ from pathlib import Path
 
 # A machine with two busy cores takes its time.
 PATIENCE = 60
+
+# How long one command may take. A page that goes away at the very moment leaves some without an answer.
+AN_ANSWER = 20
 
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
 
@@ -82,8 +86,11 @@ class Browser:
 
     def send(self, method, **parameters):
         number = self._tell(method, **parameters)
+        end = time.monotonic() + AN_ANSWER
         while True:
-            answer = self._read()
+            answer = self._read(end)
+            if answer is None:
+                raise Left(f"{method}: nobody answered")
             if answer.get("id") == number:
                 if "error" in answer:
                     said = answer["error"]["message"]
@@ -109,8 +116,11 @@ class Browser:
             rest = rest[os.write(self.to, rest):]
         return self.number
 
-    def _read(self):
+    def _read(self, end):
+        """The next message, or nothing until that time."""
         while b"\0" not in self.buffer:
+            if not select.select([self.back], [], [], max(0, end - time.monotonic()))[0]:
+                return None
             more = os.read(self.back, 1 << 20)
             if not more:
                 raise Failed("Chromium has ended")
