@@ -104,6 +104,11 @@ def turned(face):
     return abs((nose - (left + right) / 2) @ along)
 
 
+def rarity(turn):
+    """How much more often heads turned so far should come: photographs of them are scarce. Of one or of many."""
+    return 1 + 2 * (turn > 0.25) + 4 * (turn > 0.35) + 8 * (turn > 0.5)
+
+
 def loose(folder, teacher, rng):
     """Loose photos with mostly one face: all in profile or with more people, and as many others."""
     kept, others = [], []

@@ -5,7 +5,7 @@ A scene is a square picture (RGB, uint8) and its faces, n x 15: box, five landma
 import cv2
 import numpy as np
 
-from detector_data import KINDS, MIRRORED, SURE, turned
+from detector_data import KINDS, MIRRORED, SURE, rarity, turned
 
 SMALLEST = 14         # faces smaller than this, in pixels of the scene, are neither asked for nor forbidden
 
@@ -36,7 +36,7 @@ class Photos:
     def rarity(self, i):
         sure = self.faces[i][self.faces[i][:, 14] >= SURE]
         turn = turned(sure[sure[:, 14].argmax()])
-        return 1 + 2 * (turn > 0.25) + 4 * (turn > 0.35) + 8 * (turn > 0.5) + 3 * (sure[:, 14].max() < 0.75) + 1.5 * (len(sure) > 2) + (self.kind[i] == KINDS.index("mask"))
+        return rarity(turn) + 3 * (sure[:, 14].max() < 0.75) + 1.5 * (len(sure) > 2) + (self.kind[i] == KINDS.index("mask"))
 
     def photo(self, i):
         h, w = self.shape[i]

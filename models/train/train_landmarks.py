@@ -19,7 +19,7 @@ from torch.nn import functional
 
 import encoder_views
 from cfp_faces import TEMPLATE
-from detector_data import MIRRORED, turned
+from detector_data import MIRRORED, rarity, turned
 from encoder_muon import Muon
 from encoder_start import normalised, stored
 from landmarks import SIDE, TEMPLATE_SIDE, Landmarks, network_input
@@ -67,9 +67,8 @@ class Samples:
     def __init__(self, folder):
         kept = np.load(folder / "data.npz")
         self.faces, self.marks, self.others = kept["faces"], kept["marks"], kept["others"]
-        # Photographed heads that are turned are scarce, so each comes more often.
         turn = np.array([turned(marks) for marks in np.c_[np.zeros((len(self.marks), 4)), self.marks.reshape(-1, 10)]])
-        often = np.where(kept["real"], 1 + 2.0 * (turn > 0.25) + 4 * (turn > 0.35) + 8 * (turn > 0.5), 1)
+        often = np.where(kept["real"], rarity(turn), 1)
         self.learned, self.held = parted(len(self.faces))
         self.chance = often[self.learned] / often[self.learned].sum()
         # How sure the network is that each lookalike is a face.
@@ -185,7 +184,7 @@ def main():
     rest = [p for name, p in net.named_parameters() if p.ndim == 1 or name == "says.3.weight"]
     optimizers = [Muon(matrices, 2e-3, weight_decay=0.03), torch.optim.AdamW(rest, 2e-3, weight_decay=0.0)]
     samples = Samples(folder)
-    if args.start:
+    if args.start and not checkpoint.exists():
         take_over(net, args.start, samples.batch(2048, np.random.default_rng(8))[0])
     average, history, seen, spent = copy.deepcopy(net), [], 0, 0.0
     if checkpoint.exists():
