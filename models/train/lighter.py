@@ -45,7 +45,7 @@ def halve(path):
     casts = []
     for weight in model.graph.initializer:
         values, name = numpy_helper.to_array(weight), weight.name
-        if values.size > max(values.shape, default=1):  # slopes of PReLU are C x 1 x 1: one number a channel, as biases are
+        if values.dtype == np.float32 and values.size > max(values.shape, default=1):  # slopes of PReLU are C x 1 x 1: one number a channel, as biases are
             weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + "_16"))
             casts.append(helper.make_node("Cast", [name + "_16"], [name], to=TensorProto.FLOAT))
     nodes = casts + list(model.graph.node)

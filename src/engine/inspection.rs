@@ -8,6 +8,7 @@ use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, type_proto};
 use tract_onnx::prelude::*;
 
+use super::operators;
 use crate::embedding::ModelId;
 
 /// An ONNX file as it describes itself.
@@ -64,12 +65,12 @@ impl Inspection {
     /// # Errors
     /// [`NotOnnx`].
     pub fn of(onnx: &[u8]) -> Result<Self, NotOnnx> {
-        let proto = tract_onnx::onnx().proto_model_for_read(&mut &*onnx);
+        let proto = operators::reader().proto_model_for_read(&mut &*onnx);
         let proto = proto.map_err(|e| NotOnnx(format!("{e:#}")))?;
         let graph = proto.graph.as_ref().ok_or_else(|| NotOnnx("it has no graph".to_owned()))?;
         let mut operators = BTreeMap::new();
         count(graph, &mut operators);
-        let known = tract_onnx::onnx().op_register.0;
+        let known = operators::reader().op_register.0;
         let lacking = operators.keys().filter(|name| !known.contains_key(*name)).cloned().collect();
         Ok(Self {
             digest: ModelId::from_digest(Sha256::digest(onnx).into()),

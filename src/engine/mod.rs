@@ -14,8 +14,8 @@ mod landmarks;
 mod manifest;
 mod model;
 mod network;
+mod operators;
 mod pixels;
-mod prelu;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -10,8 +10,8 @@ use tract_onnx::prelude::*;
 use super::inspection::{Port, network_inputs};
 use super::manifest::About;
 use super::model::{EXPORT_THE_ENCODER, ModelError, ModelSource};
+use super::operators;
 use super::pixels::PixelFormat;
-use super::prelu;
 use crate::embedding::ModelId;
 use crate::employee::ModelName;
 
@@ -36,7 +36,7 @@ impl Network {
                 about.sha256
             )));
         }
-        let proto = onnx().proto_model_for_read(&mut source.onnx());
+        let proto = operators::reader().proto_model_for_read(&mut source.onnx());
         let proto = proto.map_err(|e| source.error(format!("it is not an ONNX file: {e:#}")))?;
         let inputs = network_inputs(&proto).count();
         if inputs != 1 {
@@ -58,14 +58,14 @@ impl Network {
 
     /// Optimises the network for one input shape.
     pub(super) fn plan(&self, shape: &[usize]) -> TractResult<Plan> {
-        let mut onnx = onnx();
-        prelu::register(&mut onnx);
-        onnx.with_ignore_output_shapes(true)
+        let mut model = operators::reader()
+            .with_ignore_output_shapes(true)
             .with_ignore_value_info(true)
             .model_for_proto_model(&self.proto)?
             .with_input_fact(0, f32::fact(shape).into())?
-            .into_optimized()?
-            .into_runnable()
+            .into_typed()?;
+        operators::replace(&mut model)?;
+        model.into_optimized()?.into_runnable()
     }
 }
 

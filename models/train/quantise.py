@@ -1,0 +1,154 @@
+"""Makes an exported network one of bytes: weights and maps in 8 bits, sums in 32, which the service multiplies four at a time.
+
+    python quantise.py encoder ENCODER.onnx --data DATA --out ../encoder.onnx --name likeness-encoder-5.1
+    python quantise.py detector DETECTOR.onnx --data DATA --out ../detector.onnx --name likeness-detector-1.2
+    python quantise.py landmarks LANDMARKS.onnx --data DATA --out ../landmarks.onnx --name likeness-landmarks-2.1
+
+onnxruntime finds what values each map takes, from faces and photos that were trained on, and writes its operators QLinearConv and QLinearAdd. What
+reads few values or must be exact stays as it is: the layers behind the last map, and what a detector says of each cell. A pixel less 127.5 is no whole
+number, so 128 is taken off instead, and the first biases make up for it. The manifest beside the network gives the rest of the new one's;
+calibration and error rates stay until `cfp.py --fit`.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+import detector
+import detector_check
+import detector_data
+import encoder_faces
+import encoder_manifest
+import landmarks
+from lighter import halve
+
+MEAN = 128.0
+FACES, PHOTOS = 600, 300  # that stand for all
+HALF_SURE = 0.08  # as sure as a detector must be of what the landmark network is shown
+
+
+class Images(CalibrationDataReader):
+    def __init__(self, name, images):
+        self.each = ({name: normalised(image)} for image in images)
+
+    def get_next(self):
+        return next(self.each, None)
+
+
+def normalised(image, mean=MEAN):
+    """1 x 3 x height x width of height x width x 3."""
+    return ((image.astype(np.float32) - np.float32(mean)) / 128).transpose(2, 0, 1)[None]
+
+
+def aligned_faces(data, work):
+    """112 x 112, as the encoder sees them."""
+    faces, _, _ = encoder_faces.load(data, work)
+    chosen = np.sort(np.random.default_rng(0).choice(len(faces), FACES, replace=False))
+    return list(faces[chosen][:, 4:-4, 4:-4])
+
+
+def photos(data):
+    """Of people and of pets, RGB."""
+    every = [photo for photo, _, _ in detector_data.scenes(data / "scenes")]
+    return [cv2.cvtColor(photo, cv2.COLOR_BGR2RGB) for photo in every[:: len(every) // PHOTOS]]
+
+
+def looks(data, sizes):
+    """The copies that a detector looks at."""
+    return [detector.fitted(photo, size)[0] for photo in photos(data) for size in sizes]
+
+
+def squares(data, found_by):
+    """What the landmark network sees of whatever the detector takes for a face."""
+    runner = detector_check.Runner(found_by)
+    return [landmarks.square(photo, face[4:14].reshape(5, 2))[0]
+            for photo in photos(data) for face in runner.looks(photo, HALF_SURE)[-1][0]]
+
+
+def of_128(model):
+    """The network with weights of 32 bits that expects the pixel less 128 where it expected it less 127.5."""
+    graph = model.graph
+    for cast in [node for node in graph.node if node.op_type == "Cast"]:
+        graph.node.remove(cast)
+    for weight in graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype == np.float16:
+            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float32), weight.name.removesuffix("_16")))
+    stored = {weight.name: weight for weight in graph.initializer}
+    first = next(node for node in graph.node if graph.input[0].name in node.input)
+    weight, bias = (numpy_helper.to_array(stored[name]) for name in first.input[1:])
+    bias = bias + weight.sum((1, 2, 3)) * np.float32((MEAN - 127.5) / 128)
+    stored[first.input[2]].CopyFrom(numpy_helper.from_array(bias.astype(np.float32), first.input[2]))
+    return model
+
+
+def bytewise(graph):
+    """The names of the operators that become ones of bytes: dense convolutions but those that say the answer, and the sums and rectifiers between them."""
+    reads = {name: node for node in graph.node for name in node.input}
+    maps = {node.output[0] for node in graph.node if node.op_type in ("Conv", "Resize")}
+    dense = {node.name for node in graph.node if node.op_type == "Conv" and not any(a.name == "group" and a.i > 1 for a in node.attribute)}
+    last = {node.name for node in graph.node if node.op_type == "Conv" and reads[node.output[0]].op_type not in ("Relu", "Add", "Resize")}
+    sums = {node.name for node in graph.node if node.op_type == "Add" and maps & set(node.input)}
+    return sorted(dense - last | sums | {node.name for node in graph.node if node.op_type in ("Relu", "Resize")})
+
+
+def quantise(source, target, images):
+    """Writes it, and returns how far its answers to some of the images are from the source's: the lowest cosine."""
+    with tempfile.TemporaryDirectory() as folder:
+        wide = Path(folder) / "wide.onnx"
+        model = of_128(onnx.load(source))
+        onnx.save(model, wide)
+        quantize_static(wide, target, Images(model.graph.input[0].name, images), quant_format=QuantFormat.QOperator, per_channel=True,
+                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv", "Add", "Relu", "Resize"],
+                        nodes_to_quantize=bytewise(model.graph))
+    halve(target)
+    before, after = (onnxruntime.InferenceSession(path) for path in (source, target))
+    name, cosines = before.get_inputs()[0].name, []
+    for image in images[:: len(images) // 50]:
+        for a, b in zip(before.run(None, {name: normalised(image, 127.5)}), after.run(None, {name: normalised(image)})):
+            cosines.append((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+    return min(cosines)
+
+
+def golden(path, manifest):
+    """The answer to the test pattern; of many outputs the mean of each."""
+    given = manifest["input"]
+    width, height = (given.get(side) or given.get("side") or given["sizes"][0] for side in ("width", "height"))
+    session = onnxruntime.InferenceSession(path)
+    answers = session.run(None, {session.get_inputs()[0].name: normalised(encoder_manifest.pattern(width, height))})
+    return encoder_manifest.rounded(answers[0] if len(answers) == 1 else [answer.mean(dtype=np.float64) for answer in answers])
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("kind", choices=("encoder", "detector", "landmarks"))
+    arguments.add_argument("network", type=Path)
+    arguments.add_argument("--data", required=True, type=Path)
+    arguments.add_argument("--work", default=Path("../train"), type=Path)
+    arguments.add_argument("--detector", default=Path("../detector.onnx"), type=Path, help="finds what the landmark network is shown")
+    arguments.add_argument("--out", required=True, type=Path)
+    arguments.add_argument("--name", required=True)
+    chosen = arguments.parse_args()
+    manifest = encoder_manifest.read(chosen.network.with_suffix(".toml"))
+    images = {
+        "encoder": lambda: aligned_faces(chosen.data, chosen.work),
+        "detector": lambda: looks(chosen.data, manifest["input"]["sizes"][:-1]),
+        "landmarks": lambda: squares(chosen.data, chosen.detector),
+    }[chosen.kind]()
+    alike = quantise(chosen.network, chosen.out, images)
+    manifest["model"] |= {"name": chosen.name, "sha256": encoder_manifest.digest(chosen.out)}
+    manifest["input"]["mean"] = [MEAN] * 3
+    manifest["golden"] = {"output": golden(chosen.out, manifest)}
+    encoder_manifest.write(chosen.out.with_suffix(".toml"), manifest)
+    print(f"{chosen.out}: {chosen.out.stat().st_size:,} bytes, lowest cosine to the network of floats {alike:.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,391 @@
+//! A convolution of bytes with bytes, summed in 32 bits and brought to bytes again: the same numbers on every processor.
+//!
+//! Four channels of a place stand side by side, which one instruction multiplies and sums (VNNI). A map's rows are laid
+//! out one behind another with their padding, so that what a weight needs for neighbouring places lies at neighbouring
+//! addresses, wherever a row ends; what is computed of the padding is dropped.
+
+#[cfg(target_arch = "x86_64")]
+use super::products::x86;
+use super::products::{OUTPUTS, PLACES, Row, SIDE_BY_SIDE, Sums, Way, plain};
+
+/// Maps, kernel and where it is laid; pairs are of height and width.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    /// Channels of the input.
+    pub(super) inputs: usize,
+    /// Channels of the output.
+    pub(super) outputs: usize,
+    pub(super) input: [usize; 2],
+    pub(super) output: [usize; 2],
+    pub(super) kernel: [usize; 2],
+    pub(super) stride: [usize; 2],
+    /// Padding above and to the left.
+    pub(super) before: [usize; 2],
+}
+
+/// What the bytes of a map stand for, up to a scale.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bytes {
+    /// The byte that stands for 0.
+    pub(super) zero: i32,
+    /// Whether they go from -128 to 127.
+    pub(super) signed: bool,
+}
+
+impl Bytes {
+    /// What makes unsigned bytes of them, in their order.
+    fn flip(self) -> u8 {
+        if self.signed { 0x80 } else { 0 }
+    }
+
+    fn unsigned_zero(self) -> i32 {
+        if self.signed { self.zero + 128 } else { self.zero }
+    }
+}
+
+/// Outputs that are computed together.
+#[derive(Debug)]
+struct Group {
+    /// For each step the four weights of each output, as they are multiplied.
+    weights: Vec<Row>,
+    /// The bias, less what the input's zero adds to each sum.
+    starts: [i32; OUTPUTS],
+    /// Steps of the output byte that a sum of 1 stands for.
+    scales: [f32; OUTPUTS],
+}
+
+/// A convolution whose weights are laid out for it.
+#[derive(Debug)]
+pub(super) struct IntegerConv {
+    way: Way,
+    shape: Shape,
+    from: Bytes,
+    to: Bytes,
+    /// Where each step's four channels lie, for the place at the top left.
+    steps: Vec<usize>,
+    groups: Vec<Group>,
+    /// Places of a laid out row, padding included.
+    row: usize,
+    /// Places of a plane: four channels in one phase of the stride.
+    plane: usize,
+}
+
+impl IntegerConv {
+    /// `weights`: outputs x inputs x kernel; `biases` in units of the sums; `scales`: the output's steps for a sum of 1.
+    pub(super) fn new(
+        shape: Shape,
+        from: Bytes,
+        to: Bytes,
+        weights: &[i8],
+        biases: &[i32],
+        scales: &[f32],
+    ) -> Self {
+        Self::with(Way::of_this_processor(), shape, from, to, weights, biases, scales)
+    }
+
+    fn with(
+        way: Way,
+        shape: Shape,
+        from: Bytes,
+        to: Bytes,
+        weights: &[i8],
+        biases: &[i32],
+        scales: &[f32],
+    ) -> Self {
+        let reach = |axis: usize| (shape.kernel[axis] - 1) / shape.stride[axis];
+        let row = shape.output[1] + reach(1);
+        let places = (shape.output[0] - 1) * row + shape.output[1];
+        let plane = places.next_multiple_of(PLACES) + reach(0) * row + reach(1);
+        let fours = shape.inputs.div_ceil(SIDE_BY_SIDE);
+        let taps = || {
+            let width = shape.kernel[1];
+            (0..shape.kernel[0]).flat_map(move |y| (0..width).map(move |x| [y, x]))
+        };
+        let steps = (0..fours).flat_map(|four| taps().map(move |tap| (four, tap)));
+        let at = |(four, [y, x]): (usize, [usize; 2])| {
+            let [down, right] = shape.stride;
+            let phase = (y % down) * right + x % right;
+            (phase * fours + four) * plane + y / down * row + x / right
+        };
+        let of = |output: usize, input: usize, [y, x]: [usize; 2]| {
+            let [height, width] = shape.kernel;
+            let known = output < shape.outputs && input < shape.inputs;
+            if known {
+                weights[((output * shape.inputs + input) * height + y) * width + x]
+            } else {
+                0
+            }
+        };
+        let groups = (0..shape.outputs).step_by(OUTPUTS).map(|first| {
+            let outputs: [usize; OUTPUTS] = std::array::from_fn(|k| first + k);
+            let total = |output: usize| -> i32 {
+                let each = taps().flat_map(|tap| (0..shape.inputs).map(move |input| (input, tap)));
+                each.map(|(input, tap)| i32::from(of(output, input, tap))).sum()
+            };
+            Group {
+                weights: steps
+                    .clone()
+                    .flat_map(|(four, tap)| {
+                        let fours = outputs.map(|output| {
+                            std::array::from_fn(|k| of(output, four * SIDE_BY_SIDE + k, tap))
+                        });
+                        way.laid_out(fours)
+                    })
+                    .collect(),
+                starts: outputs.map(|output| {
+                    biases.get(output).copied().unwrap_or(0) - from.unsigned_zero() * total(output)
+                }),
+                scales: outputs.map(|output| scales.get(output).copied().unwrap_or(0.0)),
+            }
+        });
+        Self {
+            way,
+            groups: groups.collect(),
+            steps: steps.clone().map(at).collect(),
+            row,
+            plane,
+            shape,
+            from,
+            to,
+        }
+    }
+
+    /// `input`: inputs x height x width; `output`: outputs x height x width.
+    pub(super) fn run(&self, input: &[u8], output: &mut [u8]) {
+        match self.way {
+            #[cfg(target_arch = "x86_64")]
+            #[expect(unsafe_code, reason = "the processor was asked")]
+            Way::Fours => unsafe { self.run_fours(input, output) },
+            #[cfg(target_arch = "x86_64")]
+            #[expect(unsafe_code, reason = "the processor was asked")]
+            Way::Pairs => unsafe { self.run_pairs(input, output) },
+            Way::Plain => self.run_by(input, output, plain),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn run_fours(&self, input: &[u8], output: &mut [u8]) {
+        self.run_by(input, output, |planes, steps, weights| x86::fours(planes, steps, weights));
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn run_pairs(&self, input: &[u8], output: &mut [u8]) {
+        self.run_by(input, output, |planes, steps, weights| x86::pairs(planes, steps, weights));
+    }
+
+    #[inline(always)]
+    fn run_by(
+        &self,
+        input: &[u8],
+        output: &mut [u8],
+        sums: impl Fn(&[u32], &[usize], &[Row]) -> Sums,
+    ) {
+        let Shape { output: [height, width], .. } = self.shape;
+        let planes = self.laid_out(input);
+        let places = (height - 1) * self.row + width;
+        let mut lines = vec![0; OUTPUTS * places.next_multiple_of(PLACES)];
+        let length = lines.len() / OUTPUTS;
+        for (group, maps) in self.groups.iter().zip(output.chunks_mut(OUTPUTS * height * width)) {
+            for first in (0..length).step_by(PLACES) {
+                let sums = sums(&planes[first..], &self.steps, &group.weights);
+                for (k, line) in lines.chunks_exact_mut(length).enumerate() {
+                    let bytes = &mut line[first..][..PLACES];
+                    self.to.requantise(&sums[k], group.starts[k], group.scales[k], bytes);
+                }
+            }
+            let maps = maps.chunks_exact_mut(height * width);
+            for (map, line) in maps.zip(lines.chunks_exact(length)) {
+                for (row, whole) in map.chunks_exact_mut(width).zip(line.chunks(self.row)) {
+                    row.copy_from_slice(&whole[..width]);
+                }
+            }
+        }
+    }
+
+    /// The input's planes: for each phase of the stride and each four channels the places, row behind row.
+    #[inline(always)]
+    fn laid_out(&self, input: &[u8]) -> Vec<u32> {
+        let Shape { inputs, input: [height, width], stride: [down, right], before, .. } =
+            self.shape;
+        let zero = u32::from_le_bytes([self.from.unsigned_zero() as u8; SIDE_BY_SIDE]);
+        let flip = u32::from_le_bytes([self.from.flip(); SIDE_BY_SIDE]);
+        let fours = inputs.div_ceil(SIDE_BY_SIDE);
+        let mut planes = vec![zero; down * right * fours * self.plane];
+        for (k, plane) in planes.chunks_exact_mut(self.plane).enumerate() {
+            let (phase, first) = (k / fours, k % fours * SIDE_BY_SIDE);
+            // How many places of this phase are padding, and where in the map the first is that is not.
+            let [top, left] = [(phase / right, down, before[0]), (phase % right, right, before[1])]
+                .map(|(phase, stride, before)| {
+                    let skipped = before.saturating_sub(phase).div_ceil(stride);
+                    (skipped, skipped * stride + phase - before)
+                });
+            for (line, y) in
+                plane.chunks_exact_mut(self.row).skip(top.0).zip((top.1..height).step_by(down))
+            {
+                // A channel that there is not is multiplied by nothing.
+                let channel = |k| {
+                    let channel = if first + k < inputs { first + k } else { first };
+                    &input[(channel * height + y) * width..][left.1.min(width)..width]
+                };
+                let four = [channel(0), channel(1), channel(2), channel(3)];
+                interleave(line.get_mut(left.0..).unwrap_or_default(), four, right, flip);
+            }
+        }
+        planes
+    }
+}
+
+/// Every `stride`-th place of four channels, side by side.
+#[inline(always)]
+fn interleave(line: &mut [u32], four: [&[u8]; SIDE_BY_SIDE], stride: usize, flip: u32) {
+    let places = four[0].len().div_ceil(stride).min(line.len());
+    let [a, b, c, d] = four;
+    for (k, place) in line[..places].iter_mut().enumerate() {
+        let k = k * stride;
+        *place = u32::from_le_bytes([a[k], b[k], c[k], d[k]]) ^ flip;
+    }
+}
+
+impl Bytes {
+    /// Sums become bytes: scaled, rounded (halves to even), and bounded.
+    #[inline(always)]
+    fn requantise(self, sums: &[i32; PLACES], start: i32, scale: f32, bytes: &mut [u8]) {
+        let [least, most] = self.bounds();
+        for (sum, byte) in sums.iter().zip(bytes) {
+            *byte =
+                rounded((sum + start) as f32 * scale, least, most).wrapping_add(self.zero) as u8;
+        }
+    }
+
+    /// The least and the most that a byte stands for.
+    pub(super) fn bounds(self) -> [f32; 2] {
+        let least = if self.signed { -128 } else { 0 };
+        [least, least + 255].map(|byte| (byte - self.zero) as f32)
+    }
+}
+
+/// The whole number next to a number between two, of two the even one.
+#[inline(always)]
+pub(super) fn rounded(value: f32, least: f32, most: f32) -> i32 {
+    /// From here to its double 32 bits hold whole numbers only, so what is added to it is rounded.
+    const WHOLE: f32 = 12_582_912.0;
+    let value = if value < least { least } else { value };
+    let value = if value > most { most } else { value };
+    (value + WHOLE).to_bits().wrapping_sub(WHOLE.to_bits()).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What the formula says, value by value.
+    fn by_the_formula(
+        shape: &Shape,
+        [from, to]: [Bytes; 2],
+        input: &[u8],
+        weights: &[i8],
+        biases: &[i32],
+        scale: f32,
+    ) -> Vec<u8> {
+        let Shape { inputs, input: [height, width], kernel, stride, before, .. } = *shape;
+        let mut output = Vec::new();
+        for (o, bias) in biases.iter().enumerate() {
+            for place in 0..shape.output[0] * shape.output[1] {
+                let mut sum = *bias;
+                for weight in 0..inputs * kernel[0] * kernel[1] {
+                    let [ky, kx] = [weight / kernel[1] % kernel[0], weight % kernel[1]];
+                    let y = (place / shape.output[1] * stride[0] + ky).checked_sub(before[0]);
+                    let x = (place % shape.output[1] * stride[1] + kx).checked_sub(before[1]);
+                    let (Some(y), Some(x)) = (y, x) else { continue };
+                    if y >= height || x >= width {
+                        continue;
+                    }
+                    let channel = weight / (kernel[0] * kernel[1]);
+                    let byte = input[(channel * height + y) * width + x];
+                    let value: i32 =
+                        if from.signed { byte.cast_signed().into() } else { byte.into() };
+                    let weight = weights[o * inputs * kernel[0] * kernel[1] + weight];
+                    sum += (value - from.zero) * i32::from(weight);
+                }
+                let byte = (sum as f32 * scale).round_ties_even() + to.zero as f32;
+                output.push(if to.signed {
+                    (byte.clamp(-128.0, 127.0) as i8).cast_unsigned()
+                } else {
+                    byte.clamp(0.0, 255.0) as u8
+                });
+            }
+        }
+        output
+    }
+
+    fn shapes() -> impl Strategy<Value = Shape> {
+        let side = || (1_usize..5, 1_usize..4, 0_usize..3, 0_usize..3, 0_usize..12);
+        (1_usize..10, 1_usize..20, side(), side()).prop_map(|(inputs, outputs, down, right)| {
+            let side =
+                |(kernel, stride, before, after, more): (usize, usize, usize, usize, usize)| {
+                    let (before, after) = (before.min(kernel - 1), after.min(kernel - 1));
+                    let length = kernel.saturating_sub(before + after).max(1) + more;
+                    let output = (length + before + after - kernel) / stride + 1;
+                    (length, output, kernel, stride, before)
+                };
+            let (down, right) = (side(down), side(right));
+            Shape {
+                inputs,
+                outputs,
+                input: [down.0, right.0],
+                output: [down.1, right.1],
+                kernel: [down.2, right.2],
+                stride: [down.3, right.3],
+                before: [down.4, right.4],
+            }
+        })
+    }
+
+    fn ways() -> Vec<Way> {
+        let this = Way::of_this_processor();
+        #[cfg(target_arch = "x86_64")]
+        if this == Way::Fours {
+            return vec![this, Way::Pairs, Way::Plain];
+        }
+        vec![this, Way::Plain]
+    }
+
+    proptest! {
+        #[test]
+        fn every_way_says_what_the_formula_says(
+            shape in shapes(),
+            zeros in (0_i32..256, 0_i32..256),
+            signed in any::<(bool, bool)>(),
+            scale in 0.0001_f32..0.01,
+            seed in any::<u64>(),
+        ) {
+            let bytes = |zero: i32, signed: bool| {
+                Bytes { zero: if signed { zero - 128 } else { zero }, signed }
+            };
+            let (from, to) = (bytes(zeros.0, signed.0), bytes(zeros.1, signed.1));
+            let mut state = seed | 1;
+            let mut next = move || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 56) as u8
+            };
+            let mut some = |count: usize| (0..count).map(|_| next()).collect::<Vec<_>>();
+            let input = some(shape.inputs * shape.input[0] * shape.input[1]);
+            let weights = some(shape.outputs * shape.inputs * shape.kernel[0] * shape.kernel[1]);
+            let weights: Vec<i8> = weights.into_iter().map(u8::cast_signed).collect();
+            let biases: Vec<i32> = some(shape.outputs).into_iter().map(|b| 50 * i32::from(b)).collect();
+            let scales = vec![scale; shape.outputs];
+            let expected = by_the_formula(&shape, [from, to], &input, &weights, &biases, scale);
+            for way in ways() {
+                let conv =
+                    IntegerConv::with(way, shape.clone(), from, to, &weights, &biases, &scales);
+                let mut output = vec![0; expected.len()];
+                conv.run(&input, &mut output);
+                prop_assert_eq!(&output, &expected, "{:?}", way);
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Operators of ours, where tract's own are slow or there are none.
+
+mod integer_conv;
+mod prelu;
+mod products;
+mod quantised;
+
+use tract_onnx::Onnx;
+use tract_onnx::prelude::*;
+
+/// tract's reader of ONNX files, which knows our operators too.
+pub(super) fn reader() -> Onnx {
+    let mut reader = onnx();
+    prelu::register(&mut reader);
+    quantised::register(&mut reader);
+    reader
+}
+
+/// Puts our operators in the place of tract's.
+pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
+    quantised::replace(model)
+}
