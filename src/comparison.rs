@@ -72,16 +72,22 @@ impl Measure {
         }
     }
 
-    /// The embedding half way between two of one face.
+    /// The mean of one face's embeddings, each with its weight.
     ///
     /// # Errors
     /// [`DegenerateEmbedding`] where nothing lies between them: they are opposite.
     pub(crate) fn mean(
         &self,
-        a: &Embedding,
-        b: &Embedding,
+        views: &[(f32, Embedding)],
     ) -> Result<Embedding, DegenerateEmbedding> {
-        self.embedding(a.values().iter().zip(b.values()).map(|(a, b)| (a + b) / 2.0).collect())
+        let total: f32 = views.iter().map(|(weight, _)| weight).sum();
+        let length = views.first().map_or(0, |(_, embedding)| embedding.values().len());
+        let mut mean = vec![0.0; length];
+        for (weight, embedding) in views {
+            let terms = mean.iter_mut().zip(embedding.values());
+            terms.for_each(|(mean, value)| *mean += weight / total * value);
+        }
+        self.embedding(mean)
     }
 
     /// Symmetric; rises with the likeness.

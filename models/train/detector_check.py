@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 
 import landmarks
-from detector import decode, fitted, network_input
+from detector import decode, fitted
 from detector_data import Teacher
 from detector_scenes import Photos, Scenes
 from encoder_manifest import read
@@ -45,7 +45,10 @@ class Network:
         self.manifest = read(path.with_suffix(".toml"))
 
     def __call__(self, image):
-        return self.session.run(None, {self.input: image})
+        """What it answers to an RGB image, height x width x 3."""
+        given = self.manifest["input"]
+        image = (image.astype(np.float32) - np.array(given["mean"], np.float32)) * np.float32(given["scale"])
+        return self.session.run(None, {self.input: np.ascontiguousarray(image.transpose(2, 0, 1)[None])})
 
 
 class Runner:
@@ -61,7 +64,7 @@ class Runner:
         looks = []
         for size in self.sizes:
             square, scale = fitted(rgb, size)
-            faces = decode(self.network(network_input(square)), size, least)
+            faces = decode(self.network(square), size, least)
             faces[:, :14] /= scale
             faces = self.closely(rgb, faces)
             looks.append((faces, scale))
@@ -76,7 +79,7 @@ class Runner:
         kept = []
         for face in faces:
             square, back = landmarks.square(rgb, face[4:14].reshape(5, 2))
-            sure, marks = landmarks.placed(self.closer(landmarks.network_input(square[None]))[0][0], back)
+            sure, marks = landmarks.placed(self.closer(square)[0][0], back)
             if sure >= self.sure:
                 kept.append(np.r_[face[:4], marks.reshape(-1), face[14]])
         return np.array(kept).reshape(-1, 15)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 UNFITTED = {"comparison": {"kind": "cosine", "scale": 1.0, "offset": 0.0}}  # without error rates it does not serve
+VIEWS = {"mirrored_probes": True, "turned_references": 0.15}  # of our encoder; of 0, 0.1, 0.15 and 0.25 chosen on CFP's folds 1-5
 FITTED = ("comparison", "error_rate", "profile_error_rate")  # what `cfp.py --fit` replaces
 
 TOLD = (1e-2, 1e-3, 1e-4)  # the rows that the card's tables have columns for
@@ -52,6 +53,8 @@ def session(path):
 
 
 def _value(value):
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, list):

@@ -60,6 +60,7 @@ def main():
                   "licence": "see models/LICENSE.md", "provenance": PROVENANCE},
         "input": {"width": 112, "height": 112, "channels": 3, "layout": "nchw", "colour": "rgb", "mean": [127.5] * 3, "scale": 0.0078125},
         "output": {"length": 128},
+        "views": encoder_manifest.VIEWS,
         **encoder_manifest.UNFITTED,
     }
     if target.exists():

@@ -145,6 +145,8 @@ def main():
     alike = quantise(chosen.network, chosen.out, images)
     manifest["model"] |= {"name": chosen.name, "sha256": encoder_manifest.digest(chosen.out)}
     manifest["input"]["mean"] = [MEAN] * 3
+    if chosen.kind == "encoder":
+        manifest = {part: manifest[part] for part in ("model", "input", "output")} | {"views": encoder_manifest.VIEWS} | manifest
     manifest["golden"] = {"output": golden(chosen.out, manifest)}
     encoder_manifest.write(chosen.out.with_suffix(".toml"), manifest)
     print(f"{chosen.out}: {chosen.out.stat().st_size:,} bytes, lowest cosine to the network of floats {alike:.4f}")

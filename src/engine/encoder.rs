@@ -8,7 +8,7 @@ use image::imageops::flip_horizontal;
 use tract_onnx::prelude::*;
 
 use super::calibration::{CalibrationSource, Recalibration};
-use super::manifest::{EncoderManifest, Golden};
+use super::manifest::{EncoderManifest, Golden, Views};
 use super::model::{ModelError, ModelSource};
 use super::network::{Network, Plan, tensor};
 use super::pixels::{PixelFormat, test_pattern};
@@ -16,7 +16,10 @@ use super::{EngineError, Role};
 use crate::comparison::{Comparator, ErrorRates};
 use crate::embedding::Embedding;
 use crate::employee::ModelName;
-use crate::face::AlignedFace;
+use crate::face::{AlignedFace, Turn};
+
+/// By how many degrees references are turned, to either side, for encoders that want it.
+const TURNS: [f64; 3] = [20.0, 40.0, 60.0];
 
 /// An encoder that has shown that it gives what its manifest says.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub struct Encoder {
     pub(super) width: u32,
     pub(super) height: u32,
     length: usize,
+    views: Views,
+    turns: Vec<Turn>,
     model: ModelName,
     comparator: Comparator,
     error_rates: Option<ErrorRates>,
@@ -64,6 +69,7 @@ impl Encoder {
             width,
             height,
             length,
+            views,
             comparator,
             error_rates,
             profile_error_rates,
@@ -77,12 +83,15 @@ impl Encoder {
             );
         }
         let plan = network.plan(&shape).map_err(|e| source.error(format!("{e:#}")))?;
+        let turns = TURNS.into_iter().filter(|_| views.turned_references > 0.0);
         let encoder = Self {
             plan,
             pixels,
             width,
             height,
             length,
+            views,
+            turns: turns.map(|degrees| Turn::new(degrees, width, height)).collect(),
             model,
             comparator,
             error_rates,
@@ -141,21 +150,30 @@ impl Encoder {
         Ok(self)
     }
 
-    /// Encodes a face. A reference is the mean of the face and its mirror image, in which much of what is
-    /// photo and not person cancels; a probe is in a hurry.
+    /// Encodes a face: the mean of its views, in which much of what is photo and not person cancels. A reference is seen
+    /// mirrored too, and turned aside where the manifest says so; a probe is in a hurry.
     pub(super) fn encode(&self, face: &AlignedFace, role: Role) -> Result<Embedding, EngineError> {
-        let see = |pixels: &RgbImage| {
-            let values = self.see(pixels).map_err(EngineError::run)?;
-            self.comparator.measure.embedding(values).map_err(EngineError::run)
-        };
-        let seen = see(face.pixels())?;
-        match role {
-            Role::Probe => Ok(seen),
-            Role::Reference => {
-                let mirrored = see(&flip_horizontal(face.pixels()))?;
-                self.comparator.measure.mean(&seen, &mirrored).map_err(EngineError::run)
+        let face = face.pixels();
+        let seen = self.embedding(face)?;
+        if role == Role::Probe && !self.views.mirrored_probes {
+            return Ok(seen);
+        }
+        let mirrored = flip_horizontal(face);
+        let mut views = vec![(1.0, seen), (1.0, self.embedding(&mirrored)?)];
+        if role == Role::Reference {
+            for turn in &self.turns {
+                for face in [face, &mirrored] {
+                    views.push((self.views.turned_references, self.embedding(&turn.of(face))?));
+                }
             }
         }
+        self.comparator.measure.mean(&views).map_err(EngineError::run)
+    }
+
+    /// What the comparator compares, of one view of a face.
+    fn embedding(&self, pixels: &RgbImage) -> Result<Embedding, EngineError> {
+        let values = self.see(pixels).map_err(EngineError::run)?;
+        self.comparator.measure.embedding(values).map_err(EngineError::run)
     }
 
     fn see_pattern(&self) -> TractResult<Vec<f32>> {
@@ -209,7 +227,8 @@ mod tests {
         for (word, other, reason) in [
             ("\"rgb\"", "\"bgr\"", "golden"),
             ("scale = 0.0078125", "scale = 0.0039", "golden"),
-            ("[127.5, 127.5, 127.5]", "[0.0, 0.0, 0.0]", "golden"),
+            ("[128.0, 128.0, 128.0]", "[0.0, 0.0, 0.0]", "golden"),
+            ("mirrored_probes", "mirrored", "unknown field"),
             ("length = 128", "length = 64", "128 values"),
             ("[golden]", "[gilded]", "its manifest"),
             ("kind = \"cosine\"", "kind = \"weighted_l1\"", "weights"),
@@ -255,21 +274,39 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_face_and_its_mirror_image_make_one_reference_between_their_probes() {
-        let encoder = load_with(DEFAULT, "likeness", "likeness").unwrap();
-        let cosine = |a: &Embedding, b: &Embedding| Measure::Cosine.of(a.values(), b.values());
+    /// Embeddings of the test pattern and of its mirror image.
+    fn pattern_and_mirror_image(encoder: &Encoder, role: Role) -> [Embedding; 2] {
         let face = test_pattern(112, 112);
-        let [seen, mirrored] = [face.clone(), flip_horizontal(&face)].map(|pixels| {
-            let face = AlignedFace::from_pixels(pixels);
-            [Role::Reference, Role::Probe].map(|role| encoder.encode(&face, role).unwrap())
-        });
-        let [reference, probe] = seen;
-        assert!(cosine(&reference, &mirrored[0]) > 0.99999);
-        let apart = cosine(&probe, &mirrored[1]);
+        [face.clone(), flip_horizontal(&face)]
+            .map(|pixels| encoder.encode(&AlignedFace::from_pixels(pixels), role).unwrap())
+    }
+
+    fn cosine(a: &Embedding, b: &Embedding) -> f32 {
+        Measure::Cosine.of(a.values(), b.values())
+    }
+
+    #[test]
+    fn a_face_and_its_mirror_image_are_one() {
+        let encoder = load_with(DEFAULT, "likeness", "likeness").unwrap();
+        let [reference, mirrored] = pattern_and_mirror_image(&encoder, Role::Reference);
+        assert!(cosine(&reference, &mirrored) > 0.99999);
+        let [probe, mirrored] = pattern_and_mirror_image(&encoder, Role::Probe);
+        assert!(cosine(&probe, &mirrored) > 0.99999);
+        let likeness = cosine(&reference, &probe);
+        assert!((0.5..0.999).contains(&likeness), "{likeness}: turned views are part of it");
+    }
+
+    #[test]
+    fn without_views_only_references_are_mirrored() {
+        let encoder =
+            load_with(DEFAULT, "[views]\nmirrored_probes = true\nturned_references = 0.15", "");
+        let encoder = encoder.unwrap();
+        let [probe, mirrored] = pattern_and_mirror_image(&encoder, Role::Probe);
+        let apart = cosine(&probe, &mirrored);
         assert!(apart < 0.99);
         // Half way between two of unit length the angle is half as wide.
         let half = f32::midpoint(1.0, apart).sqrt();
+        let [reference, _] = pattern_and_mirror_image(&encoder, Role::Reference);
         assert!((cosine(&reference, &probe) - half).abs() < 1e-4);
     }
 

@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(found.inputs[0].shape[1..], shape[1..]);
         assert_eq!(found.inputs[0].element, "float");
         assert_eq!(found.lacking, Vec::<String>::new());
-        assert!(found.operators["Conv"] > 5);
+        assert!(found.operators["QLinearConv"] > 5);
     }
 
     #[test]

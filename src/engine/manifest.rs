@@ -19,6 +19,7 @@ pub(super) struct EncoderManifest {
     pub(super) height: u32,
     /// Values of one embedding.
     pub(super) length: usize,
+    pub(super) views: Views,
     pub(super) comparator: Comparator,
     pub(super) error_rates: Option<ErrorRates>,
     pub(super) profile_error_rates: Option<ErrorRates>,
@@ -35,6 +36,7 @@ impl EncoderManifest {
             model,
             input,
             output,
+            views,
             comparison,
             error_rate,
             profile_error_rate,
@@ -46,6 +48,9 @@ impl EncoderManifest {
         }
         if !(1..=65_536).contains(&output.length) {
             return Err(source.error("the output's length must be 1 to 65536 values"));
+        }
+        if !(0.0..=1.0).contains(&views.turned_references) {
+            return Err(source.error("turned_references must lie in 0..=1"));
         }
         let pixels = PixelFormat::new(channels, colour, layout, mean, scale);
         let comparator = comparison.comparator(output.length).map_err(|e| source.error(e))?;
@@ -59,6 +64,7 @@ impl EncoderManifest {
             width,
             height,
             length: output.length,
+            views,
             comparator,
             error_rates: table(error_rate)?,
             profile_error_rates: table(profile_error_rate)?,
@@ -150,6 +156,8 @@ struct EncoderFile {
     model: About,
     input: EncoderInput,
     output: EncoderOutput,
+    #[serde(default)]
+    views: Views,
     comparison: Comparison,
     #[serde(default)]
     error_rate: Vec<Row>,
@@ -174,6 +182,16 @@ struct EncoderInput {
 #[serde(deny_unknown_fields)]
 struct EncoderOutput {
     length: usize,
+}
+
+/// `[views]`: how often an encoder looks at a face. A reference is at least the mean of the face and its mirror image.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Views {
+    /// Whether a probe too is the mean of the face and its mirror image.
+    pub(super) mirrored_probes: bool,
+    /// What each view of a reference's head turned aside weighs where the face as it is weighs 1, 0..=1.
+    pub(super) turned_references: f32,
 }
 
 #[derive(Deserialize)]
@@ -353,7 +371,8 @@ mod tests {
             (("offset = ", "offset = nan # "), "finite"),
             (("kind = \"cosine\"\nscale = ", "kind = \"cosine\"\nscale = 1e300 # "), "finite"),
             (("fmr = ", "fmr = nan # "), "0..1"),
-            (("mean = [127.5,", "mean = [nan,"), "finite"),
+            (("mean = [128.0,", "mean = [nan,"), "finite"),
+            (("turned_references = ", "turned_references = nan # "), "0..=1"),
         ] {
             let said = refused(EncoderManifest::of, encoder, change);
             assert!(said.contains(reason), "{change:?}: {said}");

@@ -86,9 +86,9 @@ impl EngineError {
 }
 
 /// What an embedding is for: the two sides of a comparison (ISO/IEC 2382-37).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Role {
-    /// To be kept, and compared with probes. It takes twice the time of a probe, once for each enrolment.
+    /// To be kept, and compared with probes. It is seen in more views than a probe, once for each enrolment.
     Reference,
     /// To be compared with references.
     Probe,

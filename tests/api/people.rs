@@ -1,20 +1,28 @@
 //! The shipped models at the shipped thresholds, on the twenty people of `tests/data`.
 
+use reqwest::multipart::Form;
 use serde_json::json;
 
-use crate::app::{App, photo};
+use crate::app::{App, file, photo};
 
 const PEOPLE: std::ops::RangeInclusive<u32> = 1..=20;
 
 #[tokio::test]
 async fn everyone_is_verified_and_identified_and_nobody_is_taken_for_another() {
     let app = App::spawn().await;
+    let mut look_alikes = 0;
     for person in PEOPLE {
-        let enrolled = app
-            .enroll(&format!("p{person:02}"), photo(&format!("people/p{person:02}-a.jpg")))
-            .await;
+        let (own, reference) = (format!("p{person:02}"), format!("people/p{person:02}-a.jpg"));
+        let mut enrolled = app.enroll(&own, photo(&reference)).await;
+        if enrolled.body["code"] == "looks_like_another" {
+            look_alikes += 1;
+            let form = Form::new().text("employee_id", own).text("confirm_lookalike", "true");
+            enrolled = app.post("/enroll", form.part("photo", file(photo(&reference)))).await;
+        }
         assert_eq!(enrolled.status, 201, "{enrolled:?}");
     }
+    // Of 190 pairs, at a bar that one pair of strangers in two thousand passes.
+    assert!(look_alikes <= 1, "{look_alikes}");
     for person in PEOPLE {
         let own = format!("p{person:02}");
         for view in ["b", "c"] {

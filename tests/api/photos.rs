@@ -45,7 +45,9 @@ async fn every_orientation_finds_the_same_face_in_the_same_place() {
         assert_eq!(turned["match"], true, "{orientation}: {turned}");
         for edge in ["x", "y", "width", "height"] {
             let of = |answer: &serde_json::Value| answer["face"]["box"][edge].as_f64().unwrap();
-            assert!((of(&turned) - of(&upright)).abs() < 4.0, "{orientation}: {edge} of {turned}");
+            // What the detector sees is six times smaller.
+            let off = (of(&turned) - of(&upright)).abs();
+            assert!(off < 8.0, "{orientation}: {edge} is {off} off in {turned}");
         }
     }
 }

@@ -1,8 +1,6 @@
 //! Operators of ours, where tract's own are slow or there are none.
 
-mod integer_conv;
 mod prelu;
-mod products;
 mod quantised;
 
 use tract_onnx::Onnx;

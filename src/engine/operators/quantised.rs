@@ -6,6 +6,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use bytewise::{Bytes, Convolution, Shape};
 use tract_onnx::Onnx;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::{
@@ -19,8 +20,6 @@ use tract_onnx::tract_hir::internal::{
     InferenceResult, Solver, TensorProxy, check_input_arity, check_output_arity,
 };
 use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
-
-use super::integer_conv::{Bytes, IntegerConv, Shape, rounded};
 
 /// `QLinearAdd` of onnxruntime, which tract has not.
 pub(super) fn register(onnx: &mut Onnx) {
@@ -51,7 +50,7 @@ pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
 /// A dense convolution of bytes.
 #[derive(Clone, Debug)]
 struct QuantisedConv {
-    conv: Arc<IntegerConv>,
+    conv: Arc<Convolution>,
     output: DatumType,
     shape: [usize; 4],
 }
@@ -102,7 +101,7 @@ impl QuantisedConv {
         let weights = weights.map(i8::try_from).collect::<Result<Vec<_>, _>>()?;
         let biases = each(numbers::<i32>(biases)?, outputs);
         let dims = [1, outputs, shape.output[0], shape.output[1]];
-        let conv = IntegerConv::new(shape, from, to, &weights, &biases, &scales);
+        let conv = Convolution::new(shape, from, to, &weights, &biases, &scales);
         Ok(Some(Self { conv: Arc::new(conv), output, shape: dims }))
     }
 }
@@ -189,12 +188,10 @@ impl EvalOp for Quantised {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let scale = f32::from_bits(self.scale);
-        let [least, most] = Bytes { zero: self.zero, signed: false }.bounds();
         let values = inputs[0].cast_to::<f32>()?;
         let values = values.try_as_plain_ram()?;
-        let byte = |value: &f32| (rounded(value * scale, least, most) + self.zero) as u8;
-        let bytes: Vec<u8> = values.as_slice::<f32>()?.iter().map(byte).collect();
+        let to = Bytes { zero: self.zero, signed: false };
+        let bytes = bytewise::quantised(values.as_slice::<f32>()?, f32::from_bits(self.scale), to);
         Ok(tvec!(Tensor::from_shape(inputs[0].shape(), &bytes)?.into_tvalue()))
     }
 }
@@ -271,10 +268,8 @@ impl EvalOp for QuantisedAdd {
         let other = inputs.remove(0);
         let other = other.try_as_plain_ram()?;
         let mut plain = sum.try_as_plain_ram_mut()?;
-        for (a, b) in plain.as_slice_mut::<u8>()?.iter_mut().zip(other.as_slice::<u8>()?) {
-            let value = f32::from(*a) * first + f32::from(*b) * second + offset;
-            *a = rounded(value, 0.0, 255.0) as u8;
-        }
+        let (sums, other) = (plain.as_slice_mut::<u8>()?, other.as_slice::<u8>()?);
+        bytewise::add(sums, other, [first, second], offset);
         Ok(tvec!(sum.into_tvalue()))
     }
 }

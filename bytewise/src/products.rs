@@ -1,23 +1,23 @@
 //! Sums of products of bytes, as quickly as the processor at hand makes them, and the same on each.
 
 /// Places of a map that are computed at once.
-pub(super) const PLACES: usize = 32;
+pub(crate) const PLACES: usize = 32;
 
 /// Outputs that are computed at once.
-pub(super) const OUTPUTS: usize = 8;
+pub(crate) const OUTPUTS: usize = 8;
 
 /// Channels of a place that stand side by side, in 32 bits.
-pub(super) const SIDE_BY_SIDE: usize = 4;
+pub(crate) const SIDE_BY_SIDE: usize = 4;
 
 /// For each output the sum of each place.
-pub(super) type Sums = [[i32; PLACES]; OUTPUTS];
+pub(crate) type Sums = [[i32; PLACES]; OUTPUTS];
 
 /// Weights for each output.
-pub(super) type Row = [u32; OUTPUTS];
+pub(crate) type Row = [u32; OUTPUTS];
 
 /// How a processor multiplies bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// Four products and their sum in one instruction (AVX-512 VNNI).
     #[cfg(target_arch = "x86_64")]
     Fours,
@@ -30,7 +30,7 @@ pub(super) enum Way {
 
 impl Way {
     /// A step's weights, four for each output, as they are multiplied.
-    pub(super) fn laid_out(self, fours: [[i8; SIDE_BY_SIDE]; OUTPUTS]) -> Vec<Row> {
+    pub(crate) fn laid_out(self, fours: [[i8; SIDE_BY_SIDE]; OUTPUTS]) -> Vec<Row> {
         #[cfg(target_arch = "x86_64")]
         if self == Self::Pairs {
             let pair = |low: i8, high: i8| {
@@ -45,7 +45,7 @@ impl Way {
         vec![fours.map(|four| u32::from_le_bytes(four.map(i8::cast_unsigned)))]
     }
 
-    pub(super) fn of_this_processor() -> Self {
+    pub(crate) fn of_this_processor() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
             let has_vnni = is_x86_feature_detected!("avx512vnni");
@@ -64,7 +64,7 @@ impl Way {
 }
 
 /// Sums for the first places of the planes: `steps` says where the four channels lie that a row of weights is for.
-pub(super) fn plain(planes: &[u32], steps: &[usize], weights: &[Row]) -> Sums {
+pub(crate) fn plain(planes: &[u32], steps: &[usize], weights: &[Row]) -> Sums {
     by_quarters(planes, |planes, half| {
         let mut sums = [[0; PLACES / 2]; OUTPUTS / 2];
         for (step, weights) in steps.iter().zip(weights) {
@@ -101,7 +101,7 @@ fn by_quarters(planes: &[u32], quarter: impl Fn(&[u32], usize) -> Quarter) -> Su
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) mod x86 {
+pub(crate) mod x86 {
     use std::arch::x86_64::{
         __m256i, __m512i, _mm256_add_epi32, _mm256_and_si256, _mm256_loadu_si256,
         _mm256_madd_epi16, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256,
@@ -112,7 +112,7 @@ pub(super) mod x86 {
     use super::{OUTPUTS, PLACES, Quarter, Row, Sums, by_quarters};
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    pub(in super::super) fn fours(planes: &[u32], steps: &[usize], weights: &[Row]) -> Sums {
+    pub(crate) fn fours(planes: &[u32], steps: &[usize], weights: &[Row]) -> Sums {
         let mut sums = [[_mm512_setzero_si512(); PLACES / 16]; OUTPUTS];
         for (step, weights) in steps.iter().zip(weights) {
             let places = load_512(&planes[*step..]);
@@ -130,7 +130,7 @@ pub(super) mod x86 {
     }
 
     #[target_feature(enable = "avx2")]
-    pub(in super::super) fn pairs(planes: &[u32], steps: &[usize], weights: &[Row]) -> Sums {
+    pub(crate) fn pairs(planes: &[u32], steps: &[usize], weights: &[Row]) -> Sums {
         let (weights, _) = weights.as_chunks::<2>();
         by_quarters(planes, |planes, half| {
             let mut sums = [[_mm256_setzero_si256(); PLACES / 16]; OUTPUTS / 2];

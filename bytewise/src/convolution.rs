@@ -4,43 +4,28 @@
 //! out one behind another with their padding, so that what a weight needs for neighbouring places lies at neighbouring
 //! addresses, wherever a row ends; what is computed of the padding is dropped.
 
+use crate::Bytes;
 #[cfg(target_arch = "x86_64")]
-use super::products::x86;
-use super::products::{OUTPUTS, PLACES, Row, SIDE_BY_SIDE, Sums, Way, plain};
+use crate::products::x86;
+use crate::products::{OUTPUTS, PLACES, Row, SIDE_BY_SIDE, Sums, Way, plain};
 
 /// Maps, kernel and where it is laid; pairs are of height and width.
 #[derive(Clone, Debug)]
-pub(super) struct Shape {
+pub struct Shape {
     /// Channels of the input.
-    pub(super) inputs: usize,
+    pub inputs: usize,
     /// Channels of the output.
-    pub(super) outputs: usize,
-    pub(super) input: [usize; 2],
-    pub(super) output: [usize; 2],
-    pub(super) kernel: [usize; 2],
-    pub(super) stride: [usize; 2],
+    pub outputs: usize,
+    /// The input's sides.
+    pub input: [usize; 2],
+    /// The output's sides.
+    pub output: [usize; 2],
+    /// The sides of what each output value is computed of.
+    pub kernel: [usize; 2],
+    /// From one output value to the next, in places of the input.
+    pub stride: [usize; 2],
     /// Padding above and to the left.
-    pub(super) before: [usize; 2],
-}
-
-/// What the bytes of a map stand for, up to a scale.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bytes {
-    /// The byte that stands for 0.
-    pub(super) zero: i32,
-    /// Whether they go from -128 to 127.
-    pub(super) signed: bool,
-}
-
-impl Bytes {
-    /// What makes unsigned bytes of them, in their order.
-    fn flip(self) -> u8 {
-        if self.signed { 0x80 } else { 0 }
-    }
-
-    fn unsigned_zero(self) -> i32 {
-        if self.signed { self.zero + 128 } else { self.zero }
-    }
+    pub before: [usize; 2],
 }
 
 /// Outputs that are computed together.
@@ -56,7 +41,7 @@ struct Group {
 
 /// A convolution whose weights are laid out for it.
 #[derive(Debug)]
-pub(super) struct IntegerConv {
+pub struct Convolution {
     way: Way,
     shape: Shape,
     from: Bytes,
@@ -70,9 +55,9 @@ pub(super) struct IntegerConv {
     plane: usize,
 }
 
-impl IntegerConv {
+impl Convolution {
     /// `weights`: outputs x inputs x kernel; `biases` in units of the sums; `scales`: the output's steps for a sum of 1.
-    pub(super) fn new(
+    pub fn new(
         shape: Shape,
         from: Bytes,
         to: Bytes,
@@ -151,7 +136,7 @@ impl IntegerConv {
     }
 
     /// `input`: inputs x height x width; `output`: outputs x height x width.
-    pub(super) fn run(&self, input: &[u8], output: &mut [u8]) {
+    pub fn run(&self, input: &[u8], output: &mut [u8]) {
         match self.way {
             #[cfg(target_arch = "x86_64")]
             #[expect(unsafe_code, reason = "the processor was asked")]
@@ -246,34 +231,6 @@ fn interleave(line: &mut [u32], four: [&[u8]; SIDE_BY_SIDE], stride: usize, flip
         let k = k * stride;
         *place = u32::from_le_bytes([a[k], b[k], c[k], d[k]]) ^ flip;
     }
-}
-
-impl Bytes {
-    /// Sums become bytes: scaled, rounded (halves to even), and bounded.
-    #[inline(always)]
-    fn requantise(self, sums: &[i32; PLACES], start: i32, scale: f32, bytes: &mut [u8]) {
-        let [least, most] = self.bounds();
-        for (sum, byte) in sums.iter().zip(bytes) {
-            *byte =
-                rounded((sum + start) as f32 * scale, least, most).wrapping_add(self.zero) as u8;
-        }
-    }
-
-    /// The least and the most that a byte stands for.
-    pub(super) fn bounds(self) -> [f32; 2] {
-        let least = if self.signed { -128 } else { 0 };
-        [least, least + 255].map(|byte| (byte - self.zero) as f32)
-    }
-}
-
-/// The whole number next to a number between two, of two the even one.
-#[inline(always)]
-pub(super) fn rounded(value: f32, least: f32, most: f32) -> i32 {
-    /// From here to its double 32 bits hold whole numbers only, so what is added to it is rounded.
-    const WHOLE: f32 = 12_582_912.0;
-    let value = if value < least { least } else { value };
-    let value = if value > most { most } else { value };
-    (value + WHOLE).to_bits().wrapping_sub(WHOLE.to_bits()).cast_signed()
 }
 
 #[cfg(test)]
@@ -381,7 +338,7 @@ mod tests {
             let expected = by_the_formula(&shape, [from, to], &input, &weights, &biases, scale);
             for way in ways() {
                 let conv =
-                    IntegerConv::with(way, shape.clone(), from, to, &weights, &biases, &scales);
+                    Convolution::with(way, shape.clone(), from, to, &weights, &biases, &scales);
                 let mut output = vec![0; expected.len()];
                 conv.run(&input, &mut output);
                 prop_assert_eq!(&output, &expected, "{:?}", way);
