@@ -28,6 +28,72 @@ pub struct Shape {
     pub before: [usize; 2],
 }
 
+/// A place of the kernel, below and to the right of its top left corner.
+type Tap = [usize; 2];
+
+impl Shape {
+    /// Groups of channels that stand side by side.
+    fn fours(&self) -> usize {
+        self.inputs.div_ceil(SIDE_BY_SIDE)
+    }
+
+    fn taps(&self) -> impl Iterator<Item = Tap> + Clone {
+        let [height, width] = self.kernel;
+        (0..height).flat_map(move |y| (0..width).map(move |x| [y, x]))
+    }
+
+    /// What is multiplied one after another: four channels at a place of the kernel.
+    fn steps(&self) -> impl Iterator<Item = (usize, Tap)> {
+        let taps = self.taps();
+        (0..self.fours()).flat_map(move |four| taps.clone().map(move |tap| (four, tap)))
+    }
+
+    /// How far the kernel reaches beyond a place, in places of one phase of the stride.
+    fn reach(&self, axis: usize) -> usize {
+        (self.kernel[axis] - 1) / self.stride[axis]
+    }
+
+    /// Places of a laid out row, padding included.
+    fn row(&self) -> usize {
+        self.output[1] + self.reach(1)
+    }
+
+    /// Places that are computed, row behind row.
+    fn places(&self) -> usize {
+        let places = (self.output[0] - 1) * self.row() + self.output[1];
+        places.next_multiple_of(PLACES)
+    }
+
+    /// Places of a plane: four channels in one phase of the stride.
+    fn plane(&self) -> usize {
+        self.places() + self.reach(0) * self.row() + self.reach(1)
+    }
+
+    /// Where a step's four channels lie, for the place at the top left.
+    fn offset(&self, (four, [y, x]): (usize, Tap)) -> usize {
+        let [down, right] = self.stride;
+        let phase = (y % down) * right + x % right;
+        (phase * self.fours() + four) * self.plane() + y / down * self.row() + x / right
+    }
+
+    /// A weight, 0 where there is none.
+    fn weight(&self, weights: &[i8], output: usize, input: usize, [y, x]: Tap) -> i8 {
+        if output >= self.outputs || input >= self.inputs {
+            return 0;
+        }
+        let [height, width] = self.kernel;
+        weights[((output * self.inputs + input) * height + y) * width + x]
+    }
+
+    /// The sum of an output's weights.
+    fn total(&self, weights: &[i8], output: usize) -> i32 {
+        let inputs = 0..self.inputs;
+        let of_tap =
+            |tap| inputs.clone().map(move |input| self.weight(weights, output, input, tap));
+        self.taps().flat_map(of_tap).map(i32::from).sum()
+    }
+}
+
 /// Outputs that are computed together.
 #[derive(Debug)]
 struct Group {
@@ -46,17 +112,14 @@ pub struct Convolution {
     shape: Shape,
     from: Bytes,
     to: Bytes,
-    /// Where each step's four channels lie, for the place at the top left.
-    steps: Vec<usize>,
+    /// Where each step's four channels lie.
+    offsets: Vec<usize>,
     groups: Vec<Group>,
-    /// Places of a laid out row, padding included.
-    row: usize,
-    /// Places of a plane: four channels in one phase of the stride.
-    plane: usize,
 }
 
 impl Convolution {
-    /// `weights`: outputs x inputs x kernel; `biases` in units of the sums; `scales`: the output's steps for a sum of 1.
+    /// `weights`: outputs x inputs x kernel, at most 65,536 for an output; `biases` in units of the sums; `scales`: the
+    /// output's steps for a sum of 1.
     pub fn new(
         shape: Shape,
         from: Bytes,
@@ -77,62 +140,27 @@ impl Convolution {
         biases: &[i32],
         scales: &[f32],
     ) -> Self {
-        let reach = |axis: usize| (shape.kernel[axis] - 1) / shape.stride[axis];
-        let row = shape.output[1] + reach(1);
-        let places = (shape.output[0] - 1) * row + shape.output[1];
-        let plane = places.next_multiple_of(PLACES) + reach(0) * row + reach(1);
-        let fours = shape.inputs.div_ceil(SIDE_BY_SIDE);
-        let taps = || {
-            let width = shape.kernel[1];
-            (0..shape.kernel[0]).flat_map(move |y| (0..width).map(move |x| [y, x]))
-        };
-        let steps = (0..fours).flat_map(|four| taps().map(move |tap| (four, tap)));
-        let at = |(four, [y, x]): (usize, [usize; 2])| {
-            let [down, right] = shape.stride;
-            let phase = (y % down) * right + x % right;
-            (phase * fours + four) * plane + y / down * row + x / right
-        };
-        let of = |output: usize, input: usize, [y, x]: [usize; 2]| {
-            let [height, width] = shape.kernel;
-            let known = output < shape.outputs && input < shape.inputs;
-            if known {
-                weights[((output * shape.inputs + input) * height + y) * width + x]
-            } else {
-                0
-            }
-        };
-        let groups = (0..shape.outputs).step_by(OUTPUTS).map(|first| {
+        let group = |first: usize| {
             let outputs: [usize; OUTPUTS] = std::array::from_fn(|k| first + k);
-            let total = |output: usize| -> i32 {
-                let each = taps().flat_map(|tap| (0..shape.inputs).map(move |input| (input, tap)));
-                each.map(|(input, tap)| i32::from(of(output, input, tap))).sum()
+            let laid_out = |(four, tap): (usize, Tap)| {
+                let channel = |k| four * SIDE_BY_SIDE + k;
+                way.laid_out(outputs.map(|output| {
+                    std::array::from_fn(|k| shape.weight(weights, output, channel(k), tap))
+                }))
+            };
+            let start = |output| {
+                let bias: i32 = biases.get(output).copied().unwrap_or(0);
+                bias.wrapping_sub(from.unsigned_zero() * shape.total(weights, output))
             };
             Group {
-                weights: steps
-                    .clone()
-                    .flat_map(|(four, tap)| {
-                        let fours = outputs.map(|output| {
-                            std::array::from_fn(|k| of(output, four * SIDE_BY_SIDE + k, tap))
-                        });
-                        way.laid_out(fours)
-                    })
-                    .collect(),
-                starts: outputs.map(|output| {
-                    biases.get(output).copied().unwrap_or(0) - from.unsigned_zero() * total(output)
-                }),
+                weights: shape.steps().flat_map(laid_out).collect(),
+                starts: outputs.map(start),
                 scales: outputs.map(|output| scales.get(output).copied().unwrap_or(0.0)),
             }
-        });
-        Self {
-            way,
-            groups: groups.collect(),
-            steps: steps.clone().map(at).collect(),
-            row,
-            plane,
-            shape,
-            from,
-            to,
-        }
+        };
+        let groups = (0..shape.outputs).step_by(OUTPUTS).map(group).collect();
+        let offsets = shape.steps().map(|step| shape.offset(step)).collect();
+        Self { way, shape, from, to, offsets, groups }
     }
 
     /// `input`: inputs x height x width; `output`: outputs x height x width.
@@ -169,12 +197,11 @@ impl Convolution {
     ) {
         let Shape { output: [height, width], .. } = self.shape;
         let planes = self.laid_out(input);
-        let places = (height - 1) * self.row + width;
-        let mut lines = vec![0; OUTPUTS * places.next_multiple_of(PLACES)];
-        let length = lines.len() / OUTPUTS;
+        let (length, whole_row) = (self.shape.places(), self.shape.row());
+        let mut lines = vec![0; OUTPUTS * length];
         for (group, maps) in self.groups.iter().zip(output.chunks_mut(OUTPUTS * height * width)) {
             for first in (0..length).step_by(PLACES) {
-                let sums = sums(&planes[first..], &self.steps, &group.weights);
+                let sums = sums(&planes[first..], &self.offsets, &group.weights);
                 for (k, line) in lines.chunks_exact_mut(length).enumerate() {
                     let bytes = &mut line[first..][..PLACES];
                     self.to.requantise(&sums[k], group.starts[k], group.scales[k], bytes);
@@ -182,7 +209,7 @@ impl Convolution {
             }
             let maps = maps.chunks_exact_mut(height * width);
             for (map, line) in maps.zip(lines.chunks_exact(length)) {
-                for (row, whole) in map.chunks_exact_mut(width).zip(line.chunks(self.row)) {
+                for (row, whole) in map.chunks_exact_mut(width).zip(line.chunks(whole_row)) {
                     row.copy_from_slice(&whole[..width]);
                 }
             }
@@ -196,9 +223,9 @@ impl Convolution {
             self.shape;
         let zero = u32::from_le_bytes([self.from.unsigned_zero() as u8; SIDE_BY_SIDE]);
         let flip = u32::from_le_bytes([self.from.flip(); SIDE_BY_SIDE]);
-        let fours = inputs.div_ceil(SIDE_BY_SIDE);
-        let mut planes = vec![zero; down * right * fours * self.plane];
-        for (k, plane) in planes.chunks_exact_mut(self.plane).enumerate() {
+        let (fours, row) = (self.shape.fours(), self.shape.row());
+        let mut planes = vec![zero; down * right * fours * self.shape.plane()];
+        for (k, plane) in planes.chunks_exact_mut(self.shape.plane()).enumerate() {
             let (phase, first) = (k / fours, k % fours * SIDE_BY_SIDE);
             // How many places of this phase are padding, and where in the map the first is that is not.
             let [top, left] = [(phase / right, down, before[0]), (phase % right, right, before[1])]
@@ -207,7 +234,7 @@ impl Convolution {
                     (skipped, skipped * stride + phase - before)
                 });
             for (line, y) in
-                plane.chunks_exact_mut(self.row).skip(top.0).zip((top.1..height).step_by(down))
+                plane.chunks_exact_mut(row).skip(top.0).zip((top.1..height).step_by(down))
             {
                 // A channel that there is not is multiplied by nothing.
                 let channel = |k| {

@@ -37,8 +37,8 @@ impl Bytes {
     pub(crate) fn requantise(self, sums: &[i32; PLACES], start: i32, scale: f32, bytes: &mut [u8]) {
         let [least, most] = self.bounds();
         for (sum, byte) in sums.iter().zip(bytes) {
-            *byte =
-                rounded((sum + start) as f32 * scale, least, most).wrapping_add(self.zero) as u8;
+            *byte = rounded(sum.wrapping_add(start) as f32 * scale, least, most)
+                .wrapping_add(self.zero) as u8;
         }
     }
 

@@ -2,10 +2,11 @@
 
     python quantise.py encoder ENCODER.onnx --data DATA --out ../encoder.onnx --name likeness-encoder-5.1
     python quantise.py detector DETECTOR.onnx --data DATA --out ../detector.onnx --name likeness-detector-1.2
-    python quantise.py landmarks LANDMARKS.onnx --data DATA --out ../landmarks.onnx --name likeness-landmarks-2.1
+    python quantise.py landmarks LANDMARKS.onnx --data DATA --out ../landmarks.onnx --name likeness-landmarks-2.1 --score 0.015
 
 onnxruntime finds what values each map takes, from faces and photos that were trained on, and writes its operators QLinearConv and QLinearAdd. What
-reads few values or must be exact stays as it is: the layers behind the last map, and what a detector says of each cell. A pixel less 127.5 is no whole
+reads few values or must be exact stays as it is: the layers behind the last map, and what a detector says of each cell. So does the enlarging of maps, which tract does
+quickly with floats only. A pixel less 127.5 is no whole
 number, so 128 is taken off instead, and the first biases make up for it. The manifest beside the network gives the rest of the new one's;
 calibration and error rates stay until `cfp.py --fit`.
 """
@@ -96,7 +97,7 @@ def bytewise(graph):
     dense = {node.name for node in graph.node if node.op_type == "Conv" and not any(a.name == "group" and a.i > 1 for a in node.attribute)}
     last = {node.name for node in graph.node if node.op_type == "Conv" and reads[node.output[0]].op_type not in ("Relu", "Add", "Resize")}
     sums = {node.name for node in graph.node if node.op_type == "Add" and maps & set(node.input)}
-    return sorted(dense - last | sums | {node.name for node in graph.node if node.op_type in ("Relu", "Resize")})
+    return sorted(dense - last | sums | {node.name for node in graph.node if node.op_type == "Relu"})
 
 
 def quantise(source, target, images):
@@ -106,7 +107,7 @@ def quantise(source, target, images):
         model = of_128(onnx.load(source))
         onnx.save(model, wide)
         quantize_static(wide, target, Images(model.graph.input[0].name, images), quant_format=QuantFormat.QOperator, per_channel=True,
-                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv", "Add", "Relu", "Resize"],
+                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv", "Add", "Relu"],
                         nodes_to_quantize=bytewise(model.graph))
     halve(target)
     before, after = (onnxruntime.InferenceSession(path) for path in (source, target))
@@ -135,6 +136,7 @@ def main():
     arguments.add_argument("--detector", default=Path("../detector.onnx"), type=Path, help="finds what the landmark network is shown")
     arguments.add_argument("--out", required=True, type=Path)
     arguments.add_argument("--name", required=True)
+    arguments.add_argument("--score", type=float, help="of a detector or landmark network, in place of the source's: bytes move it a little")
     chosen = arguments.parse_args()
     manifest = encoder_manifest.read(chosen.network.with_suffix(".toml"))
     images = {
@@ -145,6 +147,8 @@ def main():
     alike = quantise(chosen.network, chosen.out, images)
     manifest["model"] |= {"name": chosen.name, "sha256": encoder_manifest.digest(chosen.out)}
     manifest["input"]["mean"] = [MEAN] * 3
+    if chosen.score is not None:
+        manifest["output"]["score"] = chosen.score
     if chosen.kind == "encoder":
         manifest = {part: manifest[part] for part in ("model", "input", "output")} | {"views": encoder_manifest.VIEWS} | manifest
     manifest["golden"] = {"output": golden(chosen.out, manifest)}

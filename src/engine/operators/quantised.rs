@@ -47,6 +47,9 @@ pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
+/// Weights for one output value: 32 bits hold the sum of as many products.
+const LARGEST: usize = 65_536;
+
 /// A dense convolution of bytes.
 #[derive(Clone, Debug)]
 struct QuantisedConv {
@@ -58,52 +61,63 @@ struct QuantisedConv {
 impl QuantisedConv {
     /// `None` where it is of another kind: those are tract's.
     fn of(conv: &Conv, model: &TypedModel, node: &TypedNode) -> TractResult<Option<Self>> {
-        let pool = &conv.pool_spec;
         let facts = model.node_input_facts(node.id)?;
-        let (Some(output), Some(&[1, inputs, height, width]), 1, KernelFormat::OIHW, 2) =
-            (conv.q_params, facts[0].shape.as_concrete(), conv.group, conv.kernel_fmt, pool.rank())
+        let known = facts[1..].iter().map(|fact| fact.konst.clone()).collect::<Option<Vec<_>>>();
+        let (Some(shape), Some(output), Some(known)) =
+            (shape(conv, facts[0]), conv.q_params, known)
         else {
             return Ok(None);
         };
-        let known = facts[1..].iter().map(|fact| fact.konst.clone()).collect::<Option<Vec<_>>>();
-        let Some(known) = known else { return Ok(None) };
-        if pool.data_format.c_is_last() || pool.dilations().iter().any(|&step| step != 1) {
-            return Ok(None);
-        }
         let [kernel, biases, from_zero, from_scale, kernel_zero, kernel_scale, to_zero, to_scale] =
             known.as_slice()
         else {
             bail!("a quantised convolution of {} inputs", facts.len());
         };
-        let padded = pool.computed_padding(&[height, width]);
-        let outputs = pool.output_channels;
-        let shape = Shape {
-            inputs,
-            outputs,
-            input: [height, width],
-            output: [padded[0].convoluted, padded[1].convoluted],
-            kernel: [pool.kernel_shape[0], pool.kernel_shape[1]],
-            stride: [pool.stride(0), pool.stride(1)],
-            before: [padded[0].pad_before, padded[1].pad_before],
-        };
+        let outputs = shape.outputs;
         let bytes = |kind: DatumType, zero: &Tensor| -> TractResult<Bytes> {
-            Ok(Bytes { zero: one(&numbers::<i32>(zero)?)?, signed: kind.is_signed() })
+            Ok(Bytes { zero: one(zero)?, signed: kind.is_signed() })
         };
         let from = bytes(facts[0].datum_type, from_zero)?;
         let to = bytes(output, to_zero)?;
-        let scale = one(&numbers::<f32>(from_scale)?)? / one(&numbers::<f32>(to_scale)?)?;
-        let scales = each(numbers::<f32>(kernel_scale)?, outputs);
-        let scales: Vec<f32> = scales.iter().map(|kernel| kernel * scale).collect();
-        let zeros = each(numbers::<i32>(kernel_zero)?, outputs);
+        let scale = one::<f32>(from_scale)? / one::<f32>(to_scale)?;
+        let scales = each::<f32>(kernel_scale, outputs)?.into_iter();
+        let scales: Vec<f32> = scales.map(|kernel| kernel * scale).collect();
+        let zeros = each::<i32>(kernel_zero, outputs)?;
         let kernel = numbers::<i32>(kernel)?;
         let of_output = kernel.chunks_exact(kernel.len() / outputs).zip(&zeros);
         let weights = of_output.flat_map(|(weights, zero)| weights.iter().map(move |w| w - zero));
         let weights = weights.map(i8::try_from).collect::<Result<Vec<_>, _>>()?;
-        let biases = each(numbers::<i32>(biases)?, outputs);
+        let biases = each(biases, outputs)?;
         let dims = [1, outputs, shape.output[0], shape.output[1]];
         let conv = Convolution::new(shape, from, to, &weights, &biases, &scales);
         Ok(Some(Self { conv: Arc::new(conv), output, shape: dims }))
     }
+}
+
+/// The shape of a convolution that is ours to compute: from bytes to bytes, dense, of one image.
+fn shape(conv: &Conv, input: &TypedFact) -> Option<Shape> {
+    let pool = &conv.pool_spec;
+    let &[1, inputs, height, width] = input.shape.as_concrete()? else { return None };
+    let is_bytes = |kind: DatumType| kind.is_integer() && kind.size_of() == 1;
+    let ours = is_bytes(input.datum_type)
+        && conv.q_params.is_some_and(is_bytes)
+        && (conv.group, conv.kernel_fmt, pool.rank()) == (1, KernelFormat::OIHW, 2)
+        && !pool.data_format.c_is_last()
+        && pool.dilations().iter().all(|&step| step == 1)
+        && (1..=LARGEST).contains(&(inputs * pool.kernel_shape.iter().product::<usize>()));
+    if !ours || pool.output_channels == 0 {
+        return None;
+    }
+    let padded = pool.computed_padding(&[height, width]);
+    Some(Shape {
+        inputs,
+        outputs: pool.output_channels,
+        input: [height, width],
+        output: [padded[0].convoluted, padded[1].convoluted],
+        kernel: [pool.kernel_shape[0], pool.kernel_shape[1]],
+        stride: [pool.stride(0), pool.stride(1)],
+        before: [padded[0].pad_before, padded[1].pad_before],
+    })
 }
 
 /// The values of a tensor.
@@ -111,14 +125,20 @@ fn numbers<T: Datum + Copy>(tensor: &Tensor) -> TractResult<Vec<T>> {
     Ok(tensor.cast_to::<T>()?.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
 }
 
-fn one<T: Copy>(values: &[T]) -> TractResult<T> {
-    let [value] = values else { bail!("{} numbers where one should be", values.len()) };
-    Ok(*value)
+fn one<T: Datum + Copy>(tensor: &Tensor) -> TractResult<T> {
+    let values = numbers(tensor)?;
+    let [value] = values[..] else { bail!("{} numbers where one should be", values.len()) };
+    Ok(value)
 }
 
 /// One number for each output, where there may be one for all.
-fn each<T: Copy>(values: Vec<T>, outputs: usize) -> Vec<T> {
-    if let [value] = values[..] { vec![value; outputs] } else { values }
+fn each<T: Datum + Copy>(tensor: &Tensor, outputs: usize) -> TractResult<Vec<T>> {
+    let values = numbers(tensor)?;
+    match values[..] {
+        [value] => Ok(vec![value; outputs]),
+        _ if values.len() == outputs => Ok(values),
+        _ => bail!("{} numbers for {outputs} outputs", values.len()),
+    }
 }
 
 impl PartialEq for QuantisedConv {
@@ -147,10 +167,9 @@ impl EvalOp for QuantisedConv {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let mut maps = vec![0; self.shape.iter().product()];
-        self.conv.run(inputs[0].try_as_plain_ram()?.as_bytes(), &mut maps);
         let mut output = Tensor::zero_dt(self.output, &self.shape)?;
-        output.try_as_plain_ram_mut()?.as_bytes_mut().copy_from_slice(&maps);
+        let mut maps = output.try_as_plain_ram_mut()?;
+        self.conv.run(inputs[0].try_as_plain_ram()?.as_bytes(), maps.as_bytes_mut());
         Ok(tvec!(output.into_tvalue()))
     }
 }
@@ -237,7 +256,7 @@ impl Expansion for DescribedAdd {
     ) -> TractResult<TVec<OutletId>> {
         let known = |input: usize| -> TractResult<f32> {
             let known = model.outlet_fact(inputs[input])?.konst.clone();
-            one(&numbers::<f32>(&*known.context("QLinearAdd with a scale that is not known")?)?)
+            one(&*known.context("QLinearAdd with a scale that is not known")?)
         };
         let (to_scale, to_zero) = (known(6)?, known(7)?);
         let (a, b) = (known(1)? / to_scale, known(4)? / to_scale);
