@@ -28,6 +28,8 @@ def pairs(network):
 def stored(path):
     """The weights of an exported network, by the name of the layer's part."""
     weights = onnx.load(path).graph.initializer
+    if any(w.data_type == onnx.TensorProto.INT8 for w in weights):
+        raise SystemExit(f"{path} is a network of bytes; begin with the floats that it was made of")
     return {w.name.removesuffix("_16"): torch.from_numpy(numpy_helper.to_array(w).astype(np.float32)) for w in weights}
 
 

@@ -5,10 +5,9 @@
     python quantise.py landmarks LANDMARKS.onnx --data DATA --out ../landmarks.onnx --name likeness-landmarks-2.1 --score 0.015
 
 onnxruntime finds what values each map takes, from faces and photos that were trained on, and writes its operators QLinearConv and QLinearAdd. What
-reads few values or must be exact stays as it is: the layers behind the last map, and what a detector says of each cell. So does the enlarging of maps, which tract does
-quickly with floats only. A pixel less 127.5 is no whole
-number, so 128 is taken off instead, and the first biases make up for it. The manifest beside the network gives the rest of the new one's;
-calibration and error rates stay until `cfp.py --fit`.
+reads few values or must be exact stays as it is: the layers behind the last map, and what a detector says of each cell. So does the enlarging of
+maps, which tract does quickly with floats only. A pixel less 127.5 is no whole number, so 128 is taken off instead, and the first biases make up for
+it. The manifest beside the network gives the rest of the new one's; calibration and error rates stay until `cfp.py --fit`.
 """
 
 import argparse
