@@ -10,7 +10,7 @@ use crate::products::x86;
 use crate::products::{OUTPUTS, PLACES, Row, SIDE_BY_SIDE, Sums, Way, plain};
 
 /// Maps, kernel and where it is laid; pairs are of height and width.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Shape {
     /// Channels of the input.
     pub inputs: usize,
@@ -75,22 +75,43 @@ impl Shape {
         let phase = (y % down) * right + x % right;
         (phase * self.fours() + four) * self.plane() + y / down * self.row() + x / right
     }
+}
 
+/// A convolution as a file gives it.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer<'a> {
+    /// Its maps and kernel.
+    pub shape: Shape,
+    /// What the input's bytes stand for.
+    pub from: Bytes,
+    /// What the output's bytes stand for.
+    pub to: Bytes,
+    /// Outputs x inputs x kernel, at most [`MOST_WEIGHTS`] for an output.
+    pub weights: &'a [i8],
+    /// In units of the sums, one for each output.
+    pub biases: &'a [i32],
+    /// The output's steps for a sum of 1, one for each output.
+    pub scales: &'a [f32],
+}
+
+/// Weights for one output value: 32 bits hold the sum of as many products.
+pub const MOST_WEIGHTS: usize = 65_536;
+
+impl Layer<'_> {
     /// A weight, 0 where there is none.
-    fn weight(&self, weights: &[i8], output: usize, input: usize, [y, x]: Tap) -> i8 {
-        if output >= self.outputs || input >= self.inputs {
+    fn weight(&self, output: usize, input: usize, [y, x]: Tap) -> i8 {
+        let Shape { inputs, outputs, kernel: [height, width], .. } = self.shape;
+        if output >= outputs || input >= inputs {
             return 0;
         }
-        let [height, width] = self.kernel;
-        weights[((output * self.inputs + input) * height + y) * width + x]
+        self.weights[((output * inputs + input) * height + y) * width + x]
     }
 
     /// The sum of an output's weights.
-    fn total(&self, weights: &[i8], output: usize) -> i32 {
-        let inputs = 0..self.inputs;
-        let of_tap =
-            |tap| inputs.clone().map(move |input| self.weight(weights, output, input, tap));
-        self.taps().flat_map(of_tap).map(i32::from).sum()
+    fn total(&self, output: usize) -> i32 {
+        let inputs = 0..self.shape.inputs;
+        let of_tap = |tap| inputs.clone().map(move |input| self.weight(output, input, tap));
+        self.shape.taps().flat_map(of_tap).map(i32::from).sum()
     }
 }
 
@@ -118,44 +139,31 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// `weights`: outputs x inputs x kernel, at most 65,536 for an output; `biases` in units of the sums; `scales`: the
-    /// output's steps for a sum of 1.
-    pub fn new(
-        shape: Shape,
-        from: Bytes,
-        to: Bytes,
-        weights: &[i8],
-        biases: &[i32],
-        scales: &[f32],
-    ) -> Self {
-        Self::with(Way::of_this_processor(), shape, from, to, weights, biases, scales)
+    /// The layer, laid out for this processor.
+    pub fn new(layer: &Layer<'_>) -> Self {
+        Self::with(Way::of_this_processor(), layer)
     }
 
-    fn with(
-        way: Way,
-        shape: Shape,
-        from: Bytes,
-        to: Bytes,
-        weights: &[i8],
-        biases: &[i32],
-        scales: &[f32],
-    ) -> Self {
+    fn with(way: Way, layer: &Layer<'_>) -> Self {
+        let Layer { shape, from, to, .. } = *layer;
         let group = |first: usize| {
             let outputs: [usize; OUTPUTS] = std::array::from_fn(|k| first + k);
-            let laid_out = |(four, tap): (usize, Tap)| {
-                let channel = |k| four * SIDE_BY_SIDE + k;
-                way.laid_out(outputs.map(|output| {
-                    std::array::from_fn(|k| shape.weight(weights, output, channel(k), tap))
-                }))
-            };
+            let laid_out =
+                |(four, tap): (usize, Tap)| {
+                    let channel = |k| four * SIDE_BY_SIDE + k;
+                    way.laid_out(outputs.map(|output| {
+                        std::array::from_fn(|k| layer.weight(output, channel(k), tap))
+                    }))
+                };
             let start = |output| {
-                let bias: i32 = biases.get(output).copied().unwrap_or(0);
-                bias.wrapping_sub(from.unsigned_zero() * shape.total(weights, output))
+                let bias: i32 = layer.biases.get(output).copied().unwrap_or(0);
+                bias.wrapping_sub(from.unsigned_zero() * layer.total(output))
             };
+            let scale = |output| layer.scales.get(output).copied().unwrap_or(0.0);
             Group {
                 weights: shape.steps().flat_map(laid_out).collect(),
                 starts: outputs.map(start),
-                scales: outputs.map(|output| scales.get(output).copied().unwrap_or(0.0)),
+                scales: outputs.map(scale),
             }
         };
         let groups = (0..shape.outputs).step_by(OUTPUTS).map(group).collect();
@@ -267,15 +275,9 @@ mod tests {
     use super::*;
 
     /// What the formula says, value by value.
-    fn by_the_formula(
-        shape: &Shape,
-        [from, to]: [Bytes; 2],
-        input: &[u8],
-        weights: &[i8],
-        biases: &[i32],
-        scale: f32,
-    ) -> Vec<u8> {
-        let Shape { inputs, input: [height, width], kernel, stride, before, .. } = *shape;
+    fn by_the_formula(layer: &Layer<'_>, input: &[u8]) -> Vec<u8> {
+        let Layer { shape, from, to, weights, biases, scales } = *layer;
+        let Shape { inputs, input: [height, width], kernel, stride, before, .. } = shape;
         let mut output = Vec::new();
         for (o, bias) in biases.iter().enumerate() {
             for place in 0..shape.output[0] * shape.output[1] {
@@ -295,7 +297,7 @@ mod tests {
                     let weight = weights[o * inputs * kernel[0] * kernel[1] + weight];
                     sum += (value - from.zero) * i32::from(weight);
                 }
-                let byte = (sum as f32 * scale).round_ties_even() + to.zero as f32;
+                let byte = (sum as f32 * scales[o]).round_ties_even() + to.zero as f32;
                 output.push(if to.signed {
                     (byte.clamp(-128.0, 127.0) as i8).cast_unsigned()
                 } else {
@@ -362,10 +364,11 @@ mod tests {
             let weights: Vec<i8> = weights.into_iter().map(u8::cast_signed).collect();
             let biases: Vec<i32> = some(shape.outputs).into_iter().map(|b| 50 * i32::from(b)).collect();
             let scales = vec![scale; shape.outputs];
-            let expected = by_the_formula(&shape, [from, to], &input, &weights, &biases, scale);
+            let (weights, biases, scales) = (&weights[..], &biases[..], &scales[..]);
+            let layer = Layer { shape, from, to, weights, biases, scales };
+            let expected = by_the_formula(&layer, &input);
             for way in ways() {
-                let conv =
-                    Convolution::with(way, shape.clone(), from, to, &weights, &biases, &scales);
+                let conv = Convolution::with(way, &layer);
                 let mut output = vec![0; expected.len()];
                 conv.run(&input, &mut output);
                 prop_assert_eq!(&output, &expected, "{:?}", way);

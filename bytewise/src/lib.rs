@@ -10,7 +10,7 @@
 mod convolution;
 mod products;
 
-pub use self::convolution::{Convolution, Shape};
+pub use self::convolution::{Convolution, Layer, MOST_WEIGHTS, Shape};
 use self::products::PLACES;
 
 /// What the bytes of a map stand for, up to a scale.

@@ -17,7 +17,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -36,15 +35,10 @@ HALF_SURE = 0.08  # as sure as a detector must be of what the landmark network i
 
 class Images(CalibrationDataReader):
     def __init__(self, name, images):
-        self.each = ({name: normalised(image)} for image in images)
+        self.each = ({name: ((image.astype(np.float32) - np.float32(MEAN)) / 128).transpose(2, 0, 1)[None]} for image in images)
 
     def get_next(self):
         return next(self.each, None)
-
-
-def normalised(image, mean=MEAN):
-    """1 x 3 x height x width of height x width x 3."""
-    return ((image.astype(np.float32) - np.float32(mean)) / 128).transpose(2, 0, 1)[None]
 
 
 def aligned_faces(data, work):
@@ -72,8 +66,8 @@ def squares(data, found_by):
             for photo in photos(data) for face in runner.looks(photo, HALF_SURE)[-1][0]]
 
 
-def of_128(model):
-    """The network with weights of 32 bits that expects the pixel less 128 where it expected it less 127.5."""
+def of_128(model, mean):
+    """The network with weights of 32 bits that expects the pixel less 128 where it expected it less the mean."""
     graph = model.graph
     for cast in [node for node in graph.node if node.op_type == "Cast"]:
         graph.node.remove(cast)
@@ -84,7 +78,7 @@ def of_128(model):
     stored = {weight.name: weight for weight in graph.initializer}
     first = next(node for node in graph.node if graph.input[0].name in node.input)
     weight, bias = (numpy_helper.to_array(stored[name]) for name in first.input[1:])
-    bias = bias + weight.sum((1, 2, 3)) * np.float32((MEAN - 127.5) / 128)
+    bias = bias + weight.sum((1, 2, 3)) * np.float32((MEAN - mean) / 128)
     stored[first.input[2]].CopyFrom(numpy_helper.from_array(bias.astype(np.float32), first.input[2]))
     return model
 
@@ -99,30 +93,28 @@ def bytewise(graph):
     return sorted(dense - last | sums | {node.name for node in graph.node if node.op_type == "Relu"})
 
 
-def quantise(source, target, images):
-    """Writes it, and returns how far its answers to some of the images are from the source's: the lowest cosine."""
+def quantise(source, target, mean, images):
     with tempfile.TemporaryDirectory() as folder:
         wide = Path(folder) / "wide.onnx"
-        model = of_128(onnx.load(source))
+        model = of_128(onnx.load(source), mean)
         onnx.save(model, wide)
         quantize_static(wide, target, Images(model.graph.input[0].name, images), quant_format=QuantFormat.QOperator, per_channel=True,
                         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv", "Add", "Relu"],
                         nodes_to_quantize=bytewise(model.graph))
     halve(target)
-    before, after = (onnxruntime.InferenceSession(path) for path in (source, target))
-    name, cosines = before.get_inputs()[0].name, []
-    for image in images[:: len(images) // 50]:
-        for a, b in zip(before.run(None, {name: normalised(image, 127.5)}), after.run(None, {name: normalised(image)})):
-            cosines.append((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
-    return min(cosines)
 
 
-def golden(path, manifest):
+def alike(before, after, images):
+    """How far the two networks' answers to some of the images are apart: the lowest cosine."""
+    pairs = (pair for image in images[:: len(images) // 50] for pair in zip(before(image), after(image)))
+    return min((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()) for a, b in pairs)
+
+
+def golden(network):
     """The answer to the test pattern; of many outputs the mean of each."""
-    given = manifest["input"]
+    given = network.manifest["input"]
     width, height = (given.get(side) or given.get("side") or given["sizes"][0] for side in ("width", "height"))
-    session = onnxruntime.InferenceSession(path)
-    answers = session.run(None, {session.get_inputs()[0].name: normalised(encoder_manifest.pattern(width, height))})
+    answers = network(encoder_manifest.pattern(width, height))
     return encoder_manifest.rounded(answers[0] if len(answers) == 1 else [answer.mean(dtype=np.float64) for answer in answers])
 
 
@@ -143,16 +135,19 @@ def main():
         "detector": lambda: looks(chosen.data, manifest["input"]["sizes"][:-1]),
         "landmarks": lambda: squares(chosen.data, chosen.detector),
     }[chosen.kind]()
-    alike = quantise(chosen.network, chosen.out, images)
+    quantise(chosen.network, chosen.out, manifest["input"]["mean"][0], images)
     manifest["model"] |= {"name": chosen.name, "sha256": encoder_manifest.digest(chosen.out)}
     manifest["input"]["mean"] = [MEAN] * 3
     if chosen.score is not None:
         manifest["output"]["score"] = chosen.score
     if chosen.kind == "encoder":
         manifest = {part: manifest[part] for part in ("model", "input", "output")} | {"views": encoder_manifest.VIEWS} | manifest
-    manifest["golden"] = {"output": golden(chosen.out, manifest)}
-    encoder_manifest.write(chosen.out.with_suffix(".toml"), manifest)
-    print(f"{chosen.out}: {chosen.out.stat().st_size:,} bytes, lowest cosine to the network of floats {alike:.4f}")
+    target = chosen.out.with_suffix(".toml")
+    encoder_manifest.write(target, manifest)
+    network = detector_check.Network(chosen.out)
+    encoder_manifest.write(target, manifest | {"golden": {"output": golden(network)}})
+    lowest = alike(detector_check.Network(chosen.network), network, images)
+    print(f"{chosen.out}: {chosen.out.stat().st_size:,} bytes, lowest cosine to the network of floats {lowest:.4f}")
 
 
 if __name__ == "__main__":

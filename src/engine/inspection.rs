@@ -65,12 +65,13 @@ impl Inspection {
     /// # Errors
     /// [`NotOnnx`].
     pub fn of(onnx: &[u8]) -> Result<Self, NotOnnx> {
-        let proto = operators::reader().proto_model_for_read(&mut &*onnx);
+        let reader = operators::reader();
+        let proto = reader.proto_model_for_read(&mut &*onnx);
         let proto = proto.map_err(|e| NotOnnx(format!("{e:#}")))?;
         let graph = proto.graph.as_ref().ok_or_else(|| NotOnnx("it has no graph".to_owned()))?;
         let mut operators = BTreeMap::new();
         count(graph, &mut operators);
-        let known = operators::reader().op_register.0;
+        let known = reader.op_register.0;
         let lacking = operators.keys().filter(|name| !known.contains_key(*name)).cloned().collect();
         Ok(Self {
             digest: ModelId::from_digest(Sha256::digest(onnx).into()),

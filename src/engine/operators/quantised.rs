@@ -6,7 +6,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use bytewise::{Bytes, Convolution, Shape};
+use bytewise::{Bytes, Convolution, Layer, MOST_WEIGHTS, Shape};
 use tract_onnx::Onnx;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::{
@@ -47,9 +47,6 @@ pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// Weights for one output value: 32 bits hold the sum of as many products.
-const LARGEST: usize = 65_536;
-
 /// A dense convolution of bytes.
 #[derive(Clone, Debug)]
 struct QuantisedConv {
@@ -87,9 +84,9 @@ impl QuantisedConv {
         let of_output = kernel.chunks_exact(kernel.len() / outputs).zip(&zeros);
         let weights = of_output.flat_map(|(weights, zero)| weights.iter().map(move |w| w - zero));
         let weights = weights.map(i8::try_from).collect::<Result<Vec<_>, _>>()?;
-        let biases = each(biases, outputs)?;
+        let (weights, biases, scales) = (&weights[..], &each(biases, outputs)?[..], &scales[..]);
+        let conv = Convolution::new(&Layer { shape, from, to, weights, biases, scales });
         let dims = [1, outputs, shape.output[0], shape.output[1]];
-        let conv = Convolution::new(shape, from, to, &weights, &biases, &scales);
         Ok(Some(Self { conv: Arc::new(conv), output, shape: dims }))
     }
 }
@@ -104,7 +101,7 @@ fn shape(conv: &Conv, input: &TypedFact) -> Option<Shape> {
         && (conv.group, conv.kernel_fmt, pool.rank()) == (1, KernelFormat::OIHW, 2)
         && !pool.data_format.c_is_last()
         && pool.dilations().iter().all(|&step| step == 1)
-        && (1..=LARGEST).contains(&(inputs * pool.kernel_shape.iter().product::<usize>()));
+        && (1..=MOST_WEIGHTS).contains(&(inputs * pool.kernel_shape.iter().product::<usize>()));
     if !ours || pool.output_channels == 0 {
         return None;
     }
