@@ -1,5 +1,7 @@
 //! Operators of ours, where tract's own are slow or there are none.
 
+mod floats;
+mod given;
 mod prelu;
 mod quantised;
 
@@ -16,5 +18,7 @@ pub(super) fn reader() -> Onnx {
 
 /// Puts our operators in the place of tract's.
 pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
-    quantised::replace(model)
+    model.prop_consts()?;
+    quantised::replace(model)?;
+    floats::replace(model)
 }

@@ -56,13 +56,13 @@ impl Expansion for Described {
 
 /// The operator as it runs.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct PRelu {
+pub(super) struct PRelu {
     /// Neighbouring values that share a slope; slopes begin anew when they are used up.
     sharing: usize,
 }
 
 impl PRelu {
-    fn new(slopes: &[usize], values: &[usize]) -> TractResult<Self> {
+    pub(super) fn new(slopes: &[usize], values: &[usize]) -> TractResult<Self> {
         let varies = |&length: &usize| length != 1;
         let first = slopes.iter().position(varies).unwrap_or(0);
         let end = slopes.iter().rposition(varies).map_or(0, |last| last + 1);

@@ -6,20 +6,23 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use bytewise::{Bytes, Convolution, Layer, MOST_WEIGHTS, Shape};
+use convolve::Shape;
+use convolve::bytes::{self, Bytes, Convolution, Layer, MOST_WEIGHTS};
 use tract_onnx::Onnx;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::{
     EvalContext, EvalOp, Op, OutletId, StaticName, TractErrorContext, TypedModelPatch, TypedOp,
     as_op, bail, op_as_typed_op, op_out_of_plan,
 };
-use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat};
+use tract_onnx::tract_core::ops::cnn::Conv;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::quant::QuantizeLinearU8;
 use tract_onnx::tract_hir::internal::{
     InferenceResult, Solver, TensorProxy, check_input_arity, check_output_arity,
 };
 use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
+
+use super::given::{self, each, numbers, one};
 
 /// `QLinearAdd` of onnxruntime, which tract has not.
 pub(super) fn register(onnx: &mut Onnx) {
@@ -28,7 +31,6 @@ pub(super) fn register(onnx: &mut Onnx) {
 
 /// Puts ours in the place of each dense convolution of bytes whose weights are known, and of what makes the bytes.
 pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
-    model.prop_consts()?;
     for id in 0..model.nodes().len() {
         let node = model.node(id);
         let op: Option<Box<dyn TypedOp>> = if let Some(conv) = node.op_as::<Conv>() {
@@ -91,51 +93,13 @@ impl QuantisedConv {
     }
 }
 
-/// The shape of a convolution that is ours to compute: from bytes to bytes, dense, of one image.
+/// The shape of a convolution that is ours to compute: from bytes to bytes, dense.
 fn shape(conv: &Conv, input: &TypedFact) -> Option<Shape> {
-    let pool = &conv.pool_spec;
-    let &[1, inputs, height, width] = input.shape.as_concrete()? else { return None };
     let is_bytes = |kind: DatumType| kind.is_integer() && kind.size_of() == 1;
-    let ours = is_bytes(input.datum_type)
-        && conv.q_params.is_some_and(is_bytes)
-        && (conv.group, conv.kernel_fmt, pool.rank()) == (1, KernelFormat::OIHW, 2)
-        && !pool.data_format.c_is_last()
-        && pool.dilations().iter().all(|&step| step == 1)
-        && (1..=MOST_WEIGHTS).contains(&(inputs * pool.kernel_shape.iter().product::<usize>()));
-    if !ours || pool.output_channels == 0 {
-        return None;
-    }
-    let padded = pool.computed_padding(&[height, width]);
-    Some(Shape {
-        inputs,
-        outputs: pool.output_channels,
-        input: [height, width],
-        output: [padded[0].convoluted, padded[1].convoluted],
-        kernel: [pool.kernel_shape[0], pool.kernel_shape[1]],
-        stride: [pool.stride(0), pool.stride(1)],
-        before: [padded[0].pad_before, padded[1].pad_before],
-    })
-}
-
-/// The values of a tensor.
-fn numbers<T: Datum + Copy>(tensor: &Tensor) -> TractResult<Vec<T>> {
-    Ok(tensor.cast_to::<T>()?.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
-}
-
-fn one<T: Datum + Copy>(tensor: &Tensor) -> TractResult<T> {
-    let values = numbers(tensor)?;
-    let [value] = values[..] else { bail!("{} numbers where one should be", values.len()) };
-    Ok(value)
-}
-
-/// One number for each output, where there may be one for all.
-fn each<T: Datum + Copy>(tensor: &Tensor, outputs: usize) -> TractResult<Vec<T>> {
-    let values = numbers(tensor)?;
-    match values[..] {
-        [value] => Ok(vec![value; outputs]),
-        _ if values.len() == outputs => Ok(values),
-        _ => bail!("{} numbers for {outputs} outputs", values.len()),
-    }
+    let ours = is_bytes(input.datum_type) && conv.q_params.is_some_and(is_bytes) && conv.group == 1;
+    let shape = ours.then(|| given::shape(conv, input)).flatten()?;
+    let of_output = shape.inputs * shape.kernel.iter().product::<usize>();
+    (1..=MOST_WEIGHTS).contains(&of_output).then_some(shape)
 }
 
 impl PartialEq for QuantisedConv {
@@ -207,7 +171,7 @@ impl EvalOp for Quantised {
         let values = inputs[0].cast_to::<f32>()?;
         let values = values.try_as_plain_ram()?;
         let to = Bytes { zero: self.zero, signed: false };
-        let bytes = bytewise::quantised(values.as_slice::<f32>()?, f32::from_bits(self.scale), to);
+        let bytes = bytes::quantised(values.as_slice::<f32>()?, f32::from_bits(self.scale), to);
         Ok(tvec!(Tensor::from_shape(inputs[0].shape(), &bytes)?.into_tvalue()))
     }
 }
@@ -285,7 +249,7 @@ impl EvalOp for QuantisedAdd {
         let other = other.try_as_plain_ram()?;
         let mut plain = sum.try_as_plain_ram_mut()?;
         let (sums, other) = (plain.as_slice_mut::<u8>()?, other.as_slice::<u8>()?);
-        bytewise::add(sums, other, [first, second], offset);
+        bytes::add(sums, other, [first, second], offset);
         Ok(tvec!(sum.into_tvalue()))
     }
 }

@@ -1,81 +1,12 @@
 //! A convolution of bytes with bytes, summed in 32 bits and brought to bytes again: the same numbers on every processor.
 //!
-//! Four channels of a place stand side by side, which one instruction multiplies and sums (VNNI). A map's rows are laid
-//! out one behind another with their padding, so that what a weight needs for neighbouring places lies at neighbouring
-//! addresses, wherever a row ends; what is computed of the padding is dropped.
+//! Four channels of a place stand side by side, which one instruction multiplies and sums (VNNI).
 
-use crate::Bytes;
+use super::Bytes;
 #[cfg(target_arch = "x86_64")]
-use crate::products::x86;
-use crate::products::{OUTPUTS, PLACES, Row, SIDE_BY_SIDE, Sums, Way, plain};
-
-/// Maps, kernel and where it is laid; pairs are of height and width.
-#[derive(Clone, Copy, Debug)]
-pub struct Shape {
-    /// Channels of the input.
-    pub inputs: usize,
-    /// Channels of the output.
-    pub outputs: usize,
-    /// The input's sides.
-    pub input: [usize; 2],
-    /// The output's sides.
-    pub output: [usize; 2],
-    /// The sides of what each output value is computed of.
-    pub kernel: [usize; 2],
-    /// From one output value to the next, in places of the input.
-    pub stride: [usize; 2],
-    /// Padding above and to the left.
-    pub before: [usize; 2],
-}
-
-/// A place of the kernel, below and to the right of its top left corner.
-type Tap = [usize; 2];
-
-impl Shape {
-    /// Groups of channels that stand side by side.
-    fn fours(&self) -> usize {
-        self.inputs.div_ceil(SIDE_BY_SIDE)
-    }
-
-    fn taps(&self) -> impl Iterator<Item = Tap> + Clone {
-        let [height, width] = self.kernel;
-        (0..height).flat_map(move |y| (0..width).map(move |x| [y, x]))
-    }
-
-    /// What is multiplied one after another: four channels at a place of the kernel.
-    fn steps(&self) -> impl Iterator<Item = (usize, Tap)> {
-        let taps = self.taps();
-        (0..self.fours()).flat_map(move |four| taps.clone().map(move |tap| (four, tap)))
-    }
-
-    /// How far the kernel reaches beyond a place, in places of one phase of the stride.
-    fn reach(&self, axis: usize) -> usize {
-        (self.kernel[axis] - 1) / self.stride[axis]
-    }
-
-    /// Places of a laid out row, padding included.
-    fn row(&self) -> usize {
-        self.output[1] + self.reach(1)
-    }
-
-    /// Places that are computed, row behind row.
-    fn places(&self) -> usize {
-        let places = (self.output[0] - 1) * self.row() + self.output[1];
-        places.next_multiple_of(PLACES)
-    }
-
-    /// Places of a plane: four channels in one phase of the stride.
-    fn plane(&self) -> usize {
-        self.places() + self.reach(0) * self.row() + self.reach(1)
-    }
-
-    /// Where a step's four channels lie, for the place at the top left.
-    fn offset(&self, (four, [y, x]): (usize, Tap)) -> usize {
-        let [down, right] = self.stride;
-        let phase = (y % down) * right + x % right;
-        (phase * self.fours() + four) * self.plane() + y / down * self.row() + x / right
-    }
-}
+use super::products::x86;
+use super::products::{OUTPUTS, PLACES, Row, SIDE_BY_SIDE, Sums, Way, plain};
+use crate::shape::{Layout, Shape, Tap};
 
 /// A convolution as a file gives it.
 #[derive(Clone, Copy, Debug)]
@@ -133,8 +64,7 @@ pub struct Convolution {
     shape: Shape,
     from: Bytes,
     to: Bytes,
-    /// Where each step's four channels lie.
-    offsets: Vec<usize>,
+    layout: Layout,
     groups: Vec<Group>,
 }
 
@@ -146,6 +76,8 @@ impl Convolution {
 
     fn with(way: Way, layer: &Layer<'_>) -> Self {
         let Layer { shape, from, to, .. } = *layer;
+        let fours = shape.inputs.div_ceil(SIDE_BY_SIDE);
+        let layout = Layout::new(shape, fours, PLACES);
         let group = |first: usize| {
             let outputs: [usize; OUTPUTS] = std::array::from_fn(|k| first + k);
             let laid_out =
@@ -161,14 +93,13 @@ impl Convolution {
             };
             let scale = |output| layer.scales.get(output).copied().unwrap_or(0.0);
             Group {
-                weights: shape.steps().flat_map(laid_out).collect(),
+                weights: shape.steps(fours).flat_map(laid_out).collect(),
                 starts: outputs.map(start),
                 scales: outputs.map(scale),
             }
         };
         let groups = (0..shape.outputs).step_by(OUTPUTS).map(group).collect();
-        let offsets = shape.steps().map(|step| shape.offset(step)).collect();
-        Self { way, shape, from, to, offsets, groups }
+        Self { way, shape, from, to, layout, groups }
     }
 
     /// `input`: inputs x height x width; `output`: outputs x height x width.
@@ -205,11 +136,11 @@ impl Convolution {
     ) {
         let Shape { output: [height, width], .. } = self.shape;
         let planes = self.laid_out(input);
-        let (length, whole_row) = (self.shape.places(), self.shape.row());
+        let length = self.shape.places().next_multiple_of(PLACES);
         let mut lines = vec![0; OUTPUTS * length];
         for (group, maps) in self.groups.iter().zip(output.chunks_mut(OUTPUTS * height * width)) {
             for first in (0..length).step_by(PLACES) {
-                let sums = sums(&planes[first..], &self.offsets, &group.weights);
+                let sums = sums(&planes[first..], &self.layout.offsets, &group.weights);
                 for (k, line) in lines.chunks_exact_mut(length).enumerate() {
                     let bytes = &mut line[first..][..PLACES];
                     self.to.requantise(&sums[k], group.starts[k], group.scales[k], bytes);
@@ -217,9 +148,7 @@ impl Convolution {
             }
             let maps = maps.chunks_exact_mut(height * width);
             for (map, line) in maps.zip(lines.chunks_exact(length)) {
-                for (row, whole) in map.chunks_exact_mut(width).zip(line.chunks(whole_row)) {
-                    row.copy_from_slice(&whole[..width]);
-                }
+                self.shape.keep(map, line);
             }
         }
     }
@@ -227,32 +156,20 @@ impl Convolution {
     /// The input's planes: for each phase of the stride and each four channels the places, row behind row.
     #[inline(always)]
     fn laid_out(&self, input: &[u8]) -> Vec<u32> {
-        let Shape { inputs, input: [height, width], stride: [down, right], before, .. } =
-            self.shape;
+        let Shape { inputs, input: [height, width], stride: [_, right], .. } = self.shape;
         let zero = u32::from_le_bytes([self.from.unsigned_zero() as u8; SIDE_BY_SIDE]);
         let flip = u32::from_le_bytes([self.from.flip(); SIDE_BY_SIDE]);
-        let (fours, row) = (self.shape.fours(), self.shape.row());
-        let mut planes = vec![zero; down * right * fours * self.shape.plane()];
-        for (k, plane) in planes.chunks_exact_mut(self.shape.plane()).enumerate() {
-            let (phase, first) = (k / fours, k % fours * SIDE_BY_SIDE);
-            // How many places of this phase are padding, and where in the map the first is that is not.
-            let [top, left] = [(phase / right, down, before[0]), (phase % right, right, before[1])]
-                .map(|(phase, stride, before)| {
-                    let skipped = before.saturating_sub(phase).div_ceil(stride);
-                    (skipped, skipped * stride + phase - before)
-                });
-            for (line, y) in
-                plane.chunks_exact_mut(row).skip(top.0).zip((top.1..height).step_by(down))
-            {
-                // A channel that there is not is multiplied by nothing.
-                let channel = |k| {
-                    let channel = if first + k < inputs { first + k } else { first };
-                    &input[(channel * height + y) * width..][left.1.min(width)..width]
-                };
-                let four = [channel(0), channel(1), channel(2), channel(3)];
-                interleave(line.get_mut(left.0..).unwrap_or_default(), four, right, flip);
-            }
-        }
+        let mut planes = self.layout.empty(zero);
+        self.layout.fill(&mut planes, |line, layer, y, x| {
+            let first = layer * SIDE_BY_SIDE;
+            // A channel that there is not is multiplied by nothing.
+            let channel = |k| {
+                let channel = if first + k < inputs { first + k } else { first };
+                &input[(channel * height + y) * width..][x..width]
+            };
+            let four = [channel(0), channel(1), channel(2), channel(3)];
+            interleave(line, four, right, flip);
+        });
         planes
     }
 }
@@ -273,29 +190,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::shape::tests::shapes;
 
     /// What the formula says, value by value.
     fn by_the_formula(layer: &Layer<'_>, input: &[u8]) -> Vec<u8> {
         let Layer { shape, from, to, weights, biases, scales } = *layer;
-        let Shape { inputs, input: [height, width], kernel, stride, before, .. } = shape;
         let mut output = Vec::new();
         for (o, bias) in biases.iter().enumerate() {
             for place in 0..shape.output[0] * shape.output[1] {
                 let mut sum = *bias;
-                for weight in 0..inputs * kernel[0] * kernel[1] {
-                    let [ky, kx] = [weight / kernel[1] % kernel[0], weight % kernel[1]];
-                    let y = (place / shape.output[1] * stride[0] + ky).checked_sub(before[0]);
-                    let x = (place % shape.output[1] * stride[1] + kx).checked_sub(before[1]);
-                    let (Some(y), Some(x)) = (y, x) else { continue };
-                    if y >= height || x >= width {
-                        continue;
-                    }
-                    let channel = weight / (kernel[0] * kernel[1]);
-                    let byte = input[(channel * height + y) * width + x];
+                let of_output = &weights[o * shape.inputs * shape.taps().count()..];
+                for ((channel, tap), weight) in shape.steps(shape.inputs).zip(of_output) {
+                    let Some(byte) = shape.value(input, channel, place, tap) else { continue };
                     let value: i32 =
                         if from.signed { byte.cast_signed().into() } else { byte.into() };
-                    let weight = weights[o * inputs * kernel[0] * kernel[1] + weight];
-                    sum += (value - from.zero) * i32::from(weight);
+                    sum += (value - from.zero) * i32::from(*weight);
                 }
                 let byte = (sum as f32 * scales[o]).round_ties_even() + to.zero as f32;
                 output.push(if to.signed {
@@ -306,29 +215,6 @@ mod tests {
             }
         }
         output
-    }
-
-    fn shapes() -> impl Strategy<Value = Shape> {
-        let side = || (1_usize..5, 1_usize..4, 0_usize..3, 0_usize..3, 0_usize..12);
-        (1_usize..10, 1_usize..20, side(), side()).prop_map(|(inputs, outputs, down, right)| {
-            let side =
-                |(kernel, stride, before, after, more): (usize, usize, usize, usize, usize)| {
-                    let (before, after) = (before.min(kernel - 1), after.min(kernel - 1));
-                    let length = kernel.saturating_sub(before + after).max(1) + more;
-                    let output = (length + before + after - kernel) / stride + 1;
-                    (length, output, kernel, stride, before)
-                };
-            let (down, right) = (side(down), side(right));
-            Shape {
-                inputs,
-                outputs,
-                input: [down.0, right.0],
-                output: [down.1, right.1],
-                kernel: [down.2, right.2],
-                stride: [down.3, right.3],
-                before: [down.4, right.4],
-            }
-        })
     }
 
     fn ways() -> Vec<Way> {

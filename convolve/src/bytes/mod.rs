@@ -1,16 +1,11 @@
-//! Arithmetic on maps whose values are bytes, as quantised networks have them (the operators `QuantizeLinear`,
-//! `QLinearConv` and `QLinearAdd` of ONNX and onnxruntime): the same numbers on every processor, and quick on those that
-//! multiply bytes four at a time.
-
-#![expect(
-    clippy::inline_always,
-    reason = "what is inlined is compiled for the processor that its caller is for"
-)]
+//! Maps whose values are bytes, as quantised networks have them (the operators `QuantizeLinear`, `QLinearConv` and
+//! `QLinearAdd` of ONNX and onnxruntime): the same numbers on every processor, and quick on those that multiply bytes
+//! four at a time.
 
 mod convolution;
 mod products;
 
-pub use self::convolution::{Convolution, Layer, MOST_WEIGHTS, Shape};
+pub use self::convolution::{Convolution, Layer, MOST_WEIGHTS};
 use self::products::PLACES;
 
 /// What the bytes of a map stand for, up to a scale.

@@ -1,0 +1,12 @@
+//! Convolutions of feature maps, in bytes and in floats, as quickly as the processor at hand computes them.
+
+#![expect(
+    clippy::inline_always,
+    reason = "what is inlined is compiled for the processor that its caller is for"
+)]
+
+pub mod bytes;
+pub mod floats;
+mod shape;
+
+pub use shape::Shape;

@@ -1,0 +1,297 @@
+//! Convolutions of floats, and what follows each in one pass: a batch norm, `ReLU` or `PReLU`.
+//!
+//! tract multiplies matrices, for which it gathers a map's values first, and normalises and bends what a depthwise
+//! convolution gives in passes of their own.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use convolve::Shape;
+use convolve::floats::{Convolution, Layer};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::{
+    EvalContext, EvalOp, Op, OutletId, StaticName, TypedModelPatch, TypedOp, as_op, op_as_typed_op,
+    op_out_of_plan,
+};
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::cnn::Conv;
+use tract_onnx::tract_core::ops::math::{Add, Max, Mul};
+
+use super::given::{self, each, numbers};
+use super::prelu::PRelu;
+
+/// Puts ours in the place of each convolution of floats whose weights are known, dense or depthwise.
+pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
+    for id in 0..model.nodes().len() {
+        let node = model.node(id);
+        let Some(conv) = node.op_as::<Conv>() else { continue };
+        let Some(mut found) = Found::of(conv, model, node)? else { continue };
+        let last = found.take_over(model, node)?;
+        let Some(op) = found.convolution() else { continue };
+        let mut patch = TypedModelPatch::default();
+        let input = patch.tap_model(model, node.inputs[0])?;
+        let ours = patch.wire_node(&node.name, op, &[input])?;
+        patch.shunt_outside(model, last, ours[0])?;
+        patch.apply(model)?;
+    }
+    Ok(())
+}
+
+/// A convolution in the graph, and as much of what follows it as it can do itself.
+struct Found {
+    shape: Shape,
+    depthwise: bool,
+    weights: Vec<f32>,
+    biases: Vec<f32>,
+    slopes: Vec<f32>,
+}
+
+impl Found {
+    /// `None` where it is of another kind: those are tract's.
+    fn of(conv: &Conv, model: &TypedModel, node: &TypedNode) -> TractResult<Option<Self>> {
+        let facts = model.node_input_facts(node.id)?;
+        let [input, kernel, bias] = facts[..] else { return Ok(None) };
+        let (Some(kernel), Some(bias)) = (&kernel.konst, &bias.konst) else { return Ok(None) };
+        let Some(shape) = given::shape(conv, input) else { return Ok(None) };
+        let depthwise = conv.group == shape.inputs && shape.outputs == shape.inputs;
+        let is_floats = input.datum_type == f32::datum_type() && conv.q_params.is_none();
+        if !is_floats || !(depthwise || conv.group == 1) {
+            return Ok(None);
+        }
+        let slopes = vec![1.0; shape.outputs];
+        let (weights, biases) = (numbers(kernel)?, each(bias, shape.outputs)?);
+        Ok(Some(Self { shape, depthwise, weights, biases, slopes }))
+    }
+
+    /// Takes over what follows, as far as that can be done, and gives the last outlet of it.
+    fn take_over(&mut self, model: &TypedModel, conv: &TypedNode) -> TractResult<OutletId> {
+        let mut last = OutletId::new(conv.id, 0);
+        while !model.output_outlets()?.contains(&last)
+            && let Some(next) = model.single_succ(last.node)?
+            && self.takes(model, next, last)?
+        {
+            last = OutletId::new(next.id, 0);
+            if self.slopes.iter().any(|&slope| slope.to_bits() != 1_f32.to_bits()) {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
+    /// Whether it does what an operator does to its values.
+    fn takes(&mut self, model: &TypedModel, next: &TypedNode, last: OutletId) -> TractResult<bool> {
+        let [first, second] = next.inputs[..] else { return Ok(false) };
+        let other = if first == last { second } else { first };
+        let fact = model.outlet_fact(other)?;
+        let Some(known) = &fact.konst else { return Ok(false) };
+        let outputs = self.shape.outputs;
+        let is_of_channels = known.len() == 1
+            || known.shape() == [outputs, 1, 1]
+            || known.shape() == [1, outputs, 1, 1];
+        if !is_of_channels || known.datum_type() != f32::datum_type() {
+            return Ok(false);
+        }
+        let numbers = each::<f32>(known, outputs)?;
+        if next.op_is::<PRelu>() && other == second {
+            self.slopes = numbers;
+            return Ok(true);
+        }
+        let Some(TypedBinOp(op, None)) = next.op_as() else { return Ok(false) };
+        if op.is::<Mul>() {
+            let of_output = self.weights.len() / outputs;
+            for (weights, scale) in self.weights.chunks_exact_mut(of_output).zip(&numbers) {
+                for weight in weights {
+                    *weight *= scale;
+                }
+            }
+            for (bias, scale) in self.biases.iter_mut().zip(&numbers) {
+                *bias *= scale;
+            }
+        } else if op.is::<Add>() {
+            for (bias, number) in self.biases.iter_mut().zip(&numbers) {
+                *bias += number;
+            }
+        } else if op.is::<Max>() && numbers.iter().all(|&number| number == 0.0) {
+            self.slopes = vec![0.0; outputs];
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// The operator; `None` where this processor has no quick way.
+    fn convolution(&self) -> Option<FloatConv> {
+        let Self { shape, depthwise, weights, biases, slopes } = self;
+        let layer = Layer { shape: *shape, depthwise: *depthwise, weights, biases, slopes };
+        let conv = Convolution::new(&layer)?;
+        let shape = [1, shape.outputs, shape.output[0], shape.output[1]];
+        Some(FloatConv { conv: Arc::new(conv), shape })
+    }
+}
+
+/// A convolution of floats.
+#[derive(Clone, Debug)]
+struct FloatConv {
+    conv: Arc<Convolution>,
+    shape: [usize; 4],
+}
+
+impl PartialEq for FloatConv {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.conv, &other.conv)
+    }
+}
+
+impl Eq for FloatConv {}
+
+impl Hash for FloatConv {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.conv).hash(state);
+    }
+}
+
+impl Op for FloatConv {
+    fn name(&self) -> StaticName {
+        "FloatConv".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for FloatConv {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        #[expect(unsafe_code, reason = "each value is computed")]
+        let mut output = unsafe { Tensor::uninitialized::<f32>(&self.shape)? };
+        let mut maps = output.try_as_plain_ram_mut()?;
+        let input = inputs[0].try_as_plain_ram()?;
+        self.conv.run(input.as_slice::<f32>()?, maps.as_slice_mut::<f32>()?);
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+impl TypedOp for FloatConv {
+    fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(f32::fact(self.shape)))
+    }
+
+    as_op!();
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use tract_onnx::tract_core::internal::Approximation;
+    use tract_onnx::tract_core::ops::cnn::{KernelFormat, PaddingSpec, PoolSpec};
+    use tract_onnx::tract_core::ops::math::{add, max, mul};
+    use tract_onnx::tract_core::ops::nn::DataFormat;
+
+    use super::*;
+
+    const CHANNELS: usize = 6;
+
+    /// Numbers between -1 and 1, no two of them alike in what they are multiplied with.
+    fn numbers(shape: &[usize]) -> TractResult<Tensor> {
+        let number = |k: usize| (k * 37 % 101) as f32 / 50.0 - 1.0;
+        let numbers: Vec<f32> = (0..shape.iter().product()).map(number).collect();
+        Tensor::from_shape(shape, &numbers)
+    }
+
+    /// A convolution of six channels in so many groups, and what `follow` puts behind it.
+    fn network(
+        groups: usize,
+        follow: impl Fn(&mut TypedModel, OutletId) -> TractResult<TVec<OutletId>>,
+    ) -> TractResult<TypedModel> {
+        let mut model = TypedModel::default();
+        let input = model.add_source("input", f32::fact([1, CHANNELS, 9, 11]))?;
+        let kernel = numbers(&[CHANNELS, CHANNELS / groups, 3, 3])?;
+        let kernel = model.add_const("kernel", kernel)?;
+        let bias = model.add_const("bias", numbers(&[CHANNELS])?)?;
+        let (padding, strides) = (PaddingSpec::SameUpper, Some(tvec!(2, 1)));
+        let format = DataFormat::NCHW;
+        let pool = PoolSpec {
+            data_format: format,
+            kernel_shape: tvec!(3, 3),
+            padding,
+            dilations: None,
+            strides,
+            input_channels: CHANNELS,
+            output_channels: CHANNELS,
+        };
+        let conv = Conv::new(pool, KernelFormat::OIHW, groups, None);
+        let conv = model.wire_node("conv", conv, &[input, kernel, bias])?;
+        let outputs = follow(&mut model, conv[0])?;
+        model.select_output_outlets(&outputs)?;
+        Ok(model)
+    }
+
+    fn batch_norm(model: &mut TypedModel, values: OutletId) -> TractResult<OutletId> {
+        let scale = model.add_const("scale", numbers(&[1, CHANNELS, 1, 1])?)?;
+        let offset = model.add_const("offset", numbers(&[1, CHANNELS, 1, 1])?)?;
+        let scaled = model.wire_node("mul", mul(), &[scale, values])?;
+        Ok(model.wire_node("add", add(), &[offset, scaled[0]])?[0])
+    }
+
+    /// The operators that are left, after asserting that they give what tract's do.
+    fn operators(model: TypedModel) -> TractResult<Vec<StaticName>> {
+        let mut ours = model.clone();
+        replace(&mut ours)?;
+        ours.compact()?;
+        let input = numbers(&[1, CHANNELS, 9, 11])?;
+        let run = |model: TypedModel| {
+            model.into_optimized()?.into_runnable()?.run(tvec!(input.clone().into_tvalue()))
+        };
+        let names = ours.nodes().iter().map(|node| node.op().name());
+        let names = names.filter(|name| !["Source", "Const"].contains(&&**name)).collect();
+        for (ours, theirs) in run(ours)?.iter().zip(&run(model)?) {
+            ours.close_enough(theirs, Approximation::Approximate)?;
+        }
+        Ok(names)
+    }
+
+    /// Values, or `least` where they are less.
+    fn at_least(model: &mut TypedModel, values: OutletId, least: f32) -> TractResult<OutletId> {
+        let least = Tensor::from_shape(&[1, 1, 1, 1], &[least])?;
+        let least = model.add_const("least", least)?;
+        Ok(model.wire_node("max", max(), &[values, least])?[0])
+    }
+
+    #[test]
+    fn a_convolution_does_what_follows_it() -> TractResult<()> {
+        for groups in [1, CHANNELS] {
+            let relu = network(groups, |model, conv| {
+                let values = batch_norm(model, conv)?;
+                Ok(tvec!(at_least(model, values, 0.0)?))
+            });
+            assert_eq!(operators(relu?)?, ["FloatConv"]);
+            let prelu = network(groups, |model, conv| {
+                let values = batch_norm(model, conv)?;
+                let slopes = model.add_const("slopes", numbers(&[CHANNELS, 1, 1])?)?;
+                let op = PRelu::new(&[CHANNELS, 1, 1], &[1, CHANNELS, 5, 11])?;
+                let bent = model.wire_node("prelu", op, &[values, slopes])?;
+                // It comes after the slopes, so it is another operator's.
+                Ok(tvec!(at_least(model, bent[0], 0.0)?))
+            });
+            assert_eq!(operators(prelu?)?, ["FloatConv", "Max"]);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_others_ask_for_too_stays() -> TractResult<()> {
+        let both = network(1, |model, conv| Ok(tvec!(conv, batch_norm(model, conv)?)));
+        assert_eq!(operators(both?)?, ["FloatConv", "Mul", "Add"]);
+        let sum = network(1, |model, conv| model.wire_node("sum", add(), &[conv, conv]));
+        assert_eq!(operators(sum?)?, ["FloatConv", "Add"]);
+        let bound = network(1, |model, conv| Ok(tvec!(at_least(model, conv, 0.5)?)));
+        assert_eq!(operators(bound?)?, ["FloatConv", "Max"]);
+        let rows = network(1, |model, conv| {
+            let rows = model.add_const("rows", numbers(&[1, 1, 5, 1])?)?;
+            model.wire_node("by row", mul(), &[conv, rows])
+        });
+        assert_eq!(operators(rows?)?, ["FloatConv", "Mul"]);
+        let pairs = network(3, |_, conv| Ok(tvec!(conv)));
+        assert_eq!(operators(pairs?)?, ["Conv"]);
+        Ok(())
+    }
+}
