@@ -71,7 +71,9 @@ fn extract(c: &mut Criterion) {
         let mut group = c.benchmark_group(name);
         for (name, jpeg) in photos() {
             group.bench_function(name, |b| {
-                b.iter(|| runtime.block_on(engine.extract(jpeg.clone(), asked.clone())).unwrap());
+                let place = engine.place().unwrap();
+                let extraction = || engine.extract(&place, jpeg.clone(), asked.clone());
+                b.iter(|| runtime.block_on(extraction()).unwrap());
             });
         }
     }

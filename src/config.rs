@@ -103,8 +103,8 @@ pub struct Config {
     #[arg(long, env = "LIKENESS_WORKERS", value_parser = 1..=1024_i64, global = true)]
     workers: Option<i64>,
 
-    /// Photos that may wait for a worker; more are answered 503 at once. [default: one for each worker, so that
-    /// whoever is served has waited for one other photo at most]
+    /// Photos under way beside those worked on, waiting for a worker or for what was decided to be written down;
+    /// more are answered 503 at once. [default: one for every two workers, so that an answer comes soon or not at all]
     #[arg(long, env = "LIKENESS_QUEUE", value_parser = 0..=65_536_i64, global = true)]
     queue: Option<i64>,
 
@@ -181,7 +181,7 @@ impl Config {
             },
             calibration: self.calibration.as_deref().map(CalibrationSource::read).transpose()?,
             workers,
-            queue: self.queue.map_or(workers, |queue| queue as usize),
+            queue: self.queue.map_or(workers.div_ceil(2), |queue| queue as usize),
             limits: PhotoLimits::default(),
         })
     }

@@ -31,7 +31,7 @@ use crate::audit::{Action, Outcome};
 use crate::comparison::{Decision, Threshold};
 use crate::embedding::Embedding;
 use crate::employee::{EmployeeId, ModelName, Reference};
-use crate::engine::{Encoder, Engine, ExtractError, Extraction, Role};
+use crate::engine::{Encoder, Engine, ExtractError, Extraction, Place, Role};
 use crate::gallery::Pair;
 use crate::seal::Sealer;
 use crate::store::Store;
@@ -190,7 +190,8 @@ impl Recognizer {
     /// # Errors
     /// What [`Engine::extract`] says.
     pub async fn check(&self, photo: Bytes) -> Result<Assessment, Error> {
-        let Extraction { face, quality, timings, .. } = self.extract(photo, &[]).await?;
+        let Extraction { face, quality, timings, .. } =
+            self.extract(&self.engine.place()?, photo, &[]).await?;
         Ok(Assessment { face, reasons: quality.reasons(), timings })
     }
 
@@ -208,8 +209,9 @@ impl Recognizer {
         let Some(cohort) = self.cohorts.of(employee) else {
             return Err(self.why_absent(employee).await?);
         };
+        let place = self.engine.place()?;
         let Extraction { face, quality, embeddings, mut timings } =
-            self.extract(photo, &[(cohort, Role::Probe)]).await?;
+            self.extract(&place, photo, &[(cohort, Role::Probe)]).await?;
         let in_step = self.in_step()?;
         // Whoever was erased meanwhile is missing.
         let Some(score) = cohort.compare(employee, last(&embeddings), call.at) else {
@@ -237,8 +239,9 @@ impl Recognizer {
     ) -> Result<Identification, Error> {
         self.in_step()?;
         let probes: Vec<_> = self.cohorts.all().map(|cohort| (cohort, Role::Probe)).collect();
+        let place = self.engine.place()?;
         let Extraction { face, quality, embeddings, mut timings } =
-            self.extract(photo, &probes).await?;
+            self.extract(&place, photo, &probes).await?;
         let in_step = self.in_step()?;
         let gallery_size = self.cohorts.people();
         let mut candidates = Vec::new();
@@ -277,8 +280,9 @@ impl Recognizer {
         call: &Call,
     ) -> Result<Comparison, Error> {
         let present = &self.cohorts.present;
-        let a = self.extract(photo_a, &[(present, Role::Reference)]).await?;
-        let mut b = self.extract(photo_b, &[(present, Role::Probe)]).await?;
+        let place = self.engine.place()?;
+        let a = self.extract(&place, photo_a, &[(present, Role::Reference)]).await?;
+        let mut b = self.extract(&place, photo_b, &[(present, Role::Probe)]).await?;
         let score = present.encoder.comparator().compare(last(&a.embeddings), last(&b.embeddings));
         let threshold = present.verification;
         let decision = threshold.decide(score);
@@ -350,11 +354,12 @@ impl Recognizer {
     /// Lets the cohorts' encoders look at a photo.
     async fn extract(
         &self,
+        place: &Place,
         photo: Bytes,
         asked: &[(&Cohort, Role)],
     ) -> Result<Extraction, ExtractError> {
         let asked = asked.iter().map(|(cohort, role)| (cohort.encoder.clone(), *role)).collect();
-        self.engine.extract(photo, asked).await
+        self.engine.extract(place, photo, asked).await
     }
 
     /// Why an employee is in no cohort: unknown, or enrolled with a model that does not run.

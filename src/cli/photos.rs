@@ -40,17 +40,17 @@ pub(super) async fn extract(
         .iter()
         .flat_map(|e| [(e.clone(), Role::Reference), (e.clone(), Role::Probe)])
         .collect();
-    let places = Arc::new(Semaphore::new(engine.at_once()));
+    let at_once = Arc::new(Semaphore::new(engine.at_once()));
     let bar = super::bar(paths.len() as u64, "photos");
     let mut tasks = Vec::with_capacity(paths.len());
     for path in paths {
         let path = path.as_ref();
-        let place = places.clone().acquire_owned().await?;
+        let turn = at_once.clone().acquire_owned().await?;
         let photo = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
         let (engine, asked, bar) = (engine.clone(), asked.clone(), bar.clone());
         tasks.push(tokio::spawn(async move {
-            let extraction = engine.extract(photo.into(), asked).await;
-            drop(place);
+            let extraction = engine.extract(&engine.place()?, photo.into(), asked).await;
+            drop(turn);
             bar.inc(1);
             extraction
         }));

@@ -51,7 +51,7 @@ pub struct EngineOptions {
     pub calibration: Option<CalibrationSource>,
     /// Photos worked on at once.
     pub workers: usize,
-    /// Photos that may wait for a worker.
+    /// Photos beside those, waiting for a worker or to be answered.
     pub queue: usize,
     /// What a photo may be; its `max_decoded_bytes` also bounds all photos together.
     pub limits: PhotoLimits,
@@ -166,10 +166,17 @@ pub struct Engine {
     decoded_kilobytes: Arc<Semaphore>,
 }
 
+/// A place among those who are served. Whoever has one gives it back by dropping it once all is answered: what comes
+/// behind the work on a photo keeps the cores busy too.
+#[derive(Clone, Debug)]
+pub struct Place {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
 /// What a photo holds while it is worked on. It goes into the work itself: a client that leaves
 /// frees nothing before the work has ended.
 struct Admission {
-    _place: OwnedSemaphorePermit,
+    _place: Place,
     _worker: OwnedSemaphorePermit,
     _memory: OwnedSemaphorePermit,
 }
@@ -214,7 +221,16 @@ impl Engine {
         self.former_encoder.as_ref()
     }
 
-    /// How many photos are worked on, or wait for it.
+    /// A place, if one is free.
+    ///
+    /// # Errors
+    /// [`ExtractError::Busy`].
+    pub fn place(&self) -> Result<Place, ExtractError> {
+        let permit = self.admitted.clone().try_acquire_owned().map_err(|_| ExtractError::Busy)?;
+        Ok(Place { _permit: Arc::new(permit) })
+    }
+
+    /// How many places are taken.
     pub fn photos_at_work(&self) -> usize {
         self.places - self.admitted.available_permits()
     }
@@ -228,14 +244,15 @@ impl Engine {
     /// Finds the prominent face of a photo and lets each of the encoders encode it.
     ///
     /// # Errors
-    /// [`ExtractError::Busy`] at once where the queue is full; the others say what the photo lacks.
+    /// What the photo lacks, or that a model failed; never [`ExtractError::Busy`].
     pub async fn extract(
         &self,
+        place: &Place,
         bytes: Bytes,
         asked: Vec<Asked>,
     ) -> Result<Extraction, ExtractError> {
         let mut timings = Timings::default();
-        let place = self.admitted.clone().try_acquire_owned().map_err(|_| ExtractError::Busy)?;
+        let place = place.clone();
         let photo = EncodedPhoto::inspect(bytes, &self.limits)?;
         let admission = timings.wait("queue", self.admit(place, photo.decoded_bytes())).await;
         let (detector, present) = (self.detector.clone(), self.encoder.clone());
@@ -248,7 +265,7 @@ impl Engine {
         work.await.map_err(|e| EngineError(format!("the work panicked: {e}")))?
     }
 
-    async fn admit(&self, place: OwnedSemaphorePermit, decoded_bytes: u64) -> Admission {
+    async fn admit(&self, place: Place, decoded_bytes: u64) -> Admission {
         const OPEN: &str = "the engine's semaphores are never closed";
         let kilobytes = decoded_bytes.div_ceil(KILOBYTE) as u32;
         let memory = self.decoded_kilobytes.clone().acquire_many_owned(kilobytes).await;

@@ -177,7 +177,8 @@ async fn kill_and_look(times: u64) {
     let mut writers: Vec<_> = (0..WRITERS).map(Writer::new).collect();
     let mut unanswered = 0;
     for kill in 0..times {
-        let service = Process::start(folder.path());
+        // Nobody is turned away.
+        let service = Process::start_with(folder.path(), &["--queue", "8"]);
         let ready = reqwest::get(format!("{}/readyz", service.url)).await.unwrap();
         let ready: Value = ready.json().await.unwrap();
         let mut enrolled = 0;
