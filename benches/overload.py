@@ -1,63 +1,62 @@
 #!/usr/bin/env python3
 """What becomes of 64 clients who all want an answer at once: who is served, how late, and how soon the others are told.
 
-    benches/overload.py [--clients 64] [--seconds 10]
+    benches/overload.py [--clients 64] [--seconds 10] [--runs 5]
 
-One client alone first, then all of them; each asks again as soon as it is answered, or a tenth of a second after it was turned away. They share this machine's cores with the service.
+Needs wrk. One client alone first, then all of them; each asks again as soon as it is answered, or a tenth of a second after it was turned away (`overload.lua`). They share this
+machine's cores with the service.
 """
 import argparse
-import http.client
+import os
 import statistics
+import subprocess
 import tempfile
-import threading
-import time
+from collections import defaultdict
 from pathlib import Path
 
 from compare import KIND, ROOT, Service, form
 
 
-def ask(port, body, until, answers):
-    """Asks until then, keeping (status, milliseconds)."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    while time.time() < until:
-        began = time.perf_counter()
-        connection.request("POST", "/identify", body, {"Content-Type": KIND})
-        response = connection.getresponse()
-        response.read()
-        answers.append((response.status, 1000 * (time.perf_counter() - began)))
-        if response.status == 503:
-            time.sleep(0.1)
-
-
 def crowd(service, body, clients, seconds):
-    answers, until = [], time.time() + seconds
-    threads = [threading.Thread(target=ask, args=(service.port, body, until, answers)) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    of = {status: sorted(ms for s, ms in answers if s == status) for status in {s for s, _ in answers}}
+    """The milliseconds that answers took, by status, least first."""
+    command = ["wrk", "-t", str(clients), "-c", str(clients), "-d", f"{seconds}s", "-s", Path(__file__).with_suffix(".lua"), f"http://127.0.0.1:{service.port}/identify"]
+    said = subprocess.run(command, env=os.environ | {"BODY": str(body), "KIND": KIND}, capture_output=True, text=True, check=True).stdout
+    of = defaultdict(list)
+    for line in said.split("answers:\n")[1].splitlines():
+        status, milliseconds = line.split()
+        of[int(status)].append(float(milliseconds))
     for status, times in sorted(of.items()):
-        print(f"{clients:3} clients: {len(times):5} answers {status}, p50 {statistics.median(times):6.1f} ms, p99 {times[int(0.99 * (len(times) - 1))]:6.1f} ms")
+        times.sort()
+        print(f"{clients:3} clients: {len(times):5} answers {status}, p50 {statistics.median(times):6.1f} ms, p99 {late(times):6.1f} ms")
     return of
+
+
+def late(times):
+    """The p99."""
+    return times[int(0.99 * (len(times) - 1))]
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--clients", type=int, default=64)
-    options.add_argument("--seconds", type=float, default=10)
+    options.add_argument("--seconds", type=int, default=10)
+    options.add_argument("--runs", type=int, default=1)
     options.add_argument("--binary", type=Path, default=ROOT / "target/release/likeness")
+    options.add_argument("serve", nargs="*", help="further options of the service, behind --")
     options = options.parse_args()
-    body = form({"photo": (ROOT / "tests/data/people/p01-a.jpg").read_bytes()})
-    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w") as log:
-        service = Service("likeness", [options.binary, "serve", "--listen", "127.0.0.1:PORT", "--rate-limit", "1000000", "--data-dir", Path(folder) / "data"], log)
-        try:
-            service.first_answer(body)
-            alone = statistics.median(crowd(service, body, 1, options.seconds / 2)[200])
-            served = crowd(service, body, options.clients, options.seconds)[200]
-        finally:
-            service.stop()
-    print(f"p99 of those who were served: {served[int(0.99 * (len(served) - 1))] / alone:.1f} times the p50 of one alone")
+    ratios = []
+    for _ in range(options.runs):
+        with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w") as log:
+            (body := Path(folder) / "body").write_bytes(form({"photo": (ROOT / "tests/data/people/p01-a.jpg").read_bytes()}))
+            command = [options.binary, "serve", "--listen", "127.0.0.1:PORT", "--rate-limit", "1000000", "--data-dir", Path(folder) / "data", *options.serve]
+            service = Service("likeness", command, log)
+            try:
+                service.first_answer(body.read_bytes())
+                alone = statistics.median(crowd(service, body, 1, options.seconds // 2)[200])
+                ratios.append(late(crowd(service, body, options.clients, options.seconds)[200]) / alone)
+            finally:
+                service.stop()
+    print(f"p99 of those who were served: {statistics.median(ratios):.1f} times the p50 of one alone ({min(ratios):.1f} to {max(ratios):.1f})")
 
 
 if __name__ == "__main__":
