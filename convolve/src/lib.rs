@@ -1,4 +1,5 @@
-//! Convolutions of feature maps, in bytes and in floats, as quickly as the processor at hand computes them.
+//! Convolutions of feature maps, in bytes and in floats, as quickly as the processor at hand computes them; in floats on
+//! `x86_64` only.
 
 #![expect(
     clippy::inline_always,
@@ -6,6 +7,7 @@
 )]
 
 pub mod bytes;
+#[cfg(target_arch = "x86_64")]
 pub mod floats;
 mod shape;
 

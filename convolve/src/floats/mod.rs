@@ -88,22 +88,18 @@ impl Convolution {
     /// `input`: inputs x height x width; `output`: outputs x height x width.
     pub fn run(&self, input: &[f32], output: &mut [f32]) {
         match self.way {
-            #[cfg(target_arch = "x86_64")]
             #[expect(unsafe_code, reason = "the processor was asked")]
             Way::Sixteen => unsafe { self.run_sixteen(input, output) },
-            #[cfg(target_arch = "x86_64")]
             #[expect(unsafe_code, reason = "the processor was asked")]
             Way::Eight => unsafe { self.run_eight(input, output) },
         }
     }
 
-    #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f")]
     fn run_sixteen(&self, input: &[f32], output: &mut [f32]) {
         self.run_by(input, output, |block| products::sixteen::run(block));
     }
 
-    #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
     fn run_eight(&self, input: &[f32], output: &mut [f32]) {
         self.run_by(input, output, |block| products::eight::run(block));

@@ -4,10 +4,8 @@
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Way {
     /// Sixteen at once (AVX-512).
-    #[cfg(target_arch = "x86_64")]
     Sixteen,
     /// Eight at once (AVX2 and FMA).
-    #[cfg(target_arch = "x86_64")]
     Eight,
 }
 
@@ -15,14 +13,11 @@ impl Way {
     /// The quickest first.
     pub(super) fn all_of_this_processor() -> Vec<Self> {
         let mut ways = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") {
-                ways.push(Self::Sixteen);
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                ways.push(Self::Eight);
-            }
+        if is_x86_feature_detected!("avx512f") {
+            ways.push(Self::Sixteen);
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            ways.push(Self::Eight);
         }
         ways
     }
@@ -30,9 +25,7 @@ impl Way {
     /// Neighbouring places that are one operand; operands of places, at most, and outputs that are computed at once.
     fn sizes(self) -> [usize; 3] {
         match self {
-            #[cfg(target_arch = "x86_64")]
             Self::Sixteen => [16, 4, 6],
-            #[cfg(target_arch = "x86_64")]
             Self::Eight => [8, 3, 4],
         }
     }
@@ -92,7 +85,6 @@ pub(super) struct Block<'a> {
     pub(super) first: usize,
 }
 
-#[cfg(target_arch = "x86_64")]
 macro_rules! way {
     ($name:ident, $features:literal, $lanes:literal, $outputs:literal, $vector:ident, $load:ident, $store:ident, $set:ident, $fma:ident, $min:ident, $max:ident) => {
         pub(super) mod $name {
@@ -165,7 +157,6 @@ macro_rules! way {
     };
 }
 
-#[cfg(target_arch = "x86_64")]
 way!(
     sixteen,
     "avx512f",
@@ -180,7 +171,6 @@ way!(
     _mm512_max_ps
 );
 
-#[cfg(target_arch = "x86_64")]
 way!(
     eight,
     "avx2,fma",
