@@ -71,7 +71,7 @@ pub struct Convolution {
 impl Convolution {
     /// The layer, laid out for this processor.
     pub fn new(layer: &Layer<'_>) -> Self {
-        Self::with(Way::of_this_processor(), layer)
+        Self::with(Way::all_of_this_processor()[0], layer)
     }
 
     fn with(way: Way, layer: &Layer<'_>) -> Self {
@@ -110,6 +110,9 @@ impl Convolution {
             Way::Fours => unsafe { self.run_fours(input, output) },
             #[cfg(target_arch = "x86_64")]
             #[expect(unsafe_code, reason = "the processor was asked")]
+            Way::HalfFours => unsafe { self.run_half_fours(input, output) },
+            #[cfg(target_arch = "x86_64")]
+            #[expect(unsafe_code, reason = "the processor was asked")]
             Way::Pairs => unsafe { self.run_pairs(input, output) },
             Way::Plain => self.run_by(input, output, plain),
         }
@@ -119,6 +122,14 @@ impl Convolution {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     fn run_fours(&self, input: &[u8], output: &mut [u8]) {
         self.run_by(input, output, |planes, steps, weights| x86::fours(planes, steps, weights));
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,avxvnni")]
+    fn run_half_fours(&self, input: &[u8], output: &mut [u8]) {
+        self.run_by(input, output, |planes, steps, weights| {
+            x86::half_fours(planes, steps, weights)
+        });
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -217,15 +228,6 @@ mod tests {
         output
     }
 
-    fn ways() -> Vec<Way> {
-        let this = Way::of_this_processor();
-        #[cfg(target_arch = "x86_64")]
-        if this == Way::Fours {
-            return vec![this, Way::Pairs, Way::Plain];
-        }
-        vec![this, Way::Plain]
-    }
-
     proptest! {
         #[test]
         fn every_way_says_what_the_formula_says(
@@ -253,7 +255,7 @@ mod tests {
             let (weights, biases, scales) = (&weights[..], &biases[..], &scales[..]);
             let layer = Layer { shape, from, to, weights, biases, scales };
             let expected = by_the_formula(&layer, &input);
-            for way in ways() {
+            for way in Way::all_of_this_processor() {
                 let conv = Convolution::with(way, &layer);
                 let mut output = vec![0; expected.len()];
                 conv.run(&input, &mut output);

@@ -21,6 +21,9 @@ pub(crate) enum Way {
     /// Four products and their sum in one instruction (AVX-512 VNNI).
     #[cfg(target_arch = "x86_64")]
     Fours,
+    /// The same for half as many places (AVX-VNNI).
+    #[cfg(target_arch = "x86_64")]
+    HalfFours,
     /// Two products of 16 bits and their sum in one (AVX2): the one for bytes does not hold their sums.
     #[cfg(target_arch = "x86_64")]
     Pairs,
@@ -45,21 +48,24 @@ impl Way {
         vec![fours.map(|four| u32::from_le_bytes(four.map(i8::cast_unsigned)))]
     }
 
-    pub(crate) fn of_this_processor() -> Self {
+    /// The quickest first.
+    pub(crate) fn all_of_this_processor() -> Vec<Self> {
+        let mut ways = vec![Self::Plain];
         #[cfg(target_arch = "x86_64")]
-        {
-            let has_vnni = is_x86_feature_detected!("avx512vnni");
-            if has_vnni
+        if is_x86_feature_detected!("avx2") {
+            ways.push(Self::Pairs);
+            if is_x86_feature_detected!("avxvnni") {
+                ways.push(Self::HalfFours);
+            }
+            if is_x86_feature_detected!("avx512vnni")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512vl")
             {
-                return Self::Fours;
-            }
-            if is_x86_feature_detected!("avx2") {
-                return Self::Pairs;
+                ways.push(Self::Fours);
             }
         }
-        Self::Plain
+        ways.reverse();
+        ways
     }
 }
 
@@ -103,10 +109,10 @@ fn by_quarters(planes: &[u32], quarter: impl Fn(&[u32], usize) -> Quarter) -> Su
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86 {
     use std::arch::x86_64::{
-        __m256i, __m512i, _mm256_add_epi32, _mm256_and_si256, _mm256_loadu_si256,
-        _mm256_madd_epi16, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256,
-        _mm256_srli_epi16, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32,
-        _mm512_setzero_si512,
+        __m256i, __m512i, _mm256_add_epi32, _mm256_and_si256, _mm256_dpbusd_avx_epi32,
+        _mm256_loadu_si256, _mm256_madd_epi16, _mm256_set1_epi16, _mm256_set1_epi32,
+        _mm256_setzero_si256, _mm256_srli_epi16, _mm512_dpbusd_epi32, _mm512_loadu_si512,
+        _mm512_set1_epi32, _mm512_setzero_si512,
     };
 
     use super::{OUTPUTS, PLACES, Quarter, Row, Sums, by_quarters};
@@ -129,6 +135,23 @@ pub(crate) mod x86 {
         }
     }
 
+    #[target_feature(enable = "avx2,avxvnni")]
+    pub(crate) fn half_fours(planes: &[u32], steps: &[usize], weights: &[Row]) -> Sums {
+        by_quarters(planes, |planes, half| {
+            let mut sums = [[_mm256_setzero_si256(); PLACES / 16]; OUTPUTS / 2];
+            for (step, weights) in steps.iter().zip(weights) {
+                let places = load_256(&planes[*step..]);
+                for (sums, weights) in sums.iter_mut().zip(&weights[half * OUTPUTS / 2..]) {
+                    let weights = _mm256_set1_epi32(weights.cast_signed());
+                    for (sum, places) in sums.iter_mut().zip(places) {
+                        *sum = _mm256_dpbusd_avx_epi32(*sum, places, weights);
+                    }
+                }
+            }
+            quarter(sums)
+        })
+    }
+
     #[target_feature(enable = "avx2")]
     pub(crate) fn pairs(planes: &[u32], steps: &[usize], weights: &[Row]) -> Sums {
         let (weights, _) = weights.as_chunks::<2>();
@@ -147,11 +170,15 @@ pub(crate) mod x86 {
                     }
                 }
             }
-            #[expect(unsafe_code, reason = "as many numbers of the same kind")]
-            unsafe {
-                std::mem::transmute::<[[__m256i; PLACES / 16]; OUTPUTS / 2], Quarter>(sums)
-            }
+            quarter(sums)
         })
+    }
+
+    fn quarter(sums: [[__m256i; PLACES / 16]; OUTPUTS / 2]) -> Quarter {
+        #[expect(unsafe_code, reason = "as many numbers of the same kind")]
+        unsafe {
+            std::mem::transmute::<[[__m256i; PLACES / 16]; OUTPUTS / 2], Quarter>(sums)
+        }
     }
 
     #[target_feature(enable = "avx512f")]
