@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::integer_dot::{self, LANES};
+use super::integer_dot::{LANES, Probe};
 use super::matrix::Matrix;
 
 /// The largest code; -128 is not used, so that a code and its negative both are one.
@@ -23,7 +23,7 @@ pub(super) struct Codes {
 
 /// A probe in codes of up to 16 bits: its own remainder counts for little.
 pub(super) struct CodedProbe {
-    codes: Vec<i16>,
+    codes: Probe,
     step: f32,
     remainder: f32,
 }
@@ -81,7 +81,7 @@ impl Codes {
     /// Estimates the cosines of a probe with a block of rows.
     pub(super) fn estimate(&self, rows: Range<usize>, probe: &CodedProbe, into: &mut Estimates) {
         into.dots.resize(rows.len(), 0);
-        integer_dot::dots(self.rows.rows(rows.clone()), &probe.codes, &mut into.dots);
+        probe.codes.dots(self.rows.rows(rows.clone()), &mut into.dots);
         let steps = self.steps.rows(rows).iter().zip(&into.dots);
         into.cosines.clear();
         into.cosines.extend(steps.map(|(step, dot)| *dot as f32 * (step * probe.step)));
@@ -102,6 +102,6 @@ impl CodedProbe {
         let (codes, step, remainder) = quantize(probe, largest.floor());
         let mut codes: Vec<i16> = codes.map(|code| code as i16).collect();
         codes.resize(padded(probe.len()), 0);
-        Self { codes, step, remainder }
+        Self { codes: Probe::new(codes), step, remainder }
     }
 }

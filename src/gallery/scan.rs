@@ -8,6 +8,9 @@ use crate::comparison::{Measure, dot};
 /// Rows that every query looks at before the next: their codes stay in the processor's second cache meanwhile.
 const BLOCK: usize = 1024;
 
+/// Estimates of which nearly always none is good enough: the compiler compares several at once.
+const GLANCE: usize = 64;
+
 /// The nearest rows of one query, nearest first, with what the measure says of each; of equals the first row comes first.
 type Nearest = Vec<(f32, usize)>;
 
@@ -61,10 +64,16 @@ impl<'a> Scan<'a> {
     }
 
     fn look_at(&mut self, start: usize, estimates: &[f32], rows: &Rows) {
-        for (row, estimate) in (start..).zip(estimates.iter().copied()) {
-            if estimate >= self.best.floor() - self.margin && rows.holds(row, self.query.now) {
-                self.best.offer(estimate, ());
-                self.possible.push((estimate, row));
+        for (start, estimates) in (start..).step_by(GLANCE).zip(estimates.chunks(GLANCE)) {
+            let bar = self.best.floor() - self.margin;
+            if estimates.iter().filter(|estimate| **estimate >= bar).count() == 0 {
+                continue;
+            }
+            for (row, estimate) in (start..).zip(estimates.iter().copied()) {
+                if estimate >= self.best.floor() - self.margin && rows.holds(row, self.query.now) {
+                    self.best.offer(estimate, ());
+                    self.possible.push((estimate, row));
+                }
             }
         }
     }
