@@ -78,8 +78,7 @@ class Runner:
             return faces
         kept = []
         for face in faces:
-            square, back = landmarks.square(rgb, face[4:14].reshape(5, 2))
-            sure, marks = landmarks.placed(self.closer(square)[0][0], back)
+            sure, marks = landmarks.look(self.closer, rgb, face[4:14].reshape(5, 2))
             if sure >= self.sure:
                 kept.append(np.r_[face[:4], marks.reshape(-1), face[14]])
         return np.array(kept).reshape(-1, 15)
@@ -222,12 +221,12 @@ def main():
     photos = Photos(args.work / "detector")
     pets = [runner.looks(photos.photo(i), 0.3) for i in photos.held_pets]
     print("\rscore  pets@first   pets | folds 1-5: frontal one/none/several  profile | folds 6-10: frontal                 profile")
-    for score in (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8):
+    for score in (0.35, 0.4, 0.425, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8):
         verdicts = np.array([verdict(*photo, score)[0] for photo in seen])
         cells = [" ".join(f"{(verdicts[part] == v).mean():8.2%}" for v in ("one", "none", "several"))
                  for part in (chooses & ~profile, chooses & profile, ~chooses & ~profile, ~chooses & profile)]
         first, last = (np.mean([len(believed(looks, score)) > 0 for looks in of]) for of in ([looks[:1] for looks in pets], pets))
-        print(f"{score:.2f}   {first:8.2%} {last:7.2%} | " + " | ".join(cells))
+        print(f"{score:5.3f}  {first:8.2%} {last:7.2%} | " + " | ".join(cells))
     for name, part in (("frontal", ~profile & ~chooses), ("profile", profile & ~chooses)):
         rows = [(i, verdict(*seen[i], args.score)[1]) for i in np.flatnonzero(part & (taught[:, 14] > 0))]
         rows = [(face, taught[i], steady[i]) for i, face in rows if face is not None]

@@ -1,8 +1,7 @@
 """Writes the trained landmark network as ONNX, with its manifest, and checks that onnxruntime says what PyTorch says.
 
-    python export_landmarks.py [--work DIR] [--name landmarks-2] [--former LANDMARKS.onnx] [--score 0.01] [--out ../landmarks.onnx]
+    python export_landmarks.py [--work DIR] [--name landmarks-3] [--score 0.01] [--out ../landmarks.onnx]
 
-Where the training began with an exported network, its weights may count for a part (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
 Normalisations are folded into the convolutions, and weights rounded to 16 bits, in which they lie in the file. The score is what detector_check.py finds best on CFP's folds 1-5.
 """
 import argparse
@@ -17,13 +16,9 @@ from torch import nn
 from cfp_faces import TEMPLATE
 from detector import MEAN, SCALE
 from encoder_manifest import pattern
-from encoder_start import stored
 from export_detector import LICENCE
 from landmarks import SIDE, TEMPLATE_SIDE, Landmarks, network_input
 from lighter import folded, halve, rounded
-
-# Of 0, 0.15, 0.3 and 0.5 best on CFP's folds 1-5.
-FORMER_PART = 0.3
 
 MANIFEST = """# Written by models/train/export_landmarks.py.
 [model]
@@ -63,27 +58,16 @@ class Exported(nn.Module):
         return torch.cat([torch.sigmoid(said[:, :1]), said[:, 1:] + self.template], 1)
 
 
-@torch.no_grad()
-def blend(net, former):
-    """Takes a part of each weight from an exported network."""
-    for name, weight in net.named_parameters():
-        weight.lerp_(former[name], FORMER_PART)
-
-
 def main():
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--work", type=Path, default=Path("../train"))
-    ask.add_argument("--name", default="landmarks-2")
-    ask.add_argument("--former", type=Path, help="the exported network that the training began with; 3 parts in 10 of the weights are its own")
+    ask.add_argument("--name", default="landmarks-3")
     ask.add_argument("--score", type=float, default=0.01)
     ask.add_argument("--out", type=Path, default=Path(__file__).parent / "../landmarks.onnx")
     args = ask.parse_args()
     network = Landmarks()
     network.load_state_dict(torch.load(args.work / "landmarks" / f"{args.name}.pt", weights_only=False)["average"])
-    net = Exported(folded(network)).eval()
-    if args.former:
-        blend(net, stored(args.former))
-    net = rounded(net)
+    net = rounded(Exported(folded(network)).eval())
     torch.onnx.export(net, torch.zeros(1, 3, SIDE, SIDE), str(args.out), opset_version=17, dynamo=False, input_names=["face"], output_names=["landmarks"])
     halve(args.out)
     session = onnxruntime.InferenceSession(str(args.out))

@@ -5,6 +5,7 @@ from torch import nn
 
 from cfp_faces import similarity
 from detector import MEAN, SCALE, Block, conv
+from detector_data import MIRRORED
 
 SIDE = 64          # pixels of what it sees
 TEMPLATE_SIDE = 112  # the square that the template of cfp_faces is given for
@@ -41,7 +42,10 @@ def square(photo, marks):
     return cv2.resize(seen, (SIDE, SIDE), interpolation=cv2.INTER_AREA), back
 
 
-def placed(said, back):
-    """How sure it is of a face, 0 to 1, and the landmarks (5 x 2) in the photo, of the exported network's answer."""
-    at = said[1:].reshape(5, 2) * SIDE
-    return said[0], at @ back[:, :2].T + back[:, 2]
+def look(network, photo, marks):
+    """How sure an exported network is of a face, 0 to 1, and its landmarks (5 x 2) in the photo; of the face and its mirror image, as in src/engine/landmarks.rs."""
+    seen, back = square(photo, marks)
+    (sure, *places), (other, *mirrored) = (network(np.ascontiguousarray(image))[0][0].astype(np.float64) for image in (seen, seen[:, ::-1]))
+    mirrored = (np.array([(SIDE - 1) / SIDE, 0]) + np.reshape(mirrored, (5, 2)) * [-1, 1]).reshape(-1)[MIRRORED]
+    odds = np.sqrt(sure / (1 - sure) * other / (1 - other))
+    return odds / (1 + odds), np.reshape((places + mirrored) / 2, (5, 2)) * SIDE @ back[:, :2].T + back[:, 2]

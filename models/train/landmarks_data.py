@@ -1,12 +1,12 @@
 """Gathers what the landmark network learns from: faces aligned roughly, where their landmarks lie, and what only looks like a face.
 
-    python landmarks_data.py --data DIR --pets DIR [--teacher YUNET.onnx] [--detector DETECTOR.onnx]
+    python landmarks_data.py --data DIR --pets DIR [DIR ...] [--teacher YUNET.onnx] [--detector DETECTOR.onnx]
 
 The faces are those that the encoder learns from, and the same with their heads turned aside (`encoder_views.turn`). The teacher, YuNet, looks at each four times: enlarged
 differently, mirrored, moved a little; the mean of its looks is the truth, for one look differs from another by 5.8 % of the eye distance. Heads turned so far that it hardly sees them
 are faces without landmarks. What looks like a face: wherever
-the detector is the least bit sure of one in photos of cats and dogs (--pets names the folder of the public repository that the data folder's README names), and beside the faces in
-the labelled scenes. Written to WORK/landmarks/data.npz.
+the detector is a little sure of one in photos of cats and dogs (--pets names the folder of the public repository that the data folder's README names, and of any more that hold
+none of its photos; README.md beside this says which), and beside the faces in the labelled scenes. Written to WORK/landmarks/data.npz.
 """
 import argparse
 from pathlib import Path
@@ -25,7 +25,7 @@ SIDE, MARGIN = encoder_faces.SIDE, 4
 TURNED, TURNED_AWAY = 14_000, 8_000
 ENLARGED = (1.6, 2.2)
 # As sure as the detector must be of a face that is none for it to be learned from.
-HALF_SURE = 0.08
+HALF_SURE = 0.2
 
 
 def steadied(teacher, face, rng):
@@ -94,7 +94,7 @@ def lookalikes(photo, faces, detector):
 def main():
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--data", type=Path, required=True)
-    ask.add_argument("--pets", type=Path, required=True)
+    ask.add_argument("--pets", type=Path, nargs="+", required=True)
     ask.add_argument("--work", type=Path, default=Path("../train"))
     ask.add_argument("--teacher", type=Path, default=Path(__file__).parent / "../yunet.onnx")
     ask.add_argument("--detector", type=Path, default=Path(__file__).parent / "../detector.onnx")
@@ -111,8 +111,9 @@ def main():
         else:
             others.extend(lookalikes(photo, faces, detector))
     print(len(others), "lookalikes beside faces")
-    for photo, _, _ in pets(args.pets, np.array(known)):
-        others.extend(lookalikes(photo, [], detector))
+    for folder in args.pets:
+        for photo, _, _ in pets(folder, np.array(known)):
+            others.extend(lookalikes(photo, [], detector))
     print(len(others), "lookalikes in all")
     faces, marks, real = zip(*labelled(encoder_faces.load(args.data, args.work)[0], Teacher(args.teacher), rng))
     np.savez(out / "data.part.npz", faces=np.stack(faces), marks=np.stack(marks), real=np.array(real), others=np.stack(others))

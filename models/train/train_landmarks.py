@@ -170,7 +170,7 @@ def main():
     ask.add_argument("--work", type=Path, default=Path("../train"))
     ask.add_argument("--minutes", type=float, default=30)
     ask.add_argument("--threads", type=int, default=1)
-    ask.add_argument("--name", default="landmarks-2")
+    ask.add_argument("--name", default="landmarks-3")
     ask.add_argument("--start", type=Path, help="an exported landmark network to begin with, where there is no checkpoint yet")
     ask.add_argument("--rate", type=float, default=4e-3)
     args = ask.parse_args()
