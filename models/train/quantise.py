@@ -2,7 +2,7 @@
 
     python quantise.py encoder ENCODER.onnx --data DATA --out ../encoder.onnx --name likeness-encoder-5.1
     python quantise.py detector DETECTOR.onnx --data DATA --out ../detector.onnx --name likeness-detector-1.2
-    python quantise.py landmarks LANDMARKS.onnx --data DATA --out ../landmarks.onnx --name likeness-landmarks-2.1 --score 0.015
+    python quantise.py landmarks LANDMARKS.onnx --data DATA --out ../landmarks.onnx --name likeness-landmarks-3.1
 
 onnxruntime finds what values each map takes, from faces and photos that were trained on, and writes its operators QLinearConv and QLinearAdd. What
 reads few values or must be exact stays as it is: the layers behind the last map, and what a detector says of each cell. So does the enlarging of
