@@ -55,6 +55,11 @@ impl Kind {
             Self::Dense(Layout::new(layer.shape, inputs, way.lanes()))
         }
     }
+
+    /// Outputs that are computed together.
+    fn together(&self, way: Way) -> usize {
+        if matches!(self, Self::Depthwise(_)) { 1 } else { way.outputs() }
+    }
 }
 
 impl Convolution {
@@ -65,9 +70,9 @@ impl Convolution {
     }
 
     fn with(way: Way, layer: &Layer<'_>) -> Self {
-        let Layer { shape, depthwise, weights, biases, slopes } = *layer;
+        let Layer { shape, weights, biases, slopes, .. } = *layer;
         let kind = Kind::of(way, layer);
-        let together = if depthwise { 1 } else { way.outputs() };
+        let together = kind.together(way);
         let steps = weights.len() / shape.outputs;
         let group = |first: usize| {
             let last = shape.outputs.min(first + together);
@@ -108,7 +113,7 @@ impl Convolution {
     #[inline(always)]
     fn run_by(&self, input: &[f32], output: &mut [f32], run: impl Fn(Block<'_>)) {
         let [[height, width], [rows, columns]] = [self.shape.input, self.shape.output];
-        let together = if matches!(self.kind, Kind::Depthwise(_)) { 1 } else { self.way.outputs() };
+        let together = self.kind.together(self.way);
         let groups = self.groups.iter().zip(output.chunks_mut(together * rows * columns));
         let mut lines = Vec::new();
         match &self.kind {

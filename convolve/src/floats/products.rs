@@ -25,8 +25,8 @@ impl Way {
     /// Neighbouring places that are one operand; operands of places, at most, and outputs that are computed at once.
     fn sizes(self) -> [usize; 3] {
         match self {
-            Self::Sixteen => [16, 4, 6],
-            Self::Eight => [8, 3, 4],
+            Self::Sixteen => [sixteen::LANES, 4, sixteen::OUTPUTS],
+            Self::Eight => [eight::LANES, 3, eight::OUTPUTS],
         }
     }
 
@@ -92,6 +92,9 @@ macro_rules! way {
 
             use super::Block;
 
+            pub(super) const LANES: usize = $lanes;
+            pub(super) const OUTPUTS: usize = $outputs;
+
             #[target_feature(enable = $features)]
             pub(in super::super) fn run(block: Block<'_>) {
                 match (block.group.weights.len() / block.steps.len(), block.operands) {
@@ -99,10 +102,10 @@ macro_rules! way {
                     (1, 2) => compute::<1, 2>(block),
                     (1, 3) => compute::<1, 3>(block),
                     (1, _) => compute::<1, 4>(block),
-                    (_, 1) => compute::<$outputs, 1>(block),
-                    (_, 2) => compute::<$outputs, 2>(block),
-                    (_, 3) => compute::<$outputs, 3>(block),
-                    (_, _) => compute::<$outputs, 4>(block),
+                    (_, 1) => compute::<OUTPUTS, 1>(block),
+                    (_, 2) => compute::<OUTPUTS, 2>(block),
+                    (_, 3) => compute::<OUTPUTS, 3>(block),
+                    (_, _) => compute::<OUTPUTS, 4>(block),
                 }
             }
 
@@ -135,21 +138,21 @@ macro_rules! way {
             #[inline]
             #[target_feature(enable = $features)]
             fn load<const OPERANDS: usize>(places: &[f32]) -> [$vector; OPERANDS] {
-                let places = &places[..$lanes * OPERANDS];
+                let places = &places[..LANES * OPERANDS];
                 #[expect(unsafe_code, reason = "there are as many")]
                 unsafe {
-                    std::array::from_fn(|k| $load(places.as_ptr().add($lanes * k)))
+                    std::array::from_fn(|k| $load(places.as_ptr().add(LANES * k)))
                 }
             }
 
             #[inline]
             #[target_feature(enable = $features)]
             fn store<const OPERANDS: usize>(places: &mut [f32], sums: [$vector; OPERANDS]) {
-                let places = &mut places[..$lanes * OPERANDS];
+                let places = &mut places[..LANES * OPERANDS];
                 for (k, sum) in sums.into_iter().enumerate() {
                     #[expect(unsafe_code, reason = "there is room for as many")]
                     unsafe {
-                        $store(places.as_mut_ptr().add($lanes * k), sum);
+                        $store(places.as_mut_ptr().add(LANES * k), sum);
                     }
                 }
             }
