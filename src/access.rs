@@ -2,6 +2,8 @@
 //!
 //! A key is 256 random bits, so a plain digest of it can be kept without helping anybody to guess it.
 
+mod local;
+
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -11,6 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+pub use self::local::LocalCredential;
 use crate::employee::is_identifier;
 use crate::seal;
 

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use likeness::cli::{
-    audit, backup, doctor, evaluate, export, health, import, keys, lookalikes, migrate_store,
-    model, restore, score, serve, sync,
+    NoData, audit, backup, doctor, evaluate, export, health, import, keys, lookalikes,
+    migrate_store, model, restore, score, serve, sync,
 };
 use likeness::config::{Cli, Command};
 use likeness::telemetry;
@@ -16,7 +16,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("likeness: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<NoData>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

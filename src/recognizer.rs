@@ -177,12 +177,20 @@ impl Recognizer {
         self.feed.as_ref().map_or(Ok(InStep::ALWAYS), Feed::in_step)
     }
 
-    /// Every access key.
+    /// Every valid access key.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn grants(&self) -> Result<Vec<Grant>, Error> {
         Ok(self.store.grants().await?)
+    }
+
+    /// Whether an access key was ever added, revoked ones included.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn ever_granted(&self) -> Result<bool, Error> {
+        Ok(self.store.ever_granted().await?)
     }
 
     /// Looks whether a photo could be a reference; nothing is compared.

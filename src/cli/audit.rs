@@ -15,7 +15,7 @@ use crate::store::Store;
 /// # Errors
 /// Where the data cannot be opened, or the trail is not what was written.
 pub async fn run(config: &Config, command: &AuditCommand) -> anyhow::Result<()> {
-    let store = super::open_store(&config.files()?).await?;
+    let store = super::open_store(&super::existing_data(config).await?).await?;
     let done = match command {
         AuditCommand::Verify(args) => verify(&store, args).await,
         AuditCommand::Export => export(&store).await,

@@ -11,7 +11,7 @@ use crate::store::Location;
 /// # Errors
 /// Where the data cannot be read, or an archive is there already or cannot be written.
 pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> {
-    let files = config.files()?;
+    let files = super::existing_data(config).await?;
     if matches!(files.location, Location::Server { .. }) {
         bail!("PostgreSQL is backed up by its own tools: see docs/scale.md");
     }

@@ -1,5 +1,9 @@
 //! `likeness doctor`: looks at everything that the service needs, and says what to do about each fault.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, bail};
 
 use self::Mark::{Good, Mind, Wrong};
@@ -64,16 +68,8 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
         format!("the models load and answer as they should: {} ({})", model.name, model.id)
     });
     certificate(config, &mut findings).await;
-    let files = config.files()?;
-    match &files.location {
-        Location::File(database) if !database.exists() => {
-            let none = format!("no data yet: the first start makes {}", database.display());
-            findings.say(Good, &none);
-        }
-        Location::File(_) | Location::Server { .. } => {
-            data(config, &files, engine, &mut findings).await;
-        }
-    }
+    let files = super::existing_data(config).await?;
+    data(config, &files, engine, &mut findings).await;
     match findings.faults {
         0 => Ok(()),
         1 => bail!("one thing is wrong"),
@@ -122,6 +118,7 @@ async fn data(config: &Config, files: &Files, engine: Option<Engine>, findings: 
     else {
         return;
     };
+    private(&config.data_dir, findings);
     if files.key_beside_data {
         findings.say(
             Mind,
@@ -155,6 +152,23 @@ async fn data(config: &Config, files: &Files, engine: Option<Engine>, findings: 
         templates(config, engine, &store, Sealer::new(masters), findings).await;
     }
     store.close().await;
+}
+
+/// Whether only the owner reads the data folder and the files in it.
+fn private(folder: &Path, findings: &mut Findings) {
+    let files =
+        fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let open = |path: &PathBuf| {
+        path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+    };
+    let open: Vec<_> = files.chain([folder.to_owned()]).filter(open).collect();
+    for path in &open {
+        let (mode, path) = (if path.is_dir() { "700" } else { "600" }, path.display());
+        findings.say(Mind, &format!("{path} can be read by others: chmod {mode} {path}"));
+    }
+    if open.is_empty() {
+        findings.say(Good, "the data folder and its files are private");
+    }
 }
 
 async fn keys(config: &Config, store: &Store, findings: &mut Findings) {

@@ -15,7 +15,7 @@ use crate::config::{Config, ExportArgs};
 /// Where the data cannot be opened, or nobody of this name is enrolled.
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 pub async fn run(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
-    let store = super::open_store(&config.files()?).await?;
+    let store = super::open_store(&super::existing_data(config).await?).await?;
     let subject = Subject::Employee(args.employee.clone());
     let Some(held) = store.held(&args.employee).await? else {
         bail!("nobody is enrolled as {}", args.employee.as_str());

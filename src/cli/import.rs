@@ -19,7 +19,7 @@ use crate::recognizer::{Call, EnrollmentWishes, Error, Recognizer};
 pub async fn run(config: Config, args: &ImportArgs) -> anyhow::Result<()> {
     let joiners =
         if args.from.is_dir() { staff::folder(&args.from)? } else { from_table(&args.from)? };
-    let _lock = super::lock(&config.files()?)?;
+    let _lock = super::lock(&super::create_data_folder(&config)?)?;
     let (store, recognizer) = super::open(config).await?;
     let wishes = EnrollmentWishes { rehearsal: args.dry_run, ..EnrollmentWishes::default() };
     let done = enroll_all(&recognizer, joiners, wishes).await;

@@ -1,10 +1,11 @@
 //! `likeness keys`: who may call. A running service follows at once.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::access::{self, Grant, KeyDigest, KeyName, Role};
+use crate::access::{self, Grant, KeyDigest, KeyName, LocalCredential, Role};
 use crate::audit::{Action, Actor};
 use crate::config::{Config, Files, KeysAddArgs, KeysCommand};
 use crate::seal::MasterKeys;
@@ -22,10 +23,13 @@ const CATCH_UP: Duration = Duration::from_secs(3);
 /// # Errors
 /// Where the data cannot be opened, or what is asked for cannot be.
 pub async fn run(config: &Config, command: &KeysCommand) -> anyhow::Result<()> {
-    let files = config.files()?;
+    let files = match command {
+        KeysCommand::Add(KeysAddArgs { first: true, .. }) => super::create_data_folder(config)?,
+        _ => super::existing_data(config).await?,
+    };
     let store = super::open_store(&files).await?;
     let done = match command {
-        KeysCommand::Add(args) => add(&store, args).await,
+        KeysCommand::Add(args) => add(&store, args, &config.data_dir).await,
         KeysCommand::List => list(&store).await,
         KeysCommand::RotateMaster => rotate_master(&store, &files).await,
         KeysCommand::Revoke { name } => {
@@ -40,9 +44,10 @@ pub async fn run(config: &Config, command: &KeysCommand) -> anyhow::Result<()> {
     done
 }
 
-/// Prints the key, alone on its line, and says on standard error what it is.
+/// Prints the key, alone on its line, and says on standard error what it is. From then on the local credential is
+/// void.
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
-async fn add(store: &Store, args: &KeysAddArgs) -> anyhow::Result<()> {
+async fn add(store: &Store, args: &KeysAddArgs, data_folder: &Path) -> anyhow::Result<()> {
     if args.first && !store.grants().await?.is_empty() {
         bail!("there are keys already; --first is for the first one");
     }
@@ -52,8 +57,9 @@ async fn add(store: &Store, args: &KeysAddArgs) -> anyhow::Result<()> {
     let created_at = super::wall_clock();
     let grant = Grant { name: name.clone(), role, digest: KeyDigest::of(&key), created_at };
     if !store.grant(&grant, Actor::Operator).await? {
-        bail!("there is a key named {} already; revoke it first", name.as_str());
+        bail!("there is, or was, a key named {}; each name is used once", name.as_str());
     }
+    LocalCredential::withdraw(data_folder)?;
     println!("{}", key.as_str());
     eprintln!(
         "This is the key of {} ({}). It is shown this once; send it as: Authorization: Bearer KEY",

@@ -18,7 +18,9 @@ pub mod serve;
 mod staff;
 pub mod sync;
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -31,10 +33,54 @@ use crate::recognizer::Recognizer;
 use crate::seal::{MasterKeys, Sealer};
 use crate::store::{Location, Store};
 
+/// There is no data where a subcommand looked for it; the process ends with exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no likeness data in {}: name the service's data folder (--data-dir or LIKENESS_DATA_DIR), \
+     or begin a new one with `likeness serve`, `import`, `restore` or `keys add --first`", .0.display()
+)]
+pub struct NoData(PathBuf);
+
+/// Creates the data folder, readable by its owner alone, where it is missing.
+fn create_data_folder(config: &Config) -> anyhow::Result<Files> {
+    let folder = &config.data_dir;
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    created.with_context(|| format!("creating the data folder {}", folder.display()))?;
+    config.files()
+}
+
+/// Returns where the data lies.
+///
+/// # Errors
+/// [`NoData`] where there is none, so that a mistyped folder is not taken for an empty one.
+async fn existing_data(config: &Config) -> anyhow::Result<Files> {
+    let files = config.files()?;
+    if Store::holds_data(&files.location).await? {
+        return Ok(files);
+    }
+    Err(NoData(match &files.location {
+        Location::File(_) => config.data_dir.clone(),
+        Location::Server { .. } => "the PostgreSQL database".into(),
+    })
+    .into())
+}
+
+/// Opens the master key; creates it only where there is no data yet, since a new key opens none of it.
+async fn master_keys(files: &Files) -> anyhow::Result<MasterKeys> {
+    let path = &files.master_key;
+    if !path.exists() && Store::holds_data(&files.location).await? {
+        bail!(
+            "the master key file {} is missing, and without it the existing data cannot be read: put its copy back, or name it with --master-key-file",
+            path.display()
+        );
+    }
+    Ok(MasterKeys::open_or_create(path)?)
+}
+
 /// Opens key, database and models, and loads the gallery.
 async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
     let files = config.files()?;
-    let masters = MasterKeys::open_or_create(&files.master_key)?;
+    let masters = master_keys(&files).await?;
     if masters.next().is_some() {
         tracing::warn!(
             "a replacement of the master key was begun and not ended: run `likeness keys rotate-master`"
@@ -80,7 +126,7 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
 
 /// Opens key and database, for a subcommand that needs no models.
 async fn open_store(files: &Files) -> anyhow::Result<Store> {
-    let masters = MasterKeys::open_or_create(&files.master_key)?;
+    let masters = master_keys(files).await?;
     Ok(Store::open(&files.location, &masters).await?)
 }
 
@@ -91,7 +137,8 @@ fn lock(files: &Files) -> anyhow::Result<Option<File>> {
         return Ok(None);
     }
     let path = &files.lock;
-    let lock = File::options().create(true).truncate(false).write(true).open(path);
+    let options = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).clone();
+    let lock = options.open(path);
     let lock = lock.with_context(|| format!("opening {}", path.display()))?;
     match lock.try_lock() {
         Ok(()) => Ok(Some(lock)),

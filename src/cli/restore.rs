@@ -17,7 +17,7 @@ use crate::store::{Kept, Location, Store};
 /// Where there is data already, the master key is missing, or the archives can't be used; then nothing is put
 /// in place.
 pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> {
-    let files = config.files()?;
+    let files = super::create_data_folder(config)?;
     let Location::File(database) = &files.location else {
         bail!("PostgreSQL is restored by its own tools: see docs/scale.md");
     };

@@ -1,16 +1,21 @@
 //! `likeness serve`: open everything, answer until told to stop, then let what is under way end.
 
 use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::SignedDuration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
 
+use crate::access::LocalCredential;
 use crate::config::Config;
 use crate::http::{self, AppState, Certificate};
 use crate::recognizer::Recognizer;
+use crate::store::Store;
 #[cfg(feature = "otlp")]
 use crate::telemetry::traces::Traces;
 
@@ -27,7 +32,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // Dropped last, when everything that is told of has ended.
     #[cfg(feature = "otlp")]
     let _traces = config.otlp_endpoint.as_deref().map(Traces::start).transpose()?;
-    let _lock = super::lock(&config.files()?)?;
+    let _lock = super::lock(&super::create_data_folder(&config)?)?;
     let (http, events_kept) = (config.http_options(), config.events_kept());
     let certificate = match config.tls() {
         Some([chain, key]) => {
@@ -41,25 +46,23 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?;
-    let state = AppState::starting(super::wall_clock, http);
+    let state = AppState::starting(super::wall_clock);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     // A dropped sender stops the service too.
     let stopped = async { drop(stopped.await) };
     let serving = tokio::spawn(http::serve(listener, state.clone(), http, certificate, stopped));
+    let data_folder = config.data_dir.clone();
     let (store, recognizer) = super::open(config).await?;
-    if !http.local_without_keys && store.grants().await?.is_empty() {
-        bail!(
-            "{address} can be reached from other machines, and there are no keys: make one with `likeness keys add --first`, or listen on 127.0.0.1"
-        );
-    }
+    let local = local_credential(&store, &data_folder, address).await?;
     // What a kill or a foreign reader has kept from being erased.
     if !store.wipe_leftovers().await {
         tracing::warn!("pages of erased templates are still in a file; the next start tries again");
     }
     let retention = tokio::spawn(erase_on_time(recognizer.clone(), events_kept));
-    state.set_ready(recognizer);
+    let (local, key) = local.unzip();
+    state.set_ready(recognizer, local);
     tracing::info!(%address, "likeness answers on {scheme}://{address}");
-    greet(&format!("{scheme}://{address}"));
+    greet(&format!("{scheme}://{address}"), key.as_deref().map(String::as_str), &data_folder);
     told_to_stop.await;
     tracing::info!("stopping: what is under way is answered first");
     drop(stop);
@@ -71,14 +74,53 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Issues the local credential as long as no API key was ever added, and withdraws it otherwise.
+///
+/// # Errors
+/// Where there is no valid API key and the service could be reached from other machines.
+async fn local_credential(
+    store: &Store,
+    folder: &Path,
+    address: SocketAddr,
+) -> anyhow::Result<Option<(LocalCredential, Zeroizing<String>)>> {
+    let none = store.grants().await?.is_empty();
+    if none && !address.ip().is_loopback() {
+        bail!(
+            "{address} can be reached from other machines, and there are no keys: make one with `likeness keys add --first`, or listen on 127.0.0.1"
+        );
+    }
+    let file = LocalCredential::file(folder);
+    if store.ever_granted().await? {
+        if none {
+            tracing::warn!(
+                "every API key is revoked, so no call is admitted: `likeness keys add` makes a key"
+            );
+        }
+        LocalCredential::withdraw(folder)
+            .with_context(|| format!("deleting {}", file.display()))?;
+        return Ok(None);
+    }
+    let issued = LocalCredential::issue(folder);
+    Ok(Some(issued.with_context(|| format!("writing {}", file.display()))?))
+}
+
 #[expect(clippy::print_stdout, reason = "what a person at a terminal waits for")]
-fn greet(url: &str) {
+fn greet(url: &str, local_key: Option<&str>, folder: &Path) {
+    println!("likeness is ready at {url}.");
+    let Some(key) = local_key else { return };
+    let file = LocalCredential::file(folder);
+    let curl = format!("curl -H @{} -F employee_id=e-17 -F", file.display());
+    println!();
     println!(
-        "likeness is ready at {url}. Open that in a browser, or try two photos of somebody who doesn't exist:"
+        "There are no API keys yet. Until the first one is added, this address opens the console:"
     );
     println!();
-    println!("  curl -F employee_id=e-17 -F photo=@tests/data/people/p01-a.jpg {url}/enroll");
-    println!("  curl -F employee_id=e-17 -F photo=@tests/data/people/p01-b.jpg {url}/verify");
+    println!("  {url}/#key={key}");
+    println!();
+    println!("and curl finds the same key in a file. The people in these photos do not exist:");
+    println!();
+    println!("  {curl} photo=@tests/data/people/p01-a.jpg {url}/enroll");
+    println!("  {curl} photo=@tests/data/people/p01-b.jpg {url}/verify");
 }
 
 fn until_told_to_stop() -> std::io::Result<impl Future<Output = ()>> {

@@ -34,7 +34,7 @@ struct Plan {
 /// Where the table is empty or not right, too many would be erased, nobody agrees, or somebody is refused.
 pub async fn run(config: Config, args: &SyncArgs) -> anyhow::Result<()> {
     let rows = staff::table(&args.staff)?;
-    let _lock = super::lock(&config.files()?)?;
+    let _lock = super::lock(&super::existing_data(&config).await?)?;
     let (store, recognizer) = super::open(config).await?;
     let synced = sync(&recognizer, rows, args).await;
     drop(recognizer);

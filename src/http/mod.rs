@@ -15,10 +15,12 @@ mod form;
 mod guard;
 mod health;
 mod identify;
+mod keys;
 mod log;
 mod metrics;
 mod openapi;
 mod problem;
+mod rate;
 mod tls;
 #[cfg(feature = "otlp")]
 mod trace;
@@ -51,22 +53,23 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use self::guard::Guard;
+use self::keys::KeyCache;
 use self::metrics::Metrics;
 use self::openapi::Description;
 pub use self::problem::Code;
 use self::problem::Problem;
+use self::rate::{AddressLimit, KeyLimit};
 pub use self::tls::Certificate;
-use crate::access::Right;
+use crate::access::{LocalCredential, Right};
 use crate::recognizer::Recognizer;
 
 /// What the HTTP side may be told.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpOptions {
-    /// Whether everyone on this machine is served as long as there are no keys. Never where others
-    /// could reach the service: then whoever has no key gets nothing, even if there are none.
-    pub local_without_keys: bool,
-    /// How many calls a second each key may make.
+    /// How many calls a second each API key may make.
     pub calls_a_second: NonZeroU32,
+    /// How many requests a second each address may send.
+    pub requests_a_second: NonZeroU32,
     /// From a request's head to its answer.
     pub request_timeout: Duration,
     /// How long a client may take for its handshake or the head of a request, and how long it may say
@@ -77,29 +80,39 @@ pub struct HttpOptions {
 /// What every handler sees.
 #[derive(Clone, Debug)]
 pub struct AppState {
-    recognizer: Arc<OnceLock<Recognizer>>,
+    ready: Arc<OnceLock<Ready>>,
     now: fn() -> Timestamp,
-    local_without_keys: bool,
     metrics: Arc<Metrics>,
+}
+
+/// What there is once the service is ready.
+#[derive(Debug)]
+struct Ready {
+    recognizer: Recognizer,
+    keys: KeyCache,
+    local: Option<LocalCredential>,
 }
 
 impl AppState {
     /// A service that is not ready before [`set_ready`](Self::set_ready); `now` is its one clock.
-    pub fn starting(now: fn() -> Timestamp, options: HttpOptions) -> Self {
-        let HttpOptions { local_without_keys, .. } = options;
-        let metrics = Arc::new(Metrics::new());
-        Self { recognizer: Arc::default(), now, local_without_keys, metrics }
+    pub fn starting(now: fn() -> Timestamp) -> Self {
+        Self { ready: Arc::default(), now, metrics: Arc::new(Metrics::new()) }
     }
 
-    /// Lets the service answer from now on; only the first call counts.
-    pub fn set_ready(&self, recognizer: Recognizer) {
-        self.recognizer.get_or_init(|| recognizer);
+    /// Lets the service answer from now on; only the first call counts. The local credential is accepted until the
+    /// first API key is added.
+    pub fn set_ready(&self, recognizer: Recognizer, local: Option<LocalCredential>) {
+        self.ready.get_or_init(|| Ready { recognizer, keys: KeyCache::default(), local });
+    }
+
+    fn ready(&self) -> Result<&Ready, Problem> {
+        let not_ready =
+            || Problem::new(Code::NotReady, "the models are being loaded; try again shortly");
+        self.ready.get().ok_or_else(not_ready)
     }
 
     fn recognizer(&self) -> Result<&Recognizer, Problem> {
-        let not_ready =
-            || Problem::new(Code::NotReady, "the models are being loaded; try again shortly");
-        self.recognizer.get().ok_or_else(not_ready)
+        Ok(&self.ready()?.recognizer)
     }
 
     fn now(&self) -> Timestamp {
@@ -129,7 +142,7 @@ pub async fn serve(
     let mut server = Server::<SocketAddr>::from_listener(listener).handle(handle);
     server.http_builder().http1().header_read_timeout(options.client_timeout);
     let server = server.first_request_timeout(options.client_timeout);
-    let service = router(state, options).into_make_service();
+    let service = router(state, options).into_make_service_with_connect_info::<SocketAddr>();
     match certificate {
         Some(certificate) => {
             let acceptor = RustlsAcceptor::new(certificate.followed())
@@ -142,10 +155,10 @@ pub async fn serve(
 
 fn router(state: AppState, options: HttpOptions) -> Router {
     let body = |photos| DefaultBodyLimit::max(form::most_body_bytes(photos));
-    let pace = Arc::new(guard::pace(options.calls_a_second));
+    let limit = Arc::new(KeyLimit::per_second(options.calls_a_second));
     let guarded = |mut routes: OpenApiRouter<AppState>, right| {
         openapi::say_who_may(routes.get_openapi_mut(), right);
-        let guard = Guard { app: state.clone(), right, pace: pace.clone() };
+        let guard = Guard { app: state.clone(), right, limit: limit.clone() };
         routes.route_layer(middleware::from_fn_with_state(guard, guard::admit))
     };
     // Method and path of each stand above its handler.
@@ -169,10 +182,10 @@ fn router(state: AppState, options: HttpOptions) -> Router {
         .route("/docs", get(docs::page))
         .route("/docs/{asset}", get(docs::asset));
     let (routes, described) = openapi::head()
-        .merge(guarded(recognize, Some(Right::Recognize)))
-        .merge(guarded(enroll, Some(Right::Enroll)))
-        .merge(guarded(measure, Some(Right::Measure)))
-        .merge(guarded(open, None))
+        .merge(guarded(recognize, Right::Recognize))
+        .merge(guarded(enroll, Right::Enroll))
+        .merge(guarded(measure, Right::Measure))
+        .merge(open)
         .split_for_parts();
     let routes = routes
         .layer(CsrfLayer::new())
@@ -181,16 +194,19 @@ fn router(state: AppState, options: HttpOptions) -> Router {
     layered(routes, options, state)
 }
 
-/// Around every route, outermost first: an id, the log line and the counts, problems as JSON, the clocks, panics.
+/// Around every route, outermost first: an id, the log line and the counts, problems as JSON, the rate limit of
+/// addresses, the clocks, panics.
 fn layered(routes: Router, options: HttpOptions, state: AppState) -> Router {
     let timeout =
         TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, options.request_timeout);
+    let addresses = Arc::new(AddressLimit::per_second(options.requests_a_second));
     routes.layer(
         ServiceBuilder::new()
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
             .layer(PropagateRequestIdLayer::x_request_id())
             .layer(middleware::from_fn_with_state(state, log::log))
             .layer(middleware::from_fn(problem::render))
+            .layer(middleware::from_fn_with_state(addresses, rate::limit_addresses))
             .layer(timeout)
             .layer(RequestBodyTimeoutLayer::new(options.client_timeout))
             .layer(CatchPanicLayer::custom(panicked)),
@@ -221,12 +237,12 @@ mod tests {
     async fn a_panic_is_a_problem_that_tells_nothing_of_the_inside() {
         let panics = Router::new().route("/", get(|| async { panic!("secret") as StatusCode }));
         let options = HttpOptions {
-            local_without_keys: true,
             calls_a_second: NonZeroU32::MIN,
+            requests_a_second: NonZeroU32::MIN,
             request_timeout: Duration::from_secs(5),
             client_timeout: Duration::from_secs(5),
         };
-        let state = AppState::starting(|| Timestamp::UNIX_EPOCH, options);
+        let state = AppState::starting(|| Timestamp::UNIX_EPOCH);
         let app = layered(panics, options, state);
         let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

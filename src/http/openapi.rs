@@ -66,8 +66,7 @@ pub(super) fn head<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
 }
 
 /// Says on each operation which roles may call it: any of them; without a right, everybody.
-pub(super) fn say_who_may(described: &mut utoipa::openapi::OpenApi, right: Option<Right>) {
-    let Some(right) = right else { return };
+pub(super) fn say_who_may(described: &mut utoipa::openapi::OpenApi, right: Right) {
     let roles = Role::ALL.into_iter().filter(|role| role.may(right));
     let keys: Vec<_> = roles.map(|role| SecurityRequirement::new("key", [role.as_str()])).collect();
     for item in described.paths.paths.values_mut() {

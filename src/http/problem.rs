@@ -63,7 +63,7 @@ codes! {
     PoorPhoto: UNPROCESSABLE_ENTITY, "poor_photo", "The photo is too poor for a reference";
     SeveralFaces: UNPROCESSABLE_ENTITY, "several_faces", "Several faces in the photo";
     TimedOut: REQUEST_TIMEOUT, "timed_out", "The request took too long";
-    TooManyRequests: TOO_MANY_REQUESTS, "too_many_requests", "The key is used too often";
+    TooManyRequests: TOO_MANY_REQUESTS, "too_many_requests", "Too many requests";
     TooManyPixels: PAYLOAD_TOO_LARGE, "too_many_pixels", "The photo is too large";
     UnreadablePhoto: UNPROCESSABLE_ENTITY, "unreadable_photo", "The photo is damaged";
     UnsupportedBody: UNSUPPORTED_MEDIA_TYPE, "unsupported_body", "The request is neither multipart nor JSON";
@@ -120,10 +120,10 @@ impl Problem {
         }
     }
 
-    /// A caller who is to wait.
-    pub(super) fn too_many_requests(wait: Duration) -> Self {
+    /// A caller who is to wait; `whose` says which limit was exceeded.
+    pub(super) fn too_many_requests(whose: &str, wait: Duration) -> Self {
         let seconds = wait.as_secs() + 1;
-        let detail = format!("this key is used more often than it may; try again in {seconds} s");
+        let detail = format!("the rate limit of {whose} is exceeded; try again in {seconds} s");
         Self { retry_after: Some(seconds), ..Self::new(Code::TooManyRequests, detail) }
     }
 

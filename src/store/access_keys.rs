@@ -15,19 +15,29 @@ struct GrantRow {
 }
 
 impl Store {
-    /// Every access key, by name.
+    /// Every valid access key, by name.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
-        let rows: Vec<GrantRow> =
-            sqlx::query_as("select name, role, digest, created_at from access_key order by name")
-                .fetch_all(&self.data.readers)
-                .await?;
+        let rows: Vec<GrantRow> = sqlx::query_as(
+            "select name, role, digest, created_at from access_key
+             where revoked_at is null order by name",
+        )
+        .fetch_all(&self.data.readers)
+        .await?;
         rows.into_iter().map(Grant::try_from).collect()
     }
 
-    /// Stores a new access key; `false` where there is one of this name.
+    /// Whether an access key was ever added, revoked ones included.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ever_granted(&self) -> Result<bool, StoreError> {
+        Ok(!self.data.is_empty("access_key").await?)
+    }
+
+    /// Stores a new access key; `false` where there is, or ever was, one of this name.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing has changed.
@@ -52,7 +62,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Takes an access key back; `false` where there is none of this name.
+    /// Revokes an access key; `false` where no valid one has this name.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing has changed.
@@ -63,11 +73,14 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut tx = self.data.begin().await?;
-        let deleted = sqlx::query("delete from access_key where name = $1")
-            .bind(name.as_str())
-            .execute(&mut *tx)
-            .await?;
-        if deleted.rows_affected() == 0 {
+        let revoked = sqlx::query(
+            "update access_key set revoked_at = $2 where name = $1 and revoked_at is null",
+        )
+        .bind(name.as_str())
+        .bind(now.as_millisecond())
+        .execute(&mut *tx)
+        .await?;
+        if revoked.rows_affected() == 0 {
             return Ok(false);
         }
         let event = event(now, actor, Action::RevokeKey, name);

@@ -62,7 +62,13 @@ const DATA: &[Table] = &[
     },
     Table {
         name: "access_key",
-        columns: &[("name", Text), ("role", Text), ("digest", Bytes), ("created_at", Number)],
+        columns: &[
+            ("name", Text),
+            ("role", Text),
+            ("digest", Bytes),
+            ("created_at", Number),
+            ("revoked_at", Number),
+        ],
     },
     Table {
         name: "audit_start",

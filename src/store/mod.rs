@@ -131,6 +131,20 @@ impl Store {
         Ok(Self { location: location.clone(), data, keys, audit })
     }
 
+    /// Whether there is data in this place, so that it is not a new one; creates nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Driver`] where PostgreSQL does not answer.
+    pub async fn holds_data(location: &Location) -> Result<bool, StoreError> {
+        match location {
+            Location::File(file) => Ok(sqlite::holds_data(file)),
+            Location::Server { keys, .. } => {
+                sqlx::any::install_default_drivers();
+                postgres::holds_data(keys).await
+            }
+        }
+    }
+
     /// Whether the databases answer.
     ///
     /// # Errors
@@ -152,7 +166,7 @@ async fn databases(location: &Location) -> Result<(Database, Database), StoreErr
     sqlx::any::install_default_drivers();
     match location {
         Location::File(file) => {
-            let keys = file.with_file_name("data-keys.db");
+            let keys = sqlite::keys_beside(file);
             let data = sqlite::open(file, &sqlx::migrate!("./migrations")).await?;
             Ok((data, sqlite::open(&keys, &sqlx::migrate!("./migrations/keys")).await?))
         }

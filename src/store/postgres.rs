@@ -3,11 +3,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::AnyPool;
-use sqlx::AssertSqlSafe;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgListener;
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection};
 
 use super::StoreError;
 use super::database::{Database, Engine, pool};
@@ -70,6 +69,24 @@ pub(super) async fn open(
     migrations.run(&writer).await?;
     let readers = pool(options, limits(4), prepare).await?;
     Ok(Database { engine: Engine::Postgres, writer, readers, begin: schema.begin() })
+}
+
+/// Whether a replica has ever served from this database: the key of the audit trail is made at the first start.
+pub(super) async fn holds_data(keys: &DatabaseUrl) -> Result<bool, StoreError> {
+    let url = keys.of_postgres().ok_or(StoreError::Url)?;
+    let mut connection = AnyConnection::connect(url).await?;
+    let there =
+        "select 1 from pg_tables where schemaname = 'likeness_keys' and tablename = 'data_key'";
+    let there: Option<i32> = sqlx::query_scalar(there).fetch_optional(&mut connection).await?;
+    let any: Option<i32> = match there {
+        Some(_) => {
+            let any = sqlx::query_scalar("select 1 from likeness_keys.data_key limit 1");
+            any.fetch_optional(&mut connection).await?
+        }
+        None => None,
+    };
+    connection.close().await?;
+    Ok(any.is_some())
 }
 
 /// Looks first, for whoever finds it there need not be allowed to make it.

@@ -1,6 +1,8 @@
 //! A SQLite file: how it is opened, and emptied of what was erased.
 
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -21,8 +23,21 @@ const WAIT_FOR_READERS: Duration = Duration::from_millis(300);
 const ALL: &str =
     "pragma foreign_keys = on; pragma temp_store = memory; pragma secure_delete = on;";
 
+/// The file of the data keys of a database.
+pub(super) fn keys_beside(database: &Path) -> PathBuf {
+    database.with_file_name("data-keys.db")
+}
+
+/// Whether SQLite has ever written to one of a database's two files.
+pub(super) fn holds_data(database: &Path) -> bool {
+    let written = |file: &Path| file.metadata().is_ok_and(|file| file.len() > 0);
+    written(database) || written(&keys_beside(database))
+}
+
 /// Opens the file, making and migrating it as needed.
 pub(super) async fn open(file: &Path, migrations: &Migrator) -> Result<Database, StoreError> {
+    // SQLite would create it readable by everybody; its write-ahead log gets the same mode.
+    OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
     // In a URL a relative path would begin with a host, and whatever follows a % is decoded.
     let path = std::path::absolute(file)?.to_string_lossy().replace('%', "%25");
     let named = SqliteConnectOptions::new().filename(path);

@@ -379,6 +379,7 @@ async fn access_keys_come_and_go(place: Place) {
         created_at: Timestamp::UNIX_EPOCH,
     };
     let (door, desk) = (grant("door", Role::Terminal), grant("Desk", Role::Enroller));
+    assert!(!store.ever_granted().await.unwrap());
     assert!(store.grant(&door, Actor::Operator).await.unwrap());
     assert!(store.grant(&desk, Actor::Operator).await.unwrap());
     assert!(!store.grant(&grant("door", Role::Admin), Actor::Operator).await.unwrap());
@@ -386,7 +387,12 @@ async fn access_keys_come_and_go(place: Place) {
     let at = Timestamp::UNIX_EPOCH;
     assert!(store.revoke(&name("Desk"), Actor::Operator, at).await.unwrap());
     assert!(!store.revoke(&name("Desk"), Actor::Operator, at).await.unwrap());
-    assert_eq!(store.grants().await.unwrap(), [door]);
+    assert_eq!(store.grants().await.unwrap(), [door.clone()]);
+    let again = grant("Desk", Role::Admin);
+    assert!(!store.grant(&again, Actor::Operator).await.unwrap(), "a name is given once");
+    assert!(store.revoke(&name("door"), Actor::Operator, at).await.unwrap());
+    assert_eq!(store.grants().await.unwrap(), []);
+    assert!(store.ever_granted().await.unwrap());
 }
 
 async fn enrolments_are_limited_and_end(place: Place) {

@@ -6,12 +6,14 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use likeness::access::LocalCredential;
 use likeness::engine::{Engine, EngineOptions, ModelSource};
 use likeness::http::{self, AppState, HttpOptions};
 use likeness::photo::PhotoLimits;
 use likeness::recognizer::{Policy, Recognizer};
 use likeness::seal::{MasterKeys, Sealer};
 use likeness::store::{Location, Store};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
@@ -41,8 +43,8 @@ pub(crate) fn engine(workers: usize, queue: usize) -> Engine {
 }
 
 pub(crate) const OPEN: HttpOptions = HttpOptions {
-    local_without_keys: true,
     calls_a_second: NonZeroU32::new(100).unwrap(),
+    requests_a_second: NonZeroU32::new(10_000).unwrap(),
     request_timeout: Duration::from_mins(1),
     client_timeout: Duration::from_secs(20),
 };
@@ -50,9 +52,13 @@ pub(crate) const OPEN: HttpOptions = HttpOptions {
 /// A service on a port of its own, with a folder of its own.
 pub(crate) struct App {
     pub url: String,
+    /// Presents the local credential, as long as there is no key.
     pub client: Client,
     pub folder: TempDir,
     pub store: Store,
+    /// `Authorization: Bearer KEY` with the local credential; empty where there is none.
+    pub header: String,
+    local: Option<LocalCredential>,
 }
 
 impl App {
@@ -93,7 +99,7 @@ impl App {
         let now = NOW.parse().unwrap();
         let started =
             Recognizer::start(engine.clone(), self.store.clone(), sealer, policy, now).await;
-        state.set_ready(started.unwrap());
+        state.set_ready(started.unwrap(), self.local);
     }
 
     /// A service that isn't ready before the state is told so.
@@ -115,11 +121,17 @@ impl App {
         let store = Store::open(&Location::File(folder.path().join("likeness.db")), &masters)
             .await
             .unwrap();
-        let state = AppState::starting(now, options);
+        let local = match store.ever_granted().await.unwrap() {
+            false => Some(LocalCredential::issue(folder.path()).unwrap()),
+            true => None,
+        };
+        let local = local.map(|(local, _)| local);
+        let (header, client) = local_access(&LocalCredential::file(folder.path()));
+        let state = AppState::starting(now);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(http::serve(listener, state.clone(), options, None, std::future::pending()));
-        (Self { url, client: Client::new(), folder, store }, state)
+        (Self { url, client, folder, store, header, local }, state)
     }
 
     pub(crate) async fn enroll(&self, employee: &str, photo: Vec<u8>) -> Answer {
@@ -163,13 +175,24 @@ impl App {
     }
 }
 
+/// The header line in the file of a local credential, and a client that sends it wherever a request has no key of its
+/// own.
+pub(crate) fn local_access(file: &Path) -> (String, Client) {
+    let line = std::fs::read_to_string(file).unwrap_or_default().trim_end().to_owned();
+    let mut headers = HeaderMap::new();
+    if let Some((_, value)) = line.split_once(": ") {
+        headers.insert(AUTHORIZATION, value.parse().unwrap());
+    }
+    (line, Client::builder().default_headers(headers).build().unwrap())
+}
+
 /// What came back.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// Method and path, as `GET /employees`.
     pub call: String,
     pub status: u16,
-    pub headers: reqwest::header::HeaderMap,
+    pub headers: HeaderMap,
     pub body: Value,
 }
 

@@ -52,8 +52,9 @@ async fn whoever_falls_silent_within_a_body_is_told_so_and_cut_off() {
         ),
     ] {
         let sent = format!(
-            "POST /identify HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n\
-             Content-Length: 1000\r\n\r\n{begun}"
+            "POST /identify HTTP/1.1\r\nHost: localhost\r\n{}\r\nContent-Type: {kind}\r\n\
+             Content-Length: 1000\r\n\r\n{begun}",
+            app.header
         );
         let answer = until_hung_up(&app, &sent).await;
         assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");

@@ -81,7 +81,7 @@ async fn whoever_has_the_page_is_not_sent_it_again() {
 #[tokio::test]
 async fn the_page_asks_for_the_key_so_it_needs_none_and_all_else_does() {
     let app = App::spawn().await;
-    keys(&app, &["add", "--first"]);
+    keys(&app, &["add", "--first"]).await;
     for (path, status) in [
         ("/", 200),
         ("/console/main.js", 200),

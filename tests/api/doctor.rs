@@ -1,7 +1,8 @@
 //! `likeness doctor`: each fault is found, and said with what to do.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -29,10 +30,23 @@ async fn a_sound_service_is_called_sound() {
         "{said}"
     );
     assert!(said.contains("mind   the master key lies beside the data"), "{said}");
-    let nothing = tempfile::tempdir().unwrap();
-    let (sound, said) = doctor(nothing.path(), &[]);
-    assert!(sound && said.contains("no data yet"), "{said}");
-    assert_eq!(fs::read_dir(nothing.path()).unwrap().count(), 0, "nothing is made");
+}
+
+#[tokio::test]
+async fn files_that_others_can_read_are_reported() {
+    let app = App::spawn().await;
+    let folder = app.folder.path();
+    fs::set_permissions(folder, Permissions::from_mode(0o700)).unwrap();
+    let (_, said) = doctor(folder, &[]);
+    assert!(said.contains("good   the data folder and its files are private"), "{said}");
+    for (path, mode) in [(folder.to_owned(), 0o755), (folder.join("data-keys.db"), 0o640)] {
+        let private = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let (sound, said) = doctor(folder, &[]);
+        let fault = format!("mind   {} can be read by others", path.display());
+        assert!(sound && said.contains(&fault), "{said}");
+        fs::set_permissions(&path, private).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! The real binary, killed without warning or asked to stop.
 
-use reqwest::Client;
 use reqwest::multipart::Form;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,30 +11,32 @@ use crate::process::Process;
 #[tokio::test]
 async fn a_kill_after_an_answer_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let client = Client::new();
     for person in 1..=3 {
         let service = Process::start(folder.path());
         let (name, picture) =
             (format!("p{person:02}"), photo(&format!("people/p{person:02}-a.jpg")));
         let form = Form::new().text("employee_id", name).part("photo", file(picture));
-        let enrolled = send(client.post(format!("{}/enroll", service.url)).multipart(form)).await;
+        let enrolled =
+            send(service.client.post(format!("{}/enroll", service.url)).multipart(form)).await;
         assert_eq!(enrolled.status, 201);
         service.kill();
     }
     let service = Process::start(folder.path());
-    let erased = send(client.delete(format!("{}/employees/p02", service.url))).await;
+    let erased = send(service.client.delete(format!("{}/employees/p02", service.url))).await;
     assert_eq!(erased.status, 200);
     service.kill();
     let service = Process::start(folder.path());
-    let ready = send(client.get(format!("{}/readyz", service.url))).await;
+    let ready = send(service.client.get(format!("{}/readyz", service.url))).await;
     assert_eq!(ready.body["gallery_size"], 2);
     for (person, expected) in [(1, "p01"), (3, "p03")] {
         let form = Form::new().part("photo", file(photo(&format!("people/p{person:02}-b.jpg"))));
-        let found = send(client.post(format!("{}/identify", service.url)).multipart(form)).await;
+        let found =
+            send(service.client.post(format!("{}/identify", service.url)).multipart(form)).await;
         assert_eq!(found.body["match"]["employee_id"], expected, "{:?}", found.body);
     }
     let form = Form::new().part("photo", file(photo("people/p02-b.jpg")));
-    let found = send(client.post(format!("{}/identify", service.url)).multipart(form)).await;
+    let found =
+        send(service.client.post(format!("{}/identify", service.url)).multipart(form)).await;
     assert_eq!(found.body["match"], Value::Null);
     service.kill();
 }
@@ -47,7 +48,8 @@ async fn a_request_under_way_is_answered_before_the_service_stops() {
     let mut stream = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
     let body = "{\"photo\": \"AAAA\"}";
     let head = format!(
-        "POST /identify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        "POST /identify HTTP/1.1\r\nHost: localhost\r\n{}\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        service.header,
         body.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();

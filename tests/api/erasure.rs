@@ -112,15 +112,15 @@ async fn a_database_without_its_file_of_keys_is_refused() {
 #[tokio::test]
 async fn an_enrolment_ends_on_time_whether_or_not_the_service_runs_then() {
     let folder = tempfile::tempdir().unwrap();
-    let client = reqwest::Client::new();
     let now = || Timestamp::try_from(std::time::SystemTime::now()).unwrap();
     let enroll = async |service: &Process, employee: &'static str, name: &str, end: Timestamp| {
         let form = Form::new().text("employee_id", employee).text("expires_at", end.to_string());
         let form = form.part("photo", file(photo(name)));
-        send(client.post(format!("{}/enroll", service.url)).multipart(form)).await
+        send(service.client.post(format!("{}/enroll", service.url)).multipart(form)).await
     };
     let enrolled = async |service: &Process| {
-        send(client.get(format!("{}/readyz", service.url))).await.body["gallery_size"].clone()
+        send(service.client.get(format!("{}/readyz", service.url))).await.body["gallery_size"]
+            .clone()
     };
     let service = Process::start(folder.path());
     let past = enroll(&service, "e-0", "people/p03-a.jpg", now()).await;

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use reqwest::Client;
 use reqwest::multipart::Form;
 use toml::{Table, Value};
 
@@ -90,7 +89,8 @@ async fn served(calibration: &str, fmr: &str, score: &Value) {
     let service = Process::start_with(folder.path(), &arguments);
     let part = |name: &str| file(photo(&format!("people/{name}.jpg")));
     let form = Form::new().part("photo_a", part("p05-a")).part("photo_b", part("p05-b"));
-    let answer = send(Client::new().post(format!("{}/compare", service.url)).multipart(form)).await;
+    let answer =
+        send(service.client.post(format!("{}/compare", service.url)).multipart(form)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.body["threshold"]["score"].as_f64(), score.as_float(), "{answer:?}");
     assert_eq!(answer.body["match"], true, "{answer:?}");

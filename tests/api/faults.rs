@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use likeness::recognizer::Recognizer;
 use likeness::seal::{MasterKeys, Sealer};
 use likeness::store::{Location, Store};
-use reqwest::Client;
 use reqwest::multipart::Form;
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -23,7 +22,7 @@ use crate::process::Process;
 async fn post(service: &Process, path: &str, employee: &str, name: &str) -> Answer {
     let form =
         Form::new().text("employee_id", employee.to_owned()).part("photo", file(photo(name)));
-    send(Client::new().post(format!("{}{path}", service.url)).multipart(form)).await
+    send(service.client.post(format!("{}{path}", service.url)).multipart(form)).await
 }
 
 /// How many events the trail of a folder holds, once it is verified.
@@ -42,7 +41,7 @@ async fn on_a_full_disk_doors_open_and_nothing_is_lost() {
     let filler = inside.join("filler");
     let mut filling = File::create(&filler).unwrap();
     while filling.write_all(&[0; 512]).is_ok() {}
-    let client = Client::new();
+    let client = &service.client;
     let (mut refused, mut enrolled) = (0, 1);
     for attempt in 2..40 {
         let employee = format!("e-{attempt}");
@@ -216,8 +215,11 @@ async fn a_clock_that_jumps_neither_prolongs_an_enrolment_nor_breaks_the_trail()
 async fn clients_that_leave_in_the_midst_of_it_keep_nobody_else_waiting() {
     let app = App::spawn_with(&engine(1, 1), OPEN).await;
     let body = photo("people/p01-a.jpg");
-    let head = "POST /identify HTTP/1.1\r\nHost: localhost\r\n\
-                Content-Type: multipart/form-data; boundary=x\r\n";
+    let head = format!(
+        "POST /identify HTTP/1.1\r\nHost: localhost\r\n{}\r\n\
+         Content-Type: multipart/form-data; boundary=x\r\n",
+        app.header
+    );
     let start = "--x\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"x\"\r\n\r\n";
     let form = [start.as_bytes(), &body, b"\r\n--x--\r\n"].concat();
     for _ in 0..40 {

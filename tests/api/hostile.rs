@@ -6,8 +6,8 @@
 use std::time::Instant;
 
 use likeness::http::Code;
+use reqwest::RequestBuilder;
 use reqwest::multipart::Form;
-use reqwest::{Client, RequestBuilder};
 
 use crate::app::{Answer, file, photo, send};
 use crate::photos::png;
@@ -21,7 +21,7 @@ const MOST_MEMORY: u64 = 300_000;
 async fn every_hostile_input_gets_its_answer_within_bounded_memory() {
     let folder = tempfile::tempdir().unwrap();
     let service = Process::start(folder.path());
-    let client = Client::new();
+    let client = &service.client;
     let post = |path: &str| client.post(format!("{}{path}", service.url));
     let photos = photos().into_iter().map(|(name, photo, code)| {
         (name, post("/identify").multipart(Form::new().part("photo", file(photo))), code)
@@ -145,7 +145,7 @@ async fn many_large_photos_at_once_stay_within_the_bound() {
     let folder = tempfile::tempdir().unwrap();
     let service =
         Process::start_with(folder.path(), &["--workers", "4", "--request-timeout", "600"]);
-    let (client, url) = (Client::new(), format!("{}/identify", service.url));
+    let (client, url) = (service.client.clone(), format!("{}/identify", service.url));
     let large = [traps::progressive(4_600, 1), png(7_000, 7_000)];
     let sent = large.iter().cycle().take(4).map(|photo| {
         let form = Form::new().part("photo", file(photo.clone()));

@@ -1,18 +1,41 @@
-//! Who may call: keys, roles, and this machine where there are no keys.
+//! Who may call: keys, roles, and the local credential until the first key is added.
 
+use std::num::NonZeroU32;
+use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
+use likeness::access::LocalCredential;
 use likeness::http::HttpOptions;
+use reqwest::Client;
 use reqwest::multipart::Form;
 use serde_json::json;
 
-use crate::app::{App, ENGINE, OPEN, file, photo, send};
+use crate::app::{App, ENGINE, OPEN, POLICY, file, photo, send};
+use crate::process::Process;
 
-/// `likeness keys` on a service's data: what it printed.
-pub(crate) fn keys(app: &App, arguments: &[&str]) -> String {
+/// `likeness keys` on a service's data: what it printed. A key that was added is accepted once this returns.
+pub(crate) async fn keys(app: &App, arguments: &[&str]) -> String {
     let output = run_keys(app, arguments);
     assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    let printed = String::from_utf8(output.stdout).unwrap().trim_end().to_owned();
+    if arguments[0] == "add" {
+        until(app, &printed, |status| status != 401).await;
+    }
+    printed
+}
+
+/// Waits until a call with this key is answered so: the service reads its keys anew every second.
+async fn until(app: &App, key: &str, answered: impl Fn(u16) -> bool) {
+    let started = Instant::now();
+    loop {
+        let answer = send(app.client.get(app.at("/employees")).bearer_auth(key)).await;
+        if answered(answer.status) {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(10), "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 fn run_keys(app: &App, arguments: &[&str]) -> Output {
@@ -24,9 +47,10 @@ fn run_keys(app: &App, arguments: &[&str]) -> Output {
 async fn each_role_opens_its_routes_and_no_others() {
     let app = App::spawn().await;
     assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
-    let admin = keys(&app, &["add", "--first"]);
-    let [terminal, enroller, metrics] =
-        ["terminal", "enroller", "metrics"].map(|role| keys(&app, &["add", role, "--role", role]));
+    let admin = keys(&app, &["add", "--first"]).await;
+    let terminal = keys(&app, &["add", "terminal", "--role", "terminal"]).await;
+    let enroller = keys(&app, &["add", "enroller", "--role", "enroller"]).await;
+    let metrics = keys(&app, &["add", "metrics", "--role", "metrics"]).await;
     let with_photo = |fields: &[&'static str]| {
         let form = Form::new().text("employee_id", "e-1");
         let form = if fields.len() > 1 { Form::new() } else { form };
@@ -82,8 +106,8 @@ async fn each_role_opens_its_routes_and_no_others() {
 async fn a_terminal_sees_nobody_below_the_threshold() {
     let app = App::spawn().await;
     assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
-    let [terminal, enroller] =
-        ["terminal", "enroller"].map(|role| keys(&app, &["add", role, "--role", role]));
+    let terminal = keys(&app, &["add", "terminal", "--role", "terminal"]).await;
+    let enroller = keys(&app, &["add", "enroller", "--role", "enroller"]).await;
     let candidates = async |key: &str, name: &str| {
         let form = Form::new().part("photo", file(photo(name)));
         let call = app.client.post(app.at("/identify")).multipart(form).bearer_auth(key);
@@ -99,16 +123,14 @@ async fn a_terminal_sees_nobody_below_the_threshold() {
 async fn keys_come_and_go_while_the_service_runs() {
     let app = App::spawn().await;
     let with = |key: &str| send(app.client.get(app.at("/employees")).bearer_auth(key));
-    assert_eq!(app.get("/employees").await.status, 200, "without keys this machine is served");
-    let first = keys(&app, &["add", "--first"]);
-    assert_eq!(app.get("/employees").await.status, 401);
+    let first = keys(&app, &["add", "--first"]).await;
     assert_eq!(with(&first).await.status, 200);
-    let desk = keys(&app, &["add", "desk-1", "--role", "enroller"]);
+    let desk = keys(&app, &["add", "desk-1", "--role", "enroller"]).await;
     assert_eq!(with(&desk).await.status, 200);
-    let listed = keys(&app, &["list"]);
+    let listed = keys(&app, &["list"]).await;
     assert!(listed.contains("admin") && listed.contains("desk-1"), "{listed}");
-    keys(&app, &["revoke", "desk-1"]);
-    assert_eq!(with(&desk).await.status, 401);
+    keys(&app, &["revoke", "desk-1"]).await;
+    until(&app, &desk, |status| status == 401).await;
     for refused in [
         &["add", "--first"][..],
         &["add", "admin", "--role", "terminal"],
@@ -116,6 +138,8 @@ async fn keys_come_and_go_while_the_service_runs() {
         &["add", "desk-2", "--role", "boss"],
         &["add", "desk-2"],
         &["revoke", "desk-1"],
+        // The audit trail knows callers by the names of their keys.
+        &["add", "desk-1", "--role", "enroller"],
     ] {
         assert!(!run_keys(&app, refused).status.success(), "{refused:?}");
     }
@@ -129,22 +153,91 @@ async fn keys_come_and_go_while_the_service_runs() {
 }
 
 #[tokio::test]
-async fn where_others_can_reach_the_service_nothing_is_open_even_without_keys() {
-    let options = HttpOptions { local_without_keys: false, ..OPEN };
-    let app = App::spawn_with(&ENGINE, options).await;
-    assert_eq!(app.get("/employees").await.status, 401);
-    let refused = Command::new(env!("CARGO_BIN_EXE_likeness"))
-        .args(["--listen", "0.0.0.0:0", "--data-dir"])
-        .arg(tempfile::tempdir().unwrap().path())
-        .output()
-        .unwrap();
-    assert!(!refused.status.success());
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(said.contains("likeness keys add --first"), "{said}");
+async fn scheme_is_case_insensitive_and_blanks_are_ignored() {
+    let app = App::spawn().await;
+    let key = app.header.rsplit(' ').next().unwrap();
+    for (value, expected) in [
+        (format!("bearer {key}"), 200),
+        (format!("BEARER {key}"), 200),
+        (format!("Bearer  {key} "), 200),
+        (format!("Basic {key}"), 401),
+        (format!("Bearer{key}"), 401),
+        (key.to_owned(), 401),
+        (String::new(), 401),
+    ] {
+        let call = app.client.get(app.at("/employees")).header("authorization", &value);
+        assert_eq!(send(call).await.status, expected, "{value}");
+    }
 }
 
 #[tokio::test]
-async fn without_a_key_neither_a_proxy_nor_a_web_page_gets_through() {
+async fn local_credential_is_needed_on_every_route_until_a_key_is_added() {
+    let app = App::spawn().await;
+    assert_eq!(app.get("/employees").await.status, 200);
+    let without = Client::new();
+    let form = || Form::new().part("photo", file(photo("people/p01-a.jpg")));
+    for path in ["/enroll", "/verify", "/identify", "/compare", "/check"] {
+        assert_eq!(send(without.post(app.at(path)).multipart(form())).await.status, 401, "{path}");
+    }
+    for path in ["/employees", "/employees/e-1", "/metrics"] {
+        assert_eq!(send(without.get(app.at(path))).await.status, 401, "{path}");
+    }
+    assert_eq!(send(without.delete(app.at("/employees/e-1"))).await.status, 401);
+    let first = keys(&app, &["add", "--first"]).await;
+    assert_eq!(app.get("/employees").await.status, 401, "the local credential is void");
+    assert!(!LocalCredential::file(app.folder.path()).exists());
+    assert_eq!(send(app.client.get(app.at("/employees")).bearer_auth(&first)).await.status, 200);
+}
+
+#[tokio::test]
+async fn local_credential_never_comes_back_after_the_last_key_is_revoked() {
+    let app = App::spawn().await;
+    let first = keys(&app, &["add", "--first"]).await;
+    keys(&app, &["revoke", "admin"]).await;
+    until(&app, &first, |status| status == 401).await;
+    assert_eq!(app.get("/employees").await.status, 401);
+    let folder = app.restarted_with(&ENGINE, OPEN, POLICY).await.folder;
+    assert!(!LocalCredential::file(folder.path()).exists());
+    let service = Process::start(folder.path());
+    assert_eq!(service.header, "", "no credential is issued");
+    let call = Client::new().get(format!("{}/employees", service.url));
+    assert_eq!(send(call).await.status, 401);
+}
+
+#[tokio::test]
+async fn local_credential_is_rotated_at_each_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Process::start(folder.path());
+    let former = first.header.clone();
+    first.kill();
+    let second = Process::start(folder.path());
+    assert_ne!(second.header, former);
+    let with = |header: &str| {
+        let (_, value) = header.split_once(": ").unwrap();
+        let call = Client::new().get(format!("{}/employees", second.url));
+        send(call.header("authorization", value))
+    };
+    assert_eq!(with(&former).await.status, 401);
+    assert_eq!(with(&second.header).await.status, 200);
+}
+
+#[tokio::test]
+async fn other_machines_are_not_served_without_keys() {
+    let serve = |folder: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
+        command.args(["--listen", "0.0.0.0:0", "--data-dir"]).arg(folder).output().unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let refused = serve(folder.path());
+    assert!(!refused.status.success());
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("likeness keys add --first"), "{said}");
+    assert!(!LocalCredential::file(folder.path()).exists());
+}
+
+/// Defense in depth: neither a rebound host name nor a page of another origin can use the local credential.
+#[tokio::test]
+async fn local_credential_is_refused_for_other_hosts_and_origins() {
     let app = App::spawn().await;
     let with = |name: &'static str, value: &'static str| {
         let form = Form::new().part("photo", file(photo("people/p01-a.jpg")));
@@ -153,10 +246,6 @@ async fn without_a_key_neither_a_proxy_nor_a_web_page_gets_through() {
     for (name, value) in [
         ("host", "likeness.example.org"),
         ("host", "127.0.0.1.example.org:8080"),
-        ("forwarded", "for=192.0.2.7"),
-        ("x-forwarded-for", "192.0.2.7"),
-        ("x-real-ip", "192.0.2.7"),
-        ("via", "1.1 proxy"),
         ("origin", "https://example.org"),
         ("origin", "null"),
         ("sec-fetch-site", "cross-site"),
@@ -170,4 +259,16 @@ async fn without_a_key_neither_a_proxy_nor_a_web_page_gets_through() {
     {
         assert_eq!(with(name, value).await.status, 200, "{name}: {value}");
     }
+}
+
+#[tokio::test]
+async fn requests_from_one_address_are_limited_before_a_key_is_looked_at() {
+    let options = HttpOptions { requests_a_second: NonZeroU32::MIN, ..OPEN };
+    let app = App::spawn_with(&ENGINE, options).await;
+    let call = || send(Client::new().get(app.at("/employees")).bearer_auth("likeness_guess"));
+    let mut statuses = vec![call().await.status, call().await.status];
+    while statuses.len() < 20 && statuses.last() != Some(&429) {
+        statuses.push(call().await.status);
+    }
+    assert_eq!((statuses[0], statuses.last()), (401, Some(&429)), "{statuses:?}");
 }

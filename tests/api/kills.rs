@@ -97,8 +97,7 @@ impl Writer {
     }
 
     /// Enrols, replaces, erases and verifies until the service is gone, and tells of each answer.
-    async fn write(&mut self, url: &str, answers: &Notify) {
-        let client = Client::new();
+    async fn write(&mut self, url: &str, client: &Client, answers: &Notify) {
         loop {
             let mut names: Vec<_> = self.employees.keys().cloned().collect();
             names.sort();
@@ -108,19 +107,19 @@ impl Writer {
             match self.random.below(4) {
                 0 if before > 0 => {
                     may.be.push(0);
-                    let Some(status) = erase(&client, url, &name).await else { return };
+                    let Some(status) = erase(client, url, &name).await else { return };
                     assert!(status == 200 || status == 202, "{name}: {status}");
                     may.be = vec![0];
                 }
                 1 if before > 0 => {
-                    let Some(found) = verify(&client, url, &name, before).await else { return };
+                    let Some(found) = verify(client, url, &name, before).await else { return };
                     assert_eq!(found, Ok(true), "{name} is {before}");
                     self.decided += 1;
                 }
                 _ => {
                     let person = 1 + self.random.below(20);
                     may.be.push(person);
-                    let status = enroll(&client, url, &name, person).await;
+                    let status = enroll(client, url, &name, person).await;
                     let Some(status) = status else { return };
                     assert!(status == 200 || status == 201, "{name}: {status}");
                     may.be = vec![person];
@@ -132,14 +131,13 @@ impl Writer {
     }
 
     /// Looks what has become of each employee; how many are enrolled.
-    async fn check(&mut self, url: &str) -> usize {
-        let client = Client::new();
+    async fn check(&mut self, url: &str, client: &Client) -> usize {
         for (name, may) in &mut self.employees {
             let held = client.get(format!("{url}/employees/{name}")).send().await.unwrap();
             let mut is = 0;
             if held.status() == 200 {
                 for person in may.be.iter().filter(|person| **person > 0) {
-                    let found = verify(&client, url, name, *person).await.unwrap();
+                    let found = verify(client, url, name, *person).await.unwrap();
                     self.decided += 1;
                     if found.unwrap() {
                         is = *person;
@@ -183,14 +181,14 @@ async fn kill_and_look(times: u64) {
         let ready: Value = ready.json().await.unwrap();
         let mut enrolled = 0;
         for writer in &mut writers {
-            enrolled += writer.check(&service.url).await;
+            enrolled += writer.check(&service.url, &service.client).await;
         }
         assert_eq!(ready["gallery_size"], enrolled, "after kill {kill}");
         let (url, answers) = (service.url.clone(), Arc::new(Notify::new()));
         let writing = writers.into_iter().map(|mut writer| {
-            let (url, answers) = (url.clone(), answers.clone());
+            let (url, client, answers) = (url.clone(), service.client.clone(), answers.clone());
             tokio::spawn(async move {
-                writer.write(&url, &answers).await;
+                writer.write(&url, &client, &answers).await;
                 writer
             })
         });

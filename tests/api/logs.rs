@@ -1,6 +1,5 @@
 //! What the service says of its work, and what it never says.
 
-use reqwest::Client;
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 
@@ -11,7 +10,7 @@ use crate::process::Process;
 async fn each_request_is_one_line_that_names_the_route_and_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let service = Process::start(folder.path());
-    let client = Client::new();
+    let client = &service.client;
     let form = Form::new().text("employee_id", "ada.lovelace");
     let form = form.part("photo", file(photo("people/p01-a.jpg")));
     let enroll = send(client.post(format!("{}/enroll", service.url)).multipart(form)).await;

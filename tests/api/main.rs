@@ -13,6 +13,7 @@ mod employees;
 mod erasure;
 mod evaluate;
 mod faults;
+mod folders;
 mod forms;
 mod hostile;
 mod import;

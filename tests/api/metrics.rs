@@ -5,7 +5,7 @@ use reqwest::Method;
 use crate::app::{App, photo};
 
 async fn page(app: &App) -> String {
-    let page = reqwest::get(app.at("/metrics")).await.unwrap();
+    let page = app.client.get(app.at("/metrics")).send().await.unwrap();
     assert_eq!(page.status(), 200);
     let kind = page.headers()["content-type"].to_str().unwrap().to_owned();
     assert!(kind.starts_with("application/openmetrics-text"), "{kind}");

@@ -135,7 +135,7 @@ fn a_former_encoder_that_is_the_present_one_is_refused() {
     let refused = Command::new(env!("CARGO_BIN_EXE_likeness"))
         .args(["--former-encoder", "embedded", "--data-dir"])
         .arg(tempfile::tempdir().unwrap().path())
-        .args(["lookalikes"])
+        .args(["serve", "--listen", "127.0.0.1:0"])
         .output()
         .unwrap();
     assert!(!refused.status.success());
@@ -174,7 +174,7 @@ fn an_encoder_without_a_manifest_gets_a_draft_that_proves_it() {
     assert!(good && said.contains("filled in"), "{said}");
     // As it stands it decides nothing: nobody knows yet what its scores mean.
     let refused = Command::new(env!("CARGO_BIN_EXE_likeness"))
-        .args(["lookalikes", "--data-dir"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(folder.path())
         .arg("--encoder")
         .arg(&onnx)

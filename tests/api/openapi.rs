@@ -46,7 +46,7 @@ async fn described() -> BTreeMap<String, Value> {
 #[tokio::test]
 async fn the_description_and_its_page_need_no_key() {
     let app = App::spawn().await;
-    keys(&app, &["add", "--first"]);
+    keys(&app, &["add", "--first"]).await;
     assert_eq!(app.get("/employees").await.status, 401);
     let Answer { status, headers, body, .. } = app.get("/openapi.json").await;
     assert_eq!((status, &headers["content-type"]), (200, &"application/json".parse().unwrap()));

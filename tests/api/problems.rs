@@ -44,12 +44,12 @@ pub(crate) async fn provoke(code: Code) -> Answer {
         Code::MethodNotAllowed => app.get("/enroll").await,
         Code::NoFace => app.identify(photo("odd/no-face.jpg")).await,
         Code::NoKey => {
-            keys(&app, &["add", "--first"]);
+            keys(&app, &["add", "--first"]).await;
             app.get("/employees").await
         }
         Code::NoSuchRoute => app.get("/employee").await,
         Code::NotAllowed => {
-            send(app.client.get(app.at("/employees")).header("x-forwarded-for", "192.0.2.7")).await
+            send(app.client.get(app.at("/employees")).header("host", "likeness.example.org")).await
         }
         Code::NotEnrolled => app.verify("nobody", face()).await,
         Code::NotReady => App::spawn_starting(OPEN).await.0.get("/readyz").await,
@@ -61,10 +61,10 @@ pub(crate) async fn provoke(code: Code) -> Answer {
         Code::SeveralFaces => app.identify(photo("odd/two-faces.jpg")).await,
         Code::TimedOut => a_body_that_never_ends().await,
         Code::TooManyRequests => {
-            let options = HttpOptions { calls_a_second: NonZeroU32::MIN, ..OPEN };
+            let options = HttpOptions { calls_a_second: NonZeroU32::new(2).unwrap(), ..OPEN };
             let app = App::spawn_with(&crate::app::ENGINE, options).await;
-            let key = keys(&app, &["add", "--first"]);
-            let other = keys(&app, &["add", "desk", "--role", "enroller"]);
+            let key = keys(&app, &["add", "--first"]).await;
+            let other = keys(&app, &["add", "desk", "--role", "enroller"]).await;
             let early = loop {
                 let answer = send(app.client.get(app.at("/employees")).bearer_auth(&key)).await;
                 if answer.status != 200 {
@@ -72,7 +72,7 @@ pub(crate) async fn provoke(code: Code) -> Answer {
                 }
             };
             let desk = send(app.client.get(app.at("/employees")).bearer_auth(&other)).await;
-            assert_eq!(desk.status, 200, "another key has a pace of its own");
+            assert_eq!(desk.status, 200, "another key has a limit of its own");
             early
         }
         Code::TooManyPixels => app.identify(crate::photos::png(12_001, 40)).await,
@@ -151,8 +151,11 @@ async fn a_body_that_never_ends() -> Answer {
     let options = HttpOptions { request_timeout: Duration::from_millis(100), ..OPEN };
     let app = App::spawn_with(&crate::app::ENGINE, options).await;
     let mut stream = TcpStream::connect(app.url.trim_start_matches("http://")).await.unwrap();
-    let head = "POST /identify HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-                Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{";
+    let head = format!(
+        "POST /identify HTTP/1.1\r\nHost: localhost\r\n{}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{",
+        app.header
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

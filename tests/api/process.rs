@@ -4,10 +4,19 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use likeness::access::LocalCredential;
+use reqwest::Client;
+
+use crate::app::local_access;
+
 /// The running service, killed with the test if not before.
 pub(crate) struct Process {
     child: Child,
     pub(crate) url: String,
+    /// Presents the local credential, where there is one.
+    pub(crate) client: Client,
+    /// The line of the local credential's file; empty where there is none.
+    pub(crate) header: String,
 }
 
 impl Process {
@@ -57,7 +66,12 @@ impl Process {
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let url = line.split(' ').find(|word| word.starts_with("http")).unwrap();
-        Self { url: url.trim_end_matches('.').to_owned(), child }
+        let url = url.trim().trim_end_matches('.').to_owned();
+        // A confined process has a folder of its own behind the same path.
+        let data = PathBuf::from(format!("/proc/{}/root", child.id()))
+            .join(std::path::absolute(data).unwrap().strip_prefix("/").unwrap());
+        let (header, client) = local_access(&LocalCredential::file(&data));
+        Self { child, url, client, header }
     }
 
     pub(crate) fn id(&self) -> u32 {

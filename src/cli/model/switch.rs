@@ -13,6 +13,7 @@ const PAGE: u32 = 1000;
 /// # Errors
 /// Where the data or the models cannot be opened.
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
+    super::super::existing_data(&config).await?;
     let (store, recognizer) = super::super::open(config).await?;
     let present = recognizer.model().clone();
     let former = recognizer.former().map(|(model, _)| model.clone());

@@ -1,0 +1,86 @@
+//! The local credential: an admin key in a file of the data folder, for the account that runs the service. It is
+//! valid until the first API key is added.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::{KeyDigest, generate};
+
+/// What the running service keeps of the local credential.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalCredential(KeyDigest);
+
+impl LocalCredential {
+    /// The file of the local credential in a data folder: one HTTP header line, as `curl -H @FILE` reads it.
+    pub fn file(folder: &Path) -> PathBuf {
+        folder.join("local.header")
+    }
+
+    /// Generates a key and writes it to the data folder with mode 0600, in place of the previous one. The key itself
+    /// is returned for the person at the terminal.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    ///
+    /// # Panics
+    /// Where the system has no random numbers to give.
+    pub fn issue(folder: &Path) -> io::Result<(Self, Zeroizing<String>)> {
+        let key = generate();
+        let (file, partial) = (Self::file(folder), folder.join("local.header.partial"));
+        remove(&partial)?;
+        let mut written =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+        let header = Zeroizing::new(format!("Authorization: Bearer {}\n", key.as_str()));
+        written.write_all(header.as_bytes())?;
+        fs::rename(&partial, &file)?;
+        Ok((Self(KeyDigest::of(&key)), key))
+    }
+
+    /// Deletes the file, if there is one.
+    ///
+    /// # Errors
+    /// Where it cannot be deleted.
+    pub fn withdraw(folder: &Path) -> io::Result<()> {
+        remove(&Self::file(folder))
+    }
+
+    /// Whether a presented key is this one; takes the same time for every key.
+    pub fn admits(&self, presented: &str) -> bool {
+        self.0.0.ct_eq(&KeyDigest::of(presented).0).into()
+    }
+}
+
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_file_is_private_and_each_issue_replaces_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = LocalCredential::file(folder.path());
+        let (first, first_key) = LocalCredential::issue(folder.path()).unwrap();
+        let header = fs::read_to_string(&file).unwrap();
+        assert_eq!(header, format!("Authorization: Bearer {}\n", first_key.as_str()));
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let (second, second_key) = LocalCredential::issue(folder.path()).unwrap();
+        assert!(first.admits(&first_key) && second.admits(&second_key));
+        assert!(!second.admits(&first_key) && !second.admits(""));
+        LocalCredential::withdraw(folder.path()).unwrap();
+        LocalCredential::withdraw(folder.path()).unwrap();
+        assert!(!file.exists());
+    }
+}
