@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from form import KIND, form  # noqa: E402
+from form import KIND, Address, form  # noqa: E402
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -53,6 +53,7 @@ local file = io.open("{body}", "rb")
 wrk.body = file:read("*a")
 file:close()
 wrk.headers["Content-Type"] = "{KIND}"
+wrk.headers["Authorization"] = os.getenv("AUTHORIZATION")
 """)
         yield name, body, script, len(jpeg)
 
@@ -60,8 +61,9 @@ wrk.headers["Content-Type"] = "{KIND}"
 class Service:
     """A process that was started here, asked over loopback."""
 
-    def __init__(self, name, command, log):
-        self.name = name
+    def __init__(self, name, command, log, data=None):
+        """`data`: the data folder, whose local credential is presented."""
+        self.name, self.data = name, data
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -78,8 +80,11 @@ class Service:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(which + r":\s+(\d+)", status)[1]) / 1000
 
+    def header(self):
+        return Address.of(self.url, self.data).header if self.data else {}
+
     def post(self, path, body):
-        request = urllib.request.Request(self.url + path, body, {"Content-Type": KIND})
+        request = urllib.request.Request(self.url + path, body, {"Content-Type": KIND} | self.header())
         return json.loads(urllib.request.urlopen(request, timeout=60).read())
 
     def first_answer(self, body):
@@ -95,7 +100,7 @@ class Service:
     def load(self, script, clients, seconds):
         """What wrk says and what the process used: requests a second, p50 and p99 in ms, CPU ms a request, answers other than 200."""
         before = self.cpu()
-        said = subprocess.run(["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", script, self.url + "/identify"], capture_output=True, text=True, check=True).stdout
+        said = subprocess.run(["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", script, self.url + "/identify"], capture_output=True, text=True, check=True, env=os.environ | {"AUTHORIZATION": self.header().get("Authorization", "")}).stdout
         used = self.cpu() - before
         count = int(re.search(r"(\d+) requests in", said)[1])
         refused = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
@@ -127,10 +132,10 @@ def main():
     folder = Path(tempfile.mkdtemp(prefix="likeness-compare-"))
     log = (folder / "log").open("w")
     bodies = {name: (body, script, size) for name, body, script, size in photos(folder)}
-    ours = [args.binary, "serve", "--listen", "127.0.0.1:PORT", "--rate-limit", "1000000", "--queue", "64"]
+    ours = [args.binary, "serve", "--listen", "127.0.0.1:PORT", "--address-rate-limit", "1000000", "--queue", "64"]
     commands = {
         "ours": [*ours, "--data-dir", folder / "ours"],
-        "SFace": [*ours, "--data-dir", folder / "sface", "--encoder", ROOT / "models/sface.onnx", "--detector", ROOT / "models/yunet.onnx", "--landmarks", "none"],
+        "SFace": [*ours, "--data-dir", folder / "SFace", "--encoder", ROOT / "models/sface.onnx", "--detector", ROOT / "models/yunet.onnx", "--landmarks", "none"],
         "peer": [sys.executable, HERE / "peer/peer.py", "PORT"],
     }
     results, starts = [], {name: [] for name in commands}
@@ -138,7 +143,7 @@ def main():
     try:
         for run in range(args.runs):
             for name, command in commands.items():
-                service = Service(name, command, log)
+                service = Service(name, command, log, folder / name if name != "peer" else None)
                 starts[name].append(service.first_answer(bodies["250"][0].read_bytes()))
                 if run + 1 < args.runs:
                     service.stop()

@@ -20,15 +20,15 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from form import KIND, form  # noqa: E402
+from form import KIND, Address, form  # noqa: E402
 from replicas import photo  # noqa: E402
 
 PORT = 18761
 
 
-def call(method, path, body=None):
+def call(method, path, body=None, data=""):
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=600)
-    connection.request(method, path, body, {"Content-Type": KIND} if body else {})
+    connection.request(method, path, body, Address.of("", data).header | ({"Content-Type": KIND} if body else {}))
     answer = connection.getresponse()
     answer.read()
     connection.close()
@@ -38,7 +38,7 @@ def call(method, path, body=None):
 def start(binary, url, key, folder):
     """The process and the seconds until it was ready."""
     began = time.monotonic()
-    command = [binary, "serve", "--listen", f"127.0.0.1:{PORT}", "--database", url, "--data-dir", folder, "--master-key-file", key, "--rate-limit", "100000", "--queue", "64"]
+    command = [binary, "serve", "--listen", f"127.0.0.1:{PORT}", "--database", url, "--data-dir", folder, "--master-key-file", key, "--address-rate-limit", "100000", "--queue", "64"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=open(f"{folder}/log", "ab"))
     while True:
         assert process.poll() is None, Path(f"{folder}/log").read_text()[-2000:]
@@ -55,10 +55,10 @@ def memory(process):
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def identify(times, count, probes):
+def identify(times, count, probes, data):
     for number in range(count):
         began = time.monotonic()
-        assert call("POST", "/identify", probes[number % len(probes)]) == 200
+        assert call("POST", "/identify", probes[number % len(probes)], data) == 200
         times.append(1000 * (time.monotonic() - began))
 
 
@@ -88,11 +88,11 @@ def main():
             filled = time.monotonic() - began
             process, ready = start(args.binary, url, str(key), folder)
             held = memory(process)
-            identify([], 20, probes)
+            identify([], 20, probes, folder)
             alone = []
-            identify(alone, args.count, probes)
+            identify(alone, args.count, probes, folder)
             together, began = [], time.monotonic()
-            threads = [threading.Thread(target=identify, args=(together, args.count // 4, probes)) for _ in range(8)]
+            threads = [threading.Thread(target=identify, args=(together, args.count // 4, probes, folder)) for _ in range(8)]
             [thread.start() for thread in threads]
             [thread.join() for thread in threads]
             rate = len(together) / (time.monotonic() - began)

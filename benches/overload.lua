@@ -16,7 +16,7 @@ end
 
 function init()
   local file = io.open(os.getenv("BODY"), "rb")
-  asked = wrk.format("POST", nil, { ["Content-Type"] = os.getenv("KIND") }, file:read("*a"))
+  asked = wrk.format("POST", nil, { ["Content-Type"] = os.getenv("KIND"), ["Authorization"] = os.getenv("AUTHORIZATION") }, file:read("*a"))
   file:close()
   answers, turned_away = {}, false
 end

@@ -20,7 +20,7 @@ from compare import KIND, ROOT, Service, form
 def crowd(service, body, clients, seconds):
     """The milliseconds that answers took, by status, least first."""
     command = ["wrk", "-t", str(clients), "-c", str(clients), "-d", f"{seconds}s", "-s", Path(__file__).with_suffix(".lua"), f"http://127.0.0.1:{service.port}/identify"]
-    said = subprocess.run(command, env=os.environ | {"BODY": str(body), "KIND": KIND}, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(command, env=os.environ | {"BODY": str(body), "KIND": KIND, "AUTHORIZATION": service.header()["Authorization"]}, capture_output=True, text=True, check=True).stdout
     of = defaultdict(list)
     for line in said.split("answers:\n")[1].splitlines():
         status, milliseconds = line.split()
@@ -48,8 +48,8 @@ def main():
     for _ in range(options.runs):
         with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w") as log:
             (body := Path(folder) / "body").write_bytes(form({"photo": (ROOT / "tests/data/people/p01-a.jpg").read_bytes()}))
-            command = [options.binary, "serve", "--listen", "127.0.0.1:PORT", "--rate-limit", "1000000", "--data-dir", Path(folder) / "data", *options.serve]
-            service = Service("likeness", command, log)
+            command = [options.binary, "serve", "--listen", "127.0.0.1:PORT", "--address-rate-limit", "1000000", "--data-dir", Path(folder) / "data", *options.serve]
+            service = Service("likeness", command, log, Path(folder) / "data")
             try:
                 service.first_answer(body.read_bytes())
                 alone = statistics.median(crowd(service, body, 1, options.seconds // 2)[200])

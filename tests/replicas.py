@@ -32,7 +32,7 @@ import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from form import KIND, form
+from form import KIND, Address, form
 from proxy import Proxy
 
 DATA = Path(__file__).resolve().parent / "data/people"
@@ -78,13 +78,17 @@ class Replica:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         body = form(fields) if fields else None
         try:
-            connection.request(method, path, body, {"Content-Type": KIND} if body else {})
+            connection.request(method, path, body, self.local() | ({"Content-Type": KIND} if body else {}))
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
             return None, str(error)
         finally:
             connection.close()
+
+    def local(self):
+        """The header of the local credential, which is another one after each start."""
+        return Address.of("", self.folder / self.name).header
 
     def until_ready(self, seconds=120):
         end = now() + seconds

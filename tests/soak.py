@@ -20,7 +20,7 @@ import threading
 import time
 from pathlib import Path
 
-from form import KIND, form
+from form import KIND, Address, form
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests/data"
@@ -33,16 +33,16 @@ def photo(person, take):
 class Worker(threading.Thread):
     """One client with ten employees of its own, one call after another at its share of the rate."""
 
-    def __init__(self, address, number, until, pause):
+    def __init__(self, address, header, number, until, pause):
         super().__init__()
-        self.address, self.until, self.pause = address, until, pause
+        self.address, self.header, self.until, self.pause = address, header, until, pause
         self.random, self.people = random.Random(number), {f"w{number}-{k}": None for k in range(10)}
         self.calls, self.wrong = 0, []
 
     def call(self, method, path, fields=None):
         connection = http.client.HTTPConnection(*self.address, timeout=60)
         body = form(fields) if fields else None
-        connection.request(method, path, body, {"Content-Type": KIND} if body else {})
+        connection.request(method, path, body, self.header | ({"Content-Type": KIND} if body else {}))
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
@@ -51,7 +51,8 @@ class Worker(threading.Thread):
     def hang_up(self, whole):
         """Leaves in the middle of a photo, or right after it."""
         body = form({"photo": photo(self.random.randint(1, 20), "b")})
-        head = f"POST /identify HTTP/1.1\r\nHost: localhost\r\nContent-Type: {KIND}\r\nContent-Length: {len(body)}\r\n\r\n"
+        credential = "".join(f"{name}: {value}\r\n" for name, value in self.header.items())
+        head = f"POST /identify HTTP/1.1\r\nHost: localhost\r\n{credential}Content-Type: {KIND}\r\nContent-Length: {len(body)}\r\n\r\n"
         with socket.create_connection(self.address) as stream:
             stream.sendall(head.encode() + (body if whole else body[:len(body) // 2]))
         return None
@@ -127,11 +128,12 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         command = [chosen.binary, "--listen", "127.0.0.1:0", "--data-dir", folder, "--log", "warn"]
         service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        url = service.stdout.readline().split("http://")[1].split(".  ")[0].split(" ")[0].rstrip(".")
+        url = service.stdout.readline().split("http://")[1].split()[0].rstrip(".")
         host, port = url.rsplit(":", 1)
         started = time.time()
         until = started + 60 * chosen.minutes
-        workers = [Worker((host, int(port)), number, until, 2 / chosen.rate) for number in range(2)]
+        header = Address.of(url, folder).header
+        workers = [Worker((host, int(port)), header, number, until, 2 / chosen.rate) for number in range(2)]
         for worker in workers:
             worker.start()
         samples = []

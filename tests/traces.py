@@ -120,7 +120,7 @@ class Caller(Service):
     def call(self, method, path, body=None, headers=None, sampled=True):
         number = len(self.calls) + 1
         trace, parent = f"{number:032x}", f"{number:016x}"
-        headers = (headers or {}) | {"traceparent": f"00-{trace}-{parent}-{sampled:02x}"}
+        headers = self.header | (headers or {}) | {"traceparent": f"00-{trace}-{parent}-{sampled:02x}"}
         self.connection.request(method, path, body, headers)
         response = self.connection.getresponse()
         answer = json.loads(response.read() or b"null")

@@ -22,7 +22,7 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
-from form import KIND, form
+from form import KIND, Address, form
 
 CONFIRMED = "enrolled though a look-alike"
 
@@ -30,10 +30,10 @@ CONFIRMED = "enrolled though a look-alike"
 class Service:
     def __init__(self, url):
         self.connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=60)
-        self.stages = {}
+        self.stages, self.header = {}, url.header
 
     def call(self, method, path, body=None, headers=None):
-        self.connection.request(method, path, body, headers or {})
+        self.connection.request(method, path, body, self.header | (headers or {}))
         response = self.connection.getresponse()
         answer = json.loads(response.read())
         for stage in filter(None, (response.getheader("server-timing") or "").split(", ")):
@@ -67,12 +67,14 @@ def memory(pid):
 @contextmanager
 def started(command):
     """Runs the command until the block ends; gives the address that it says it is ready at, and its process id."""
+    command = [str(part) for part in command]
+    data = command[command.index("--data-dir") + 1] if "--data-dir" in command else "likeness-data"
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             first = process.stdout.readline()
             if "ready at" not in first:
                 sys.exit(f"the service did not start: {first or 'it said nothing'}")
-            yield first.split("ready at ")[1].split()[0].rstrip("."), process.pid
+            yield Address.of(first.split("ready at ")[1].split()[0].rstrip("."), data), process.pid
         finally:
             process.terminate()
 
@@ -111,6 +113,7 @@ def probe(service, enrolled, count):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--url", default="http://127.0.0.1:8080")
+    arguments.add_argument("--data-dir", default="likeness-data", help="of the service at --url, whose local credential is used")
     arguments.add_argument("--cfp", type=Path)
     arguments.add_argument("--people", type=int, default=200)
     arguments.add_argument("--pid", type=int)
@@ -119,6 +122,7 @@ def main():
     if given.command:
         with started(given.command) as (given.url, given.pid):
             return walk(given)
+    given.url = Address.of(given.url, given.data_dir)
     return walk(given)
 
 

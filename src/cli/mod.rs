@@ -35,11 +35,20 @@ use crate::store::{Location, Store};
 
 /// There is no data where a subcommand looked for it; the process ends with exit code 2.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "no likeness data in {}: name the service's data folder (--data-dir or LIKENESS_DATA_DIR), \
-     or begin a new one with `likeness serve`, `import`, `restore` or `keys add --first`", .0.display()
-)]
-pub struct NoData(PathBuf);
+pub enum NoData {
+    /// Neither of SQLite's files.
+    #[error(
+        "no likeness data in {}: name the service's data folder (--data-dir or LIKENESS_DATA_DIR), \
+         or begin a new one with `likeness serve`, `import`, `restore` or `keys add --first`", .0.display()
+    )]
+    InFolder(PathBuf),
+    /// No data keys.
+    #[error(
+        "no likeness data keys in this PostgreSQL database: name the service's databases \
+         (--database and, where it has one, --key-database)"
+    )]
+    InPostgres,
+}
 
 /// Creates the data folder, readable by its owner alone, where it is missing.
 fn create_data_folder(config: &Config) -> anyhow::Result<Files> {
@@ -58,11 +67,10 @@ async fn existing_data(config: &Config) -> anyhow::Result<Files> {
     if Store::holds_data(&files.location).await? {
         return Ok(files);
     }
-    Err(NoData(match &files.location {
-        Location::File(_) => config.data_dir.clone(),
-        Location::Server { .. } => "the PostgreSQL database".into(),
+    Err(match &files.location {
+        Location::File(_) => NoData::InFolder(config.data_dir.clone()).into(),
+        Location::Server { .. } => NoData::InPostgres.into(),
     })
-    .into())
 }
 
 /// Opens the master key; creates it only where there is no data yet, since a new key opens none of it.

@@ -92,6 +92,7 @@ pub(super) async fn enroll(
     if enrollment.replaced {
         return Ok(response);
     }
-    let location = format!("/employees/{}", enrollment.reference.employee.as_str());
+    // Relative to the request (RFC 9110, 10.2.2), which a proxy may have forwarded from under a prefix.
+    let location = format!("employees/{}", enrollment.reference.employee.as_str());
     Ok((StatusCode::CREATED, [(LOCATION, location)], response).into_response())
 }

@@ -136,7 +136,11 @@ impl Problem {
         match status {
             StatusCode::NOT_FOUND => Self::new(Code::NoSuchRoute, "there is nothing at this path"),
             StatusCode::FORBIDDEN => {
-                Self::new(Code::NotAllowed, "no web page of another origin is served")
+                Self::new(
+                Code::NotAllowed,
+                "a web page of another origin sent this; a proxy must pass on the Host header as \
+                 it came (nginx: proxy_set_header Host $http_host)",
+            )
             }
             StatusCode::METHOD_NOT_ALLOWED => Self::new(
                 Code::MethodNotAllowed,

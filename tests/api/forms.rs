@@ -99,7 +99,7 @@ async fn a_form_that_breaks_off_is_malformed() {
 async fn an_answer_has_the_fields_of_the_contract_and_its_stages_timed() {
     let app = App::spawn().await;
     let enrolled = app.enroll("e-1", photo("people/p01-a.jpg")).await;
-    assert_eq!(enrolled.headers["location"], "/employees/e-1");
+    assert_eq!(enrolled.headers["location"], "employees/e-1");
     assert_eq!(
         keys(&enrolled.body),
         ["employee_id", "enrolled_at", "expires_at", "face", "model", "reasons"]

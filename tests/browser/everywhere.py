@@ -1,6 +1,7 @@
 """What holds for all of the console: keyboard, screens, keys, and that a fault would be seen."""
 
 import subprocess
+import time
 
 from . import accessible
 from .listing import saved
@@ -95,6 +96,9 @@ def keys(walk, console, data):
     admin = key("add", "--first")
     desk, door = (key("add", role, "--role", role) for role in ["enroller", "terminal"])
 
+    # The service reads its keys anew every second.
+    time.sleep(1.1)
+
     def sign_in(with_key):
         console.focus_is("key")
         console.type(with_key)
@@ -134,6 +138,7 @@ def keys(walk, console, data):
     console.photo(PEOPLE / "p06-b.jpg")
     console.fill("#enrol-id", "k-2")
     key("revoke", "enroller")
+    time.sleep(1.1)
     console.push("Enrol")
     console.says("#key-refused", "not valid, or not any more")
     walk.step(console, "asked again")

@@ -59,6 +59,9 @@ class Console(Browser):
         super().__init__(folder, webcam)
         self.url = url
         self.on_new_pages(WATCH)
+        if url.key:
+            self.visit(f"{url}/#key={url.key}")
+            self.until("location.hash === ''")
 
     def complaints(self):
         return super().complaints(CALLS)
@@ -124,4 +127,5 @@ def service(binary, data):
 def enrol(url, employee, photo, **fields):
     """Without the page."""
     given = [f"employee_id={employee}", f"photo=@{PEOPLE / photo}", *(f"{name}={value}" for name, value in fields.items())]
-    subprocess.run(["curl", "-sSf", *(part for field in given for part in ("-F", field)), f"{url}/enroll"], check=True, stdout=subprocess.DEVNULL)
+    credential = [f"{name}: {value}" for name, value in url.header.items()]
+    subprocess.run(["curl", "-sSf", *(part for line in credential for part in ("-H", line)), *(part for field in given for part in ("-F", field)), f"{url}/enroll"], check=True, stdout=subprocess.DEVNULL)

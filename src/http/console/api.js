@@ -26,7 +26,8 @@ async function call(method, path, body) {
   const headers = key ? { authorization: `Bearer ${key}` } : {};
   let response, text;
   try {
-    response = await fetch(path, { method, body, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    // Relative to the page, which a proxy may serve under a prefix.
+    response = await fetch(`.${path}`, { method, body, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
     text = await response.text();
   } catch {
     throw new Problem({ status: 0, code: "unreachable", detail: "The service does not answer." }, path);

@@ -19,6 +19,7 @@ let open = null;
 let signingIn = false;
 
 async function start() {
+  session.takeFromAddress();
   try {
     if (!(await admitted())) return;
   } catch (problem) {
@@ -101,7 +102,11 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   document.querySelector("#main").focus();
 });
 document.addEventListener("gallery-changed", tellAbout);
-window.addEventListener("hashchange", go);
+window.addEventListener("hashchange", () => {
+  // An address with a key, opened in this very tab.
+  if (location.hash.startsWith("#key=")) location.reload();
+  else go();
+});
 // A photo dropped beside its place would open in place of this page.
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
 

@@ -6,6 +6,14 @@ export const session = new (class extends EventTarget {
   /** Whether the caller may enrol, list and erase; a terminal's key may not. */
   mayEnrol = false;
 
+  /** Takes over the key of an address such as `/#key=KEY`, which then stands neither there nor in the history. */
+  takeFromAddress() {
+    const [, key] = location.hash.match(/^#key=(.+)$/) ?? [];
+    if (!key) return;
+    this.keep(decodeURIComponent(key));
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+
   get key() {
     return sessionStorage.getItem(NAME);
   }

@@ -25,7 +25,7 @@ export const reasonInWords = (reason) => REASONS[reason] ?? reason;
 /** One sentence, and where it helps another. */
 export function problemInWords(problem) {
   if (!problem.code) throw problem;
-  if (problem.code === "not_allowed" && !problem.detail.includes("without keys")) {
+  if (problem.code === "not_allowed" && problem.detail.startsWith("a key with the role")) {
     return `Your key may not do this. It needs a key with the role ${problem.rolesNeeded}.`;
   }
   if (problem.code === "internal") {

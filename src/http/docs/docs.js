@@ -167,7 +167,7 @@ function show() {
     fold("Schemas", links(schemas.map(([name]) => [name, name]))));
   document.querySelector("main").replaceChildren(
     element("h1", {}, `${api.info.title} ${api.info.version}`), ...paragraphs(api.info.description),
-    element("p", {}, element("a", { href: "/openapi.json" }, "openapi.json"), ", for programs"),
+    element("p", {}, element("a", { href: "openapi.json" }, "openapi.json"), ", for programs"),
     ...groups.map(([tag, some]) => element("section", {},
       element("h2", {}, tag.name), ...paragraphs(tag.description), ...some.map(shown))),
     element("section", {}, element("h2", {}, "Schemas"), ...schemas.map(schemaShown)));
@@ -176,7 +176,7 @@ function show() {
 }
 
 try {
-  const response = await fetch("/openapi.json");
+  const response = await fetch("openapi.json");
   if (!response.ok) throw new Error(`the service answered ${response.status}`);
   api = await response.json();
   show();

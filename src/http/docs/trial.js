@@ -1,6 +1,6 @@
 // Makes a call for real, with the reader's key, and shows what came back.
 
-import { session } from "/console/session.js";
+import { session } from "../console/session.js";
 
 import { element, fold, json, listing } from "./element.js";
 
@@ -40,7 +40,8 @@ function request(form, path, method, parameters, hasBody) {
   // A field that was left empty is not sent.
   for (const [name, value] of [...values]) if (value === "" || value.size === 0) values.delete(name);
   const headers = key.value ? { Authorization: `Bearer ${key.value}` } : {};
-  return [query.size ? `${path}?${query}` : path, { method, headers, ...(hasBody && { body: values }) }];
+  // Relative to the page, which a proxy may serve under a prefix.
+  return [`.${path}${query.size ? `?${query}` : ""}`, { method, headers, ...(hasBody && { body: values }) }];
 }
 
 async function shown(response, time) {
