@@ -18,9 +18,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ("csv", &["cli"]),
     ("governor", &["http"]),
     ("hmac", &["audit"]),
+    ("http_body", &["http"]),
+    ("http_body_util", &["http"]),
     ("image", &["engine", "face", "photo"]),
     ("fast_image_resize", &["photo"]),
     ("indicatif", &["cli"]),
+    ("libc", &["allocator"]),
     ("opentelemetry", &["http", "telemetry"]),
     ("opentelemetry_http", &["http", "telemetry"]),
     ("opentelemetry_otlp", &["telemetry"]),
@@ -41,6 +44,7 @@ const CRATES: &[(&str, &[&str])] = &[
 /// `employee`, which all may.
 const MODULES: &[(&str, &[&str])] = &[
     ("access", &["seal"]),
+    ("allocator", &[]),
     ("audit", &["access"]),
     (
         "cli",
@@ -69,7 +73,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("face", &["photo"]),
     ("gallery", &["seal"]),
     ("http", &["access", "audit", "engine", "face", "gallery", "photo", "quality", "recognizer"]),
-    ("main", &["cli", "config", "telemetry"]),
+    ("main", &["allocator", "cli", "config", "telemetry"]),
     ("photo", &[]),
     ("quality", &["face"]),
     (

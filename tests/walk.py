@@ -65,10 +65,12 @@ def memory(pid):
 
 
 @contextmanager
-def started(command):
-    """Runs the command until the block ends; gives the address that it says it is ready at, and its process id."""
+def started(command, data=None):
+    """Runs the command until the block ends; gives the address that it says it is ready at, and its process id.
+
+    `data`: the data folder, where the command does not name it by --data-dir."""
     command = [str(part) for part in command]
-    data = command[command.index("--data-dir") + 1] if "--data-dir" in command else "likeness-data"
+    data = data or (command[command.index("--data-dir") + 1] if "--data-dir" in command else "likeness-data")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             first = process.stdout.readline()
@@ -113,16 +115,16 @@ def probe(service, enrolled, count):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--url", default="http://127.0.0.1:8080")
-    arguments.add_argument("--data-dir", default="likeness-data", help="of the service at --url, whose local credential is used")
+    arguments.add_argument("--data-dir", help="of the service, whose local credential is used [default: likeness-data, or that of COMMAND]")
     arguments.add_argument("--cfp", type=Path)
     arguments.add_argument("--people", type=int, default=200)
     arguments.add_argument("--pid", type=int)
     arguments.add_argument("command", nargs="*", metavar="COMMAND")
     given = arguments.parse_args()
     if given.command:
-        with started(given.command) as (given.url, given.pid):
+        with started(given.command, given.data_dir) as (given.url, given.pid):
             return walk(given)
-    given.url = Address.of(given.url, given.data_dir)
+    given.url = Address.of(given.url, given.data_dir or "likeness-data")
     return walk(given)
 
 

@@ -4,20 +4,25 @@
 //! left, so that a misspelt field is an error and never ignored.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::error::Error;
+use std::fmt;
 
-use axum::body::Body;
 use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
+use axum::{BoxError, RequestExt};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, LengthLimitError};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use tower_http::timeout::TimeoutError;
 
+use super::body::NoRoom;
+use super::photo_text;
 use super::problem::{Code, Problem};
 use crate::employee::EmployeeId;
 
@@ -32,16 +37,44 @@ pub(super) const fn most_body_bytes(photos: usize) -> usize {
     photos * MOST_PHOTO_BYTES.div_ceil(3) * 4 + MOST_OTHER_BYTES
 }
 
+/// A form has at most this many fields; no route has as many.
+const MOST_FIELDS: usize = 16;
+
+/// The name of a field, and the value of one that is no photo, have at most this many bytes.
+const MOST_TEXT_BYTES: usize = 1024;
+
 /// Fields by name, not yet taken.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Form(BTreeMap<String, Field>);
 
 #[derive(Debug)]
 enum Field {
     /// A part of a multipart body.
     Part(Bytes),
-    /// A member of a JSON object.
-    Member(Value),
+    /// A member of a JSON object, as it stands there: text, a number, true, false or null.
+    Member(Bytes),
+}
+
+impl Field {
+    /// Whether it says nothing, as a missing field does.
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Part(value) => value.is_empty(),
+            Self::Member(json) => json == "null",
+        }
+    }
+
+    fn text(self) -> Option<String> {
+        match self {
+            Self::Part(value) if value.len() <= MOST_TEXT_BYTES => {
+                String::from_utf8(value.into()).ok()
+            }
+            Self::Member(json) if json.len() <= MOST_TEXT_BYTES => {
+                serde_json::from_slice(&json).ok()
+            }
+            _ => None,
+        }
+    }
 }
 
 impl<S: Send + Sync> FromRequest<S> for Form {
@@ -54,15 +87,10 @@ impl<S: Send + Sync> FromRequest<S> for Form {
             let parts = Multipart::from_request(request, state).await;
             Self::from_parts(parts.map_err(|e| Problem::malformed(e.body_text()))?).await
         } else if essence.eq_ignore_ascii_case("application/json") {
-            let body = Bytes::from_request(request.map(Body::new), state).await;
-            Self::from_json(&body.map_err(|rejection| {
-                if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                    too_large()
-                } else if fell_silent(&rejection) {
-                    too_slow()
-                } else {
+            Self::from_json(&collected(request).await.map_err(|error| {
+                of_body(&*error).unwrap_or_else(|| {
                     Problem::malformed("the body ended before its announced length")
-                }
+                })
             })?)
         } else {
             Err(Problem::new(
@@ -75,7 +103,7 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 
 impl Form {
     async fn from_parts(mut parts: Multipart) -> Result<Self, Problem> {
-        let mut fields = BTreeMap::new();
+        let mut form = Self::default();
         while let Some(part) = parts.next_field().await.map_err(|e| refused(&e))? {
             let Some(name) = part.name().map(ToOwned::to_owned) else {
                 return Err(Problem::malformed("a part of the form has no name"));
@@ -84,41 +112,58 @@ impl Form {
             if value.len() > MOST_PHOTO_BYTES {
                 return Err(too_large());
             }
-            if fields.insert(name.clone(), Field::Part(value)).is_some() {
-                return Err(Problem::malformed(format!("the field {name:?} is there twice")));
-            }
+            form.insert(name, Field::Part(value)).map_err(Problem::malformed)?;
         }
-        Ok(Self(fields))
+        Ok(form)
     }
 
-    fn from_json(body: &[u8]) -> Result<Self, Problem> {
-        let fields: BTreeMap<String, Value> = serde_json::from_slice(body)
+    fn from_json(body: &Bytes) -> Result<Self, Problem> {
+        if body.starts_with(&[0xFE, 0xFF]) || body.starts_with(&[0xFF, 0xFE]) {
+            return Err(Problem::malformed(
+                "the body is UTF-16; send JSON in UTF-8 (RFC 8259, 8.1)",
+            ));
+        }
+        let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+        let Members(members) = serde_json::from_slice(text)
             .map_err(|e| Problem::malformed(format!("the body is no JSON object: {e}")))?;
-        Ok(Self(fields.into_iter().map(|(name, value)| (name, Field::Member(value))).collect()))
+        let mut form = Self::default();
+        for (name, value) in members {
+            let json = body.slice_ref(value.get().as_bytes());
+            form.insert(name, Field::Member(json)).map_err(Problem::malformed)?;
+        }
+        Ok(form)
+    }
+
+    fn insert(&mut self, name: String, field: Field) -> Result<(), String> {
+        if self.0.len() == MOST_FIELDS || name.len() > MOST_TEXT_BYTES {
+            return Err("there are too many fields, or one with too long a name".to_owned());
+        }
+        match self.0.entry(name) {
+            Entry::Vacant(place) => {
+                place.insert(field);
+                Ok(())
+            }
+            Entry::Occupied(place) => Err(format!("the field {:?} is there twice", place.key())),
+        }
     }
 
     /// Takes a photo, which must be there.
     pub(super) fn photo(&mut self, name: &str) -> Result<Bytes, Problem> {
         let photo = match self.required(name)? {
             Field::Part(bytes) => bytes,
-            Field::Member(Value::String(text)) => BASE64
-                .decode(text)
-                .map_err(|e| Problem::malformed(format!("{name} is not base64: {e}")))?
+            Field::Member(json) => photo_text::decode(&json, MOST_PHOTO_BYTES)
+                .map_err(|error| match error {
+                    photo_text::Refused::TooLarge => too_large(),
+                    _ => Problem::malformed(format!("{name} {error}")),
+                })?
                 .into(),
-            Field::Member(_) => {
-                return Err(Problem::malformed(format!("{name} must be a photo in base64")));
-            }
         };
         if photo.len() > MOST_PHOTO_BYTES { Err(too_large()) } else { Ok(photo) }
     }
 
     /// Takes the `employee_id`, which must be there.
     pub(super) fn employee_id(&mut self) -> Result<EmployeeId, Problem> {
-        let text = match self.required("employee_id")? {
-            Field::Part(bytes) => String::from_utf8(bytes.into()).ok(),
-            Field::Member(Value::String(text)) => Some(text),
-            Field::Member(_) => None,
-        };
+        let text = self.required("employee_id")?.text();
         let text = text.ok_or_else(|| Problem::malformed("employee_id must be text"))?;
         EmployeeId::parse(&text).map_err(|e| Problem::malformed(e.to_string()))
     }
@@ -129,14 +174,9 @@ impl Form {
         name: &str,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Problem> {
-        let text = match self.0.remove(name) {
-            None => return Ok(None),
-            Some(Field::Part(bytes)) => String::from_utf8(bytes.into()).ok(),
-            Some(Field::Member(Value::String(text))) => Some(text),
-            Some(Field::Member(_)) => None,
-        };
-        let time = text.and_then(|text| text.parse::<Timestamp>().ok()).filter(|time| *time > now);
-        let time = time.ok_or_else(|| {
+        let Some(field) = self.optional(name) else { return Ok(None) };
+        let time = field.text().and_then(|text| text.parse::<Timestamp>().ok());
+        let time = time.filter(|time| *time > now).ok_or_else(|| {
             Problem::malformed(format!("{name} must be a time to come, like 2030-12-31T18:00:00Z"))
         })?;
         Ok(Some(time))
@@ -144,12 +184,13 @@ impl Form {
 
     /// Takes a yes or no; no where it is missing.
     pub(super) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
-        match self.0.remove(name) {
-            None => Ok(false),
-            Some(Field::Part(text)) if &*text == b"true" => Ok(true),
-            Some(Field::Part(text)) if &*text == b"false" => Ok(false),
-            Some(Field::Member(Value::Bool(flag))) => Ok(flag),
-            Some(_) => Err(Problem::malformed(format!("{name} must be true or false"))),
+        let Some(Field::Part(word) | Field::Member(word)) = self.optional(name) else {
+            return Ok(false);
+        };
+        match &*word {
+            b"true" => Ok(true),
+            b"false" => Ok(false),
+            _ => Err(Problem::malformed(format!("{name} must be true or false"))),
         }
     }
 
@@ -160,13 +201,14 @@ impl Form {
         range: std::ops::RangeInclusive<u32>,
         default: u32,
     ) -> Result<u32, Problem> {
-        let number = match self.0.remove(name) {
+        let number = match self.optional(name) {
             None => return Ok(default),
             Some(Field::Part(text)) => str::from_utf8(&text).ok().and_then(|t| t.parse().ok()),
             // To JSON Schema 5.0 is an integer too.
-            Some(Field::Member(value)) => {
-                value.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0).map(|n| n as u32)
-            }
+            Some(Field::Member(json)) => serde_json::from_slice(&json)
+                .ok()
+                .filter(|n: &f64| n.fract() == 0.0 && *n >= 0.0)
+                .map(|n| n as u32),
         };
         number.filter(|n| range.contains(n)).ok_or_else(|| {
             let (least, most) = range.into_inner();
@@ -182,19 +224,81 @@ impl Form {
         }
     }
 
+    /// A field that may be missing; null and an empty value count as missing.
+    fn optional(&mut self, name: &str) -> Option<Field> {
+        self.0.remove(name).filter(|field| !field.is_empty())
+    }
+
     fn required(&mut self, name: &str) -> Result<Field, Problem> {
-        let field = self.0.remove(name);
+        let field = self
+            .0
+            .remove(name)
+            .filter(|field| !matches!(field, Field::Member(json) if json == "null"));
         field.ok_or_else(|| Problem::malformed(format!("the field {name} is missing")))
     }
 }
 
-/// Whether the body's own clock ended it.
-fn fell_silent(error: &(dyn Error + 'static)) -> bool {
-    error.is::<TimeoutError>() || error.source().is_some_and(fell_silent)
+/// The members of a JSON object in their order, each value as it stands there. Arrays and objects are passed over and
+/// refused, and so never built.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
 }
 
-fn too_slow() -> Problem {
-    Problem::new(Code::TimedOut, "the rest of the body did not come in time")
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        use serde::de::Error as _;
+        let mut members = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if members.len() == MOST_FIELDS {
+                return Err(A::Error::custom("there are too many members"));
+            }
+            let value = map.next_value::<&RawValue>()?;
+            if value.get().starts_with(['[', '{']) {
+                let what = "a member is an array or an object, and no field is";
+                return Err(A::Error::custom(what));
+            }
+            members.push((name, value));
+        }
+        Ok(Members(members))
+    }
+}
+
+/// The whole body, within its limit, copied once.
+async fn collected(request: Request) -> Result<Bytes, BoxError> {
+    let mut body = request.into_limited_body();
+    let announced = http_body::Body::size_hint(&body).lower();
+    let mut bytes = BytesMut::with_capacity(announced.min(most_body_bytes(2) as u64) as usize);
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+/// What the failure of a body means, where it was not the client's connection.
+fn of_body(error: &(dyn Error + 'static)) -> Option<Problem> {
+    if error.is::<TimeoutError>() {
+        Some(Problem::new(Code::TimedOut, "the rest of the body did not come in time"))
+    } else if error.is::<NoRoom>() {
+        Some(Problem::new(Code::Busy, "too many large bodies arrive at once; try again shortly"))
+    } else if error.is::<LengthLimitError>() {
+        Some(too_large())
+    } else {
+        error.source().and_then(of_body)
+    }
 }
 
 fn too_large() -> Problem {
@@ -203,10 +307,9 @@ fn too_large() -> Problem {
 
 fn refused(error: &MultipartError) -> Problem {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        too_large()
-    } else if fell_silent(error) {
-        too_slow()
-    } else {
-        Problem::malformed(format!("the form cannot be read: {}", error.body_text()))
+        return too_large();
     }
+    of_body(error).unwrap_or_else(|| {
+        Problem::malformed(format!("the form cannot be read: {}", error.body_text()))
+    })
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod asset;
+mod body;
 mod check;
 mod compare;
 mod console;
@@ -19,6 +20,7 @@ mod keys;
 mod log;
 mod metrics;
 mod openapi;
+mod photo_text;
 mod problem;
 mod rate;
 mod tls;
@@ -52,6 +54,7 @@ use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
+use self::body::BodyRoom;
 use self::guard::Guard;
 use self::keys::KeyCache;
 use self::metrics::Metrics;
@@ -156,9 +159,12 @@ pub async fn serve(
 fn router(state: AppState, options: HttpOptions) -> Router {
     let body = |photos| DefaultBodyLimit::max(form::most_body_bytes(photos));
     let limit = Arc::new(KeyLimit::per_second(options.calls_a_second));
+    let room = BodyRoom::new();
     let guarded = |mut routes: OpenApiRouter<AppState>, right| {
         openapi::say_who_may(routes.get_openapi_mut(), right);
         let guard = Guard { app: state.clone(), right, limit: limit.clone() };
+        // Only who may call takes room.
+        let routes = routes.route_layer(middleware::from_fn_with_state(room.clone(), body::bound));
         routes.route_layer(middleware::from_fn_with_state(guard, guard::admit))
     };
     // Method and path of each stand above its handler.
@@ -194,7 +200,7 @@ fn router(state: AppState, options: HttpOptions) -> Router {
     layered(routes, options, state)
 }
 
-/// Around every route, outermost first: an id, the log line and the counts, problems as JSON, the rate limit of
+/// Around every route, outermost first: an id, the rest of the body, the log line and the counts, problems as JSON, the rate limit of
 /// addresses, the clocks, panics.
 fn layered(routes: Router, options: HttpOptions, state: AppState) -> Router {
     let timeout =
@@ -204,6 +210,7 @@ fn layered(routes: Router, options: HttpOptions, state: AppState) -> Router {
         ServiceBuilder::new()
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
             .layer(PropagateRequestIdLayer::x_request_id())
+            .layer(middleware::from_fn_with_state(options.client_timeout, body::read_rest))
             .layer(middleware::from_fn_with_state(state, log::log))
             .layer(middleware::from_fn(problem::render))
             .layer(middleware::from_fn_with_state(addresses, rate::limit_addresses))

@@ -135,13 +135,11 @@ impl Problem {
     fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::new(Code::NoSuchRoute, "there is nothing at this path"),
-            StatusCode::FORBIDDEN => {
-                Self::new(
+            StatusCode::FORBIDDEN => Self::new(
                 Code::NotAllowed,
                 "a web page of another origin sent this; a proxy must pass on the Host header as \
                  it came (nginx: proxy_set_header Host $http_host)",
-            )
-            }
+            ),
             StatusCode::METHOD_NOT_ALLOWED => Self::new(
                 Code::MethodNotAllowed,
                 "see the Allow header for the methods of this path",

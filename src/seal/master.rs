@@ -85,7 +85,8 @@ impl MasterKey {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
+        let mode = file.metadata().map_err(failed)?.permissions().mode();
+        if mode & readable_by_others(path) != 0 {
             return Err(KeyError::Open(name()));
         }
         let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_BYTES + 1));
@@ -220,6 +221,14 @@ impl MasterKeys {
         let mut masters = [Some(&self.present), self.next.as_ref()].into_iter().flatten();
         masters.find(|master| master.id == key.master).ok_or(DoesNotOpen)?.unwrap(key)
     }
+}
+
+/// The bits of a mode that give a key file away. From systemd 254 on a credential belongs to root and has the mode 0440:
+/// its group bits stand for an access control list that names the service's user (systemd.exec(5)).
+fn readable_by_others(path: &Path) -> u32 {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    let is_credential = credentials.is_some_and(|folder| path.parent() == Some(Path::new(&folder)));
+    if is_credential { 0o037 } else { 0o077 }
 }
 
 /// Where the next master key waits while data keys are still wrapped by both.

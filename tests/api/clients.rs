@@ -89,6 +89,38 @@ async fn ask(service: &Process, trust: &TlsConnector) -> std::io::Result<String>
     Ok(answer)
 }
 
+/// Node's fetch and others take a write that fails for the end, and never read the answer.
+#[tokio::test]
+async fn answers_before_the_body_reach_clients_that_send_first() {
+    let app = App::spawn().await;
+    let refused = [
+        ("POST /identify", "Authorization: Bearer wrong", 1 << 16, "401"),
+        ("POST /identify", "Authorization: Bearer wrong", 8 << 20, "401"),
+        ("PUT /identify", &app.header, 1 << 20, "405"),
+        ("POST /nowhere", "", 1 << 20, "404"),
+        ("POST /identify", "Origin: https://example.org", 1 << 20, "403"),
+        // Read to its end, though it is larger than a photo may be.
+        ("POST /identify", &app.header, 30 << 20, "413"),
+    ];
+    for (call, header, length, status) in refused {
+        let mut stream = TcpStream::connect(app.url.trim_start_matches("http://")).await.unwrap();
+        let head = format!(
+            "{call} HTTP/1.1\r\nHost: localhost\r\n{header}\r\nContent-Type: application/json\r\n\
+             Connection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let head = head.replace("localhost\r\n\r\n", "localhost\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        for _ in 0..length / 4096 {
+            let sent = stream.write_all(&[b' '; 4096]).await;
+            sent.unwrap_or_else(|error| panic!("{call} {header}: {error}"));
+            tokio::task::yield_now().await;
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{call} {header}: {answer}");
+    }
+}
+
 #[tokio::test]
 async fn tls_is_served_alone_and_a_new_certificate_is_followed() {
     let folder = tempfile::tempdir().unwrap();

@@ -82,6 +82,29 @@ fn first_key_and_import_create_a_private_data_folder() {
     }
 }
 
+/// From systemd 254 on a credential has the mode 0440, with an access control list for the service's user.
+#[test]
+fn group_readable_master_key_is_accepted_as_a_systemd_credential_only() {
+    let place = tempfile::tempdir().unwrap();
+    let key = place.path().join("master.key");
+    fs::write(&key, [7; 32]).unwrap();
+    let started = |folder: &str, mode, credentials: &Path| {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
+        command.env("CREDENTIALS_DIRECTORY", credentials).arg("--master-key-file").arg(&key);
+        command.arg("--data-dir").arg(place.path().join(folder));
+        let output = command.args(["keys", "add", "--first"]).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (elsewhere, credentials) = (place.path().join("elsewhere"), place.path());
+    for (folder, mode, directory) in [("a", 0o440, &*elsewhere), ("b", 0o444, credentials)] {
+        let (started, said) = started(folder, mode, directory);
+        assert!(!started && said.contains("readable by others"), "{folder}: {said}");
+    }
+    let (started, said) = started("c", 0o440, credentials);
+    assert!(started, "{said}");
+}
+
 #[test]
 fn missing_master_key_over_existing_data_is_refused_and_nothing_is_created() {
     let place = tempfile::tempdir().unwrap();

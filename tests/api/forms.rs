@@ -51,7 +51,7 @@ async fn a_field_that_is_missing_unknown_twice_or_of_the_wrong_kind_is_named() {
     assert_eq!(malformed(&answer), "replace must be true or false");
     let answer = post(Form::new().text("employee_id", "a b").part("photo", face())).await;
     assert!(malformed(&answer).starts_with("an employee_id is 1 to 64 characters"));
-    for top in ["0", "21", "-1", "five", ""] {
+    for top in ["0", "21", "-1", "five"] {
         let form = Form::new().part("photo", face()).text("top", top);
         let answer = app.post("/identify", form).await;
         assert_eq!(malformed(&answer), "top must be a number from 1 to 20", "{top:?}");
@@ -71,13 +71,54 @@ async fn json_that_is_broken_or_of_the_wrong_kind_is_malformed() {
         ("[1]", "the body is no JSON object"),
         ("{\"photo\": ", "the body is no JSON object"),
         ("{\"photo\": 7}", "photo must be a photo in base64"),
-        ("{\"photo\": \"%%%\"}", "photo is not base64"),
+        ("{\"photo\": \"%%%\"}", "photo is not base64: '%' is character 1"),
+        ("{\"photo\": \"data:image/jpeg,x\"}", "photo is a data: URI without base64"),
         ("{\"photo\": \"\", \"top\": \"5\"}", "top must be a number from 1 to 20"),
+        ("{\"photo\": \"\", \"nickname\": null}", "there is no field \"nickname\" here"),
+        ("{\"photo\": \"\", \"photo\": \"\"}", "the field \"photo\" is there twice"),
+        ("{\"photo\": [0]}", "the body is no JSON object: a member is an array or an object"),
+        (
+            "{\"photo\": {\"a\": 1}}",
+            "the body is no JSON object: a member is an array or an object",
+        ),
+        ("{\"photo\": null}", "the field photo is missing"),
         ("{}", "the field photo is missing"),
     ] {
         let answer = post(body).await;
         assert!(malformed(&answer).starts_with(detail), "{body}: {answer:?}");
     }
+}
+
+#[tokio::test]
+async fn json_with_nulls_or_a_byte_order_mark_is_read() {
+    let app = App::spawn().await;
+    let base64 = BASE64.encode(photo("people/p01-a.jpg"));
+    let with_nulls = json!({
+        "employee_id": "e-1", "photo": base64, "expires_at": null, "replace": null,
+        "confirm_lookalike": null,
+    });
+    let enrolled = app.post_json("/enroll", &with_nulls).await;
+    assert_eq!((enrolled.status, &enrolled.body["expires_at"]), (201, &Value::Null));
+    let marked = format!("\u{feff}{}", json!({"photo": base64, "top": null}));
+    let post = |body: Vec<u8>| {
+        let request = app.client.post(app.at("/identify"));
+        send(request.header("content-type", "application/json").body(body))
+    };
+    assert_eq!(post(marked.into_bytes()).await.status, 200);
+    let wide = b"\xff\xfe{\0}\0".to_vec();
+    assert!(malformed(&post(wide).await).starts_with("the body is UTF-16"));
+}
+
+#[tokio::test]
+async fn an_empty_form_value_counts_as_missing() {
+    let app = App::spawn().await;
+    let form = ["expires_at", "replace", "confirm_lookalike"]
+        .into_iter()
+        .fold(Form::new().text("employee_id", "e-1"), |form, name| form.text(name, ""));
+    let enrolled = app.post("/enroll", form.part("photo", file(photo("people/p01-a.jpg")))).await;
+    assert_eq!((enrolled.status, &enrolled.body["expires_at"]), (201, &Value::Null));
+    let form = Form::new().part("photo", file(photo("people/p01-b.jpg"))).text("top", "");
+    assert_eq!(app.post("/identify", form).await.status, 200);
 }
 
 #[tokio::test]

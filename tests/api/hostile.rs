@@ -157,3 +157,52 @@ async fn many_large_photos_at_once_stay_within_the_bound() {
     let peak = service.peak_memory();
     assert!(peak < MOST_MEMORY, "{peak} kB");
 }
+
+/// Bodies that are refused whatever they hold, and cost as much as a body can.
+fn worst_bodies() -> Vec<(&'static str, Vec<u8>)> {
+    let most = 16 * 1024 * 1024 / 3 * 4;
+    let filled = |start: &str, with: &str, end: &str| {
+        let times = (most - start.len() - end.len()) / with.len();
+        [start, &with.repeat(times), end].concat().into_bytes()
+    };
+    let names: String = (0..most / 12).map(|n| format!("\"{n:07}\":0,")).collect();
+    let part = "--x\r\nContent-Disposition: form-data; name=\"photo\"\r\n\r\n";
+    let parts: String = (0..most / 80)
+        .map(|n| format!("--x\r\nContent-Disposition: form-data; name=\"{n:07}\"\r\n\r\n\r\n"))
+        .collect();
+    let (json, form) = ("application/json", "multipart/form-data; boundary=x");
+    vec![
+        (json, filled("{\"photo\":[", "{\"\":0},", "0]}")),
+        (json, filled("{\"photo\":[", "[],", "0]}")),
+        (json, filled("{\"photo\":", "[", "")),
+        (json, format!("{{{names}\"photo\":0}}").into_bytes()),
+        (json, filled("{\"photo\":\"", "AAAA", "\"}")),
+        (json, filled("{\"photo\":\"", "\\u0041", "\"}")),
+        (json, filled("{\"", "a", "\":0}")),
+        (json, filled("{\"employee_id\":\"", "\\n", "\"}")),
+        (form, filled(part, "A", "\r\n--x--\r\n")),
+        (form, format!("{parts}--x--\r\n").into_bytes()),
+    ]
+}
+
+#[tokio::test]
+async fn the_worst_bodies_at_once_stay_within_the_bound_and_are_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Process::start(folder.path());
+    let at_rest = service.memory();
+    for (kind, body) in worst_bodies() {
+        let body = bytes::Bytes::from(body);
+        let begun = String::from_utf8_lossy(&body[..40]).into_owned();
+        let sent = (0..32).map(|_| {
+            let request = service.client.post(format!("{}/enroll", service.url));
+            tokio::spawn(send(request.header("content-type", kind).body(body.clone())))
+        });
+        for answer in sent.collect::<Vec<_>>() {
+            let answer = answer.await.unwrap();
+            assert!(matches!(answer.status, 400 | 413 | 503), "{begun}: {answer:?}");
+        }
+        eprintln!("{begun:?}: {} kB, at most {} kB", service.memory(), service.peak_memory());
+    }
+    assert!(service.peak_memory() < 300_000, "{} kB", service.peak_memory());
+    assert!(service.memory() < at_rest + 100_000, "{} kB after {at_rest}", service.memory());
+}

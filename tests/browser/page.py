@@ -23,7 +23,7 @@ WATCH = """(() => {
     Object.assign(window, { most: 0, calls: 0, instead: {} });
     window.fetch = async (path, options) => {
         const photo = options?.body?.get?.("photo");
-        const { status, body, after } = instead[path] ?? {};
+        const { status, body, after } = instead[path.slice(1)] ?? {};
         if (after) await new Promise((done) => setTimeout(done, after));
         if (status) return new Response(body, { status });
         if (!photo) return real(path, options);

@@ -1,0 +1,179 @@
+//! Request bodies: all that arrive at once share a bound in bytes, and what an early answer leaves unread is read, so
+//! that clients which send before they listen receive that answer.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::EXPECT;
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::{BoxError, Error};
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::form::most_body_bytes;
+
+/// Memory for the bodies that arrive at once: that of the largest one there may be.
+const MOST_BYTES: usize = WEIGHT * most_body_bytes(2);
+
+/// Bytes of memory for each byte of a body: a photo in JSON lies there as text and, decoded, at three quarters of its
+/// size; a part of a form is copied as it grows.
+const WEIGHT: usize = 2;
+
+/// More than this is not read behind an answer.
+const MOST_UNREAD: u64 = most_body_bytes(2) as u64;
+
+/// There is no memory for more bodies.
+#[derive(Debug, thiserror::Error)]
+#[error("no room for more bodies")]
+pub(super) struct NoRoom;
+
+/// The memory that is left for bodies; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct BodyRoom(Arc<Semaphore>);
+
+impl BodyRoom {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MOST_BYTES)))
+    }
+}
+
+/// Takes room for each piece of the body as it arrives, and gives it back once the request is answered. Where there is
+/// none the body ends with [`NoRoom`]: to wait for room while holding some would stop everybody.
+pub(super) async fn bound(State(room): State<BodyRoom>, request: Request, next: Next) -> Response {
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let held = taken.clone();
+    let request = request.map(|body| Body::new(Bounded { body, room, taken }));
+    let response = next.run(request).await;
+    drop(held);
+    response
+}
+
+struct Bounded {
+    body: Body,
+    room: BodyRoom,
+    /// Shared with the request, which outlives the body.
+    taken: Arc<Mutex<Vec<OwnedSemaphorePermit>>>,
+}
+
+impl HttpBody for Bounded {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+            return Poll::Pending;
+        };
+        let Some(Ok(frame)) = frame else {
+            return Poll::Ready(frame.map(|f| f.map_err(Into::into)));
+        };
+        let bytes = WEIGHT * frame.data_ref().map_or(0, Bytes::len);
+        let Ok(permit) = self.room.0.clone().try_acquire_many_owned(bytes as u32) else {
+            return Poll::Ready(Some(Err(NoRoom.into())));
+        };
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        match taken.first_mut() {
+            Some(first) => first.merge(permit),
+            None => taken.push(permit),
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Reads what an early answer left of the body before the answer is sent, for at most this long and at most
+/// [`MOST_UNREAD`] bytes. To close the connection before that would reset it, and many clients then see a broken pipe
+/// in place of the answer (RFC 9112, 9.6).
+pub(super) async fn read_rest(
+    State(patience): State<Duration>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let waits_for_100 = request.headers().contains_key(EXPECT);
+    let shared = Shared::default();
+    let request = request.map(|body| {
+        shared.0.lock().unwrap_or_else(PoisonError::into_inner).body = Some(body);
+        Body::new(shared.clone())
+    });
+    let response = next.run(request).await;
+    let Rest { body, begun } =
+        std::mem::take(&mut *shared.0.lock().unwrap_or_else(PoisonError::into_inner));
+    if let Some(body) = body
+        // A client that waits to be told to go on sends nothing, and one that fell silent nothing more.
+        && (begun || !waits_for_100)
+        && response.status() != StatusCode::REQUEST_TIMEOUT
+    {
+        let _ = timeout(patience, discard(body)).await;
+    }
+    response
+}
+
+async fn discard(mut body: Body) {
+    let mut left = MOST_UNREAD;
+    if body.size_hint().lower() > left {
+        return;
+    }
+    while let Some(Ok(frame)) = body.frame().await {
+        let read = frame.data_ref().map_or(0, Bytes::len) as u64;
+        let Some(less) = left.checked_sub(read) else { return };
+        left = less;
+    }
+}
+
+/// A body that can be taken back once its reader is gone.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Rest>>);
+
+#[derive(Default)]
+struct Rest {
+    body: Option<Body>,
+    /// Whether anything of it was asked for.
+    begun: bool,
+}
+
+impl HttpBody for Shared {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut rest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rest.begun = true;
+        let Some(body) = &mut rest.body else { return Poll::Ready(None) };
+        let frame = Pin::new(body).poll_frame(context);
+        if let Poll::Ready(None | Some(Err(_))) = frame {
+            rest.body = None;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rest.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rest.body.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}

@@ -1,0 +1,209 @@
+//! A photo in the text of a JSON string: base64 in the forms that programs write. It is decoded straight from the
+//! request's body, in pieces, so that no copy of the text is made.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+/// Some encoders leave bits behind the last byte.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
+
+/// Symbols that are decoded at once; four of them are three bytes.
+const PIECE: usize = 4096;
+
+/// The media type of a data: URI and its parameters have at most this many characters.
+const MOST_MEDIA_TYPE: usize = 200;
+
+/// Why a text is no photo, as the end of a sentence that begins with the field's name.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum Refused {
+    /// It decodes to more bytes than a photo may have.
+    #[error("is too large")]
+    TooLarge,
+    /// A number or a truth value.
+    #[error("must be a photo in base64")]
+    NoText,
+    /// A data: URI with its data in another encoding.
+    #[error("is a data: URI without base64 data; send data:image/jpeg;base64,DATA, or DATA alone")]
+    DataUri,
+    /// A character of no base64 alphabet.
+    #[error("is not base64: {symbol:?} is character {at} of the text")]
+    Symbol {
+        /// The character.
+        symbol: char,
+        /// Its place, from 1.
+        at: usize,
+    },
+    /// Characters behind the padding.
+    #[error("is not base64: its padding (=) is at character {at}, and more follows")]
+    BehindPadding {
+        /// The place of the first padding character, from 1.
+        at: usize,
+    },
+    /// One symbol too many or too few.
+    #[error("is not base64: the text is cut off, for its last group has one character")]
+    CutOff,
+}
+
+/// Decodes a JSON string literal, with its quotes and escapes: base64 with or without padding, of the standard or the
+/// URL-safe alphabet, in one line or many, bare or as a data: URI.
+///
+/// # Errors
+/// [`Refused`]; at most `most_bytes` are decoded.
+pub(super) fn decode(json: &[u8], most_bytes: usize) -> Result<Vec<u8>, Refused> {
+    let text = json.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
+    let mut text = Unescaped(str::from_utf8(text.ok_or(Refused::NoText)?).unwrap_or_default());
+    let skipped = skip_data_uri(&mut text)?;
+    let mut decoded = Decoded::new(text.0.len() / 4 * 3, most_bytes);
+    let mut padding = None;
+    for (at, symbol) in (skipped + 1..).zip(text) {
+        match symbol {
+            ' ' | '\t' | '\r' | '\n' => {}
+            '=' => padding = padding.or(Some(at)),
+            _ if let Some(at) = padding => return Err(Refused::BehindPadding { at }),
+            '-' => decoded.push(b'+')?,
+            '_' => decoded.push(b'/')?,
+            'A'..='Z' | 'a'..='z' | '0'..='9' | '+' | '/' => decoded.push(symbol as u8)?,
+            _ => return Err(Refused::Symbol { symbol, at }),
+        }
+    }
+    decoded.finish()
+}
+
+/// Skips the head of a data: URI (RFC 2397), if there is one; how many characters it had.
+fn skip_data_uri(text: &mut Unescaped<'_>) -> Result<usize, Refused> {
+    let head: String = text.clone().take(MOST_MEDIA_TYPE).take_while(|c| *c != ',').collect();
+    if !head.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
+        return Ok(0);
+    }
+    if !head.to_ascii_lowercase().ends_with(";base64") {
+        return Err(Refused::DataUri);
+    }
+    let length = head.chars().count() + 1;
+    text.nth(length - 1).ok_or(Refused::DataUri)?;
+    Ok(length)
+}
+
+/// The bytes so far, and the symbols that wait for a piece to be full.
+struct Decoded {
+    bytes: Vec<u8>,
+    most: usize,
+    piece: [u8; PIECE],
+    filled: usize,
+}
+
+impl Decoded {
+    fn new(expected: usize, most: usize) -> Self {
+        let bytes = Vec::with_capacity(expected.min(most) + PIECE);
+        Self { bytes, most, piece: [0; PIECE], filled: 0 }
+    }
+
+    fn push(&mut self, symbol: u8) -> Result<(), Refused> {
+        self.piece[self.filled] = symbol;
+        self.filled += 1;
+        if self.filled == PIECE { self.decode() } else { Ok(()) }
+    }
+
+    fn decode(&mut self) -> Result<(), Refused> {
+        let symbols = &self.piece[..self.filled];
+        // Every symbol is one of the alphabet, so only a group of one fails.
+        BASE64.decode_vec(symbols, &mut self.bytes).map_err(|_| Refused::CutOff)?;
+        self.filled = 0;
+        if self.bytes.len() > self.most { Err(Refused::TooLarge) } else { Ok(()) }
+    }
+
+    fn finish(mut self) -> Result<Vec<u8>, Refused> {
+        self.decode()?;
+        Ok(self.bytes)
+    }
+}
+
+/// The characters of a JSON string's inside, which is known to be well-formed.
+#[derive(Clone)]
+struct Unescaped<'a>(&'a str);
+
+impl Iterator for Unescaped<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        let mut rest = self.0.chars();
+        let symbol = match rest.next()? {
+            '\\' => match rest.next()? {
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'b' => '\u{8}',
+                'f' => '\u{c}',
+                'u' => {
+                    let (code, behind) = rest.as_str().split_at_checked(4)?;
+                    rest = behind.chars();
+                    let code = u32::from_str_radix(code, 16).ok()?;
+                    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+                }
+                other => other,
+            },
+            symbol => symbol,
+        };
+        self.0 = rest.as_str();
+        Some(symbol)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::{
+        STANDARD as PADDED, STANDARD_NO_PAD as UNPADDED, URL_SAFE,
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn decoded(text: &str) -> Result<Vec<u8>, Refused> {
+        decode(serde_json::to_string(text).unwrap().as_bytes(), 1 << 20)
+    }
+
+    proptest! {
+        #[test]
+        fn every_common_form_is_decoded(bytes in prop::collection::vec(any::<u8>(), 0..9000)) {
+            let padded = PADDED.encode(&bytes);
+            let lines = padded.as_bytes().chunks(76).map(|line| str::from_utf8(line).unwrap());
+            let lines = lines.collect::<Vec<_>>().join("\r\n");
+            let texts = [
+                UNPADDED.encode(&bytes),
+                URL_SAFE.encode(&bytes),
+                format!("{lines}\n"),
+                format!("data:image/jpeg;base64,{padded}"),
+                format!("DATA:image/webp;name=\u{e4}.webp;Base64,{lines}"),
+                padded.clone(),
+            ];
+            for text in &texts {
+                prop_assert_eq!(decoded(text).as_ref(), Ok(&bytes), "{}", text);
+            }
+            let escaped = padded.replace('/', "\\/").replace('+', "\\u002B");
+            prop_assert_eq!(decode(format!("\"{escaped}\"").as_bytes(), 1 << 20), Ok(bytes));
+        }
+    }
+
+    #[test]
+    fn each_fault_is_named() {
+        let symbol = |symbol, at| Err(Refused::Symbol { symbol, at });
+        assert_eq!(decoded("AAAA%AAA"), symbol('%', 5));
+        assert_eq!(decoded("AA\u{e4}A"), symbol('\u{e4}', 3));
+        assert_eq!(decoded("data:;base64,AA\u{1F600}A"), symbol('\u{1F600}', 16));
+        assert_eq!(decoded("AA==AAAA"), Err(Refused::BehindPadding { at: 3 }));
+        assert_eq!(decoded("AAAAA"), Err(Refused::CutOff));
+        assert_eq!(decoded("data:image/jpeg,AAAA"), Err(Refused::DataUri));
+        assert_eq!(decoded("data:image/jpeg;base64"), Err(Refused::DataUri));
+        assert_eq!(decode(b"7", 100), Err(Refused::NoText));
+        assert_eq!(
+            decode(format!("\"{}\"", "A".repeat(200)).as_bytes(), 100),
+            Err(Refused::TooLarge)
+        );
+        assert_eq!(decoded("").as_deref(), Ok(&[][..]));
+    }
+}
