@@ -19,7 +19,7 @@ use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::form::most_body_bytes;
+use super::form::{NoRoom, most_body_bytes};
 
 /// Memory for the bodies that arrive at once: that of the largest one there may be.
 const MOST_BYTES: usize = WEIGHT * most_body_bytes(2);
@@ -30,11 +30,6 @@ const WEIGHT: usize = 2;
 
 /// More than this is not read behind an answer.
 const MOST_UNREAD: u64 = most_body_bytes(2) as u64;
-
-/// There is no memory for more bodies.
-#[derive(Debug, thiserror::Error)]
-#[error("no room for more bodies")]
-pub(super) struct NoRoom;
 
 /// The memory that is left for bodies; cheap to clone.
 #[derive(Clone, Debug)]

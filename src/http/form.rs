@@ -21,7 +21,6 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tower_http::timeout::TimeoutError;
 
-use super::body::NoRoom;
 use super::photo_text;
 use super::problem::{Code, Problem};
 use crate::employee::EmployeeId;
@@ -42,6 +41,11 @@ const MOST_FIELDS: usize = 16;
 
 /// The name of a field, and the value of one that is no photo, have at most this many bytes.
 const MOST_TEXT_BYTES: usize = 1024;
+
+/// The failure of a body for which there is no memory while others arrive.
+#[derive(Debug, thiserror::Error)]
+#[error("no room for more bodies")]
+pub(super) struct NoRoom;
 
 /// Fields by name, not yet taken.
 #[derive(Debug, Default)]

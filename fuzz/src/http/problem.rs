@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 #[derive(Debug)]
 pub(super) enum Code {
     BodyTooLarge,
+    Busy,
     Malformed,
     TimedOut,
     UnsupportedBody,
