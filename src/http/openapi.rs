@@ -25,10 +25,11 @@ use crate::access::{Right, Role};
 use crate::photo::PhotoLimits;
 
 /// How any call can fail.
-const ANYWHERE: &[Code] = &[Code::NotAllowed, Code::TimedOut, Code::Internal, Code::Busy];
+const ANYWHERE: &[Code] =
+    &[Code::NotAllowed, Code::TooManyRequests, Code::TimedOut, Code::Internal, Code::Busy];
 
 /// How a call can fail that needs a key, or a service that has started.
-const GUARDED: &[Code] = &[Code::NoKey, Code::TooManyRequests, Code::NotReady];
+const GUARDED: &[Code] = &[Code::NoKey, Code::NotReady];
 
 /// How a call can fail that brings photos.
 const WITH_PHOTOS: &[Code] = &[
@@ -43,7 +44,7 @@ const WITH_PHOTOS: &[Code] = &[
 ];
 
 /// Where keys come from.
-const KEYS: &str = "A key that `likeness keys add` made. A service that only this machine reaches needs none until there is one.";
+const KEYS: &str = "A key that `likeness keys add` made; until the first one is added, the one in `local.header` of the data folder.";
 
 /// What the calls of a first visitor are answered, by operation and status, and a schema's own; the people are generated.
 const EXAMPLES: &str = include_str!("openapi/examples.json");
@@ -65,7 +66,7 @@ pub(super) fn head<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::with_openapi(Head::openapi())
 }
 
-/// Says on each operation which roles may call it: any of them; without a right, everybody.
+/// Says on each operation which roles may call it.
 pub(super) fn say_who_may(described: &mut utoipa::openapi::OpenApi, right: Right) {
     let roles = Role::ALL.into_iter().filter(|role| role.may(right));
     let keys: Vec<_> = roles.map(|role| SecurityRequirement::new("key", [role.as_str()])).collect();
@@ -202,14 +203,18 @@ fn problem(status: StatusCode, codes: &BTreeSet<(&str, &str)>) -> Value {
     })
 }
 
-/// Beside its body in JSON, offers the same fields as a form, each photo as a file; none may be added to either.
+/// Beside its body in JSON, offers the same fields as a form, each photo as a file; none may be added to either. In JSON
+/// an optional field may be null, in a form empty.
 fn offer_a_form(operation: &mut Value, schemas: &mut Value) {
     let Some(content) = operation.pointer_mut("/requestBody/content") else { return };
     let named = content["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
     let name = named.rsplit('/').next().unwrap_or_default().to_owned();
     schemas[&name]["additionalProperties"] = json!(false);
     let mut form = schemas[&name].clone();
-    for field in form["properties"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+    let required = form["required"].clone();
+    let is_optional =
+        |name: &str| !required.as_array().is_some_and(|all| all.contains(&json!(name)));
+    for (name, field) in form["properties"].as_object_mut().into_iter().flatten() {
         if *field == reference("schemas/Photo") {
             *field = reference("schemas/PhotoFile");
         } else if field["type"] == "boolean" {
@@ -218,8 +223,16 @@ fn offer_a_form(operation: &mut Value, schemas: &mut Value) {
             field["enum"] = json!(["false", "true"]);
             field["default"] = json!("false");
         }
+        if is_optional(name) {
+            *field = json!({ "anyOf": [field.take(), { "type": "string", "maxLength": 0 }] });
+        }
     }
     schemas[format!("{name}Form")] = form;
+    for (name, field) in schemas[&name]["properties"].as_object_mut().into_iter().flatten() {
+        if is_optional(name) {
+            field["type"] = json!([field["type"].take(), "null"]);
+        }
+    }
     let schema = reference(&format!("schemas/{name}Form"));
     content["multipart/form-data"] = json!({ "schema": schema });
 }

@@ -54,7 +54,7 @@ impl AddressLimit {
     }
 
     fn check(&self, address: IpAddr) -> Result<(), Problem> {
-        if self.checked.fetch_add(1, Ordering::Relaxed) % FORGET_IDLE_AFTER == 0 {
+        if self.checked.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_IDLE_AFTER) {
             self.limiter.retain_recent();
         }
         let early = |early| refuse("this address", &early);

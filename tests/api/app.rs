@@ -121,11 +121,8 @@ impl App {
         let store = Store::open(&Location::File(folder.path().join("likeness.db")), &masters)
             .await
             .unwrap();
-        let local = match store.ever_granted().await.unwrap() {
-            false => Some(LocalCredential::issue(folder.path()).unwrap()),
-            true => None,
-        };
-        let local = local.map(|(local, _)| local);
+        let first = !store.ever_granted().await.unwrap();
+        let local = first.then(|| LocalCredential::issue(folder.path()).unwrap().0);
         let (header, client) = local_access(&LocalCredential::file(folder.path()));
         let state = AppState::starting(now);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -165,11 +165,12 @@ fn worst_bodies() -> Vec<(&'static str, Vec<u8>)> {
         let times = (most - start.len() - end.len()) / with.len();
         [start, &with.repeat(times), end].concat().into_bytes()
     };
-    let names: String = (0..most / 12).map(|n| format!("\"{n:07}\":0,")).collect();
+    let each =
+        |times: usize, one: &dyn Fn(usize) -> String| (0..times).map(one).collect::<Vec<_>>();
+    let names = each(most / 12, &|n| format!("\"{n:07}\":0,")).concat();
     let part = "--x\r\nContent-Disposition: form-data; name=\"photo\"\r\n\r\n";
-    let parts: String = (0..most / 80)
-        .map(|n| format!("--x\r\nContent-Disposition: form-data; name=\"{n:07}\"\r\n\r\n\r\n"))
-        .collect();
+    let header = "--x\r\nContent-Disposition: form-data; name=";
+    let parts = each(most / 80, &|n| format!("{header}\"{n:07}\"\r\n\r\n\r\n")).concat();
     let (json, form) = ("application/json", "multipart/form-data; boundary=x");
     vec![
         (json, filled("{\"photo\":[", "{\"\":0},", "0]}")),

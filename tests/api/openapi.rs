@@ -85,7 +85,7 @@ async fn what_the_page_loads_is_there_and_lies_here() {
         assert!(!page.contains("://") && !page.contains("<script>"), "{path}");
         let loaded = page.split(['"', '\'']).filter_map(|word| match word.strip_prefix("./") {
             Some(name) => Some(format!("/docs/{name}")),
-            None => word.starts_with("/docs/").then(|| word.to_owned()),
+            None => word.starts_with("docs/").then(|| format!("/{word}")),
         });
         read.insert(path);
         unread.extend(loaded.filter(|path| !read.contains(path)));

@@ -55,8 +55,9 @@ function field(name, schema, required) {
 
 /** The properties of a schema, those first that must be there, in their order. */
 function properties({ properties = {}, required = [] }) {
+  // An optional field of a form has the empty text beside its own schema.
   const names = new Set([...required, ...Object.keys(properties)]);
-  return [...names].map((name) => [name, properties[name], required.includes(name)]);
+  return [...names].map((name) => [name, properties[name].anyOf?.[0] ?? properties[name], required.includes(name)]);
 }
 
 function fields(schema) {
@@ -77,7 +78,7 @@ function curl(path, method, operation) {
   for (const name of formOf(operation)?.required ?? []) {
     words.push(`-F ${name}=${name === "employee_id" ? "e-17" : `@${name}.jpg`}`);
   }
-  words.push(location.origin + path.replace("{employee_id}", "e-17"));
+  words.push(new URL(`.${path.replace("{employee_id}", "e-17")}`, document.baseURI).href);
   return words.join(" ");
 }
 
