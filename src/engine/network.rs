@@ -6,6 +6,7 @@ use image::RgbImage;
 use sha2::{Digest, Sha256};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::bail;
 
 use super::inspection::{Port, network_inputs};
 use super::manifest::About;
@@ -64,9 +65,25 @@ impl Network {
             .model_for_proto_model(&self.proto)?
             .with_input_fact(0, f32::fact(shape).into())?
             .into_typed()?;
+        no_nan_within(&model)?;
         operators::replace(&mut model)?;
         model.into_optimized()?.into_runnable()
     }
+}
+
+/// Refuses a network with NaN among its constants. Whether NaN reaches the output is up to the operators behind it: a
+/// maximum or a quantization may drop it, and the network would answer all the same.
+fn no_nan_within(model: &TypedModel) -> TractResult<()> {
+    for node in model.nodes() {
+        let known = node.outputs.iter().filter_map(|output| output.fact.konst.as_ref());
+        for tensor in known.filter(|tensor| tensor.datum_type() == f32::datum_type()) {
+            let values = tensor.try_as_plain_ram()?;
+            if values.as_slice::<f32>()?.iter().any(|value| value.is_nan()) {
+                bail!("{} holds a number that is NaN", node.name);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A network's input for an image.

@@ -44,11 +44,13 @@ impl Bytes {
     }
 }
 
-/// Numbers as bytes: `scale` is how many steps of the bytes a 1 is.
-pub fn quantised(values: &[f32], scale: f32, to: Bytes) -> Vec<u8> {
+/// Numbers as bytes: `scale` is how many steps of the bytes a 1 is. `None` where a number is NaN, which no byte says.
+pub fn quantised(values: &[f32], scale: f32, to: Bytes) -> Option<Vec<u8>> {
     let [least, most] = to.bounds();
     let byte = |value: &f32| rounded(value * scale, least, most).wrapping_add(to.zero) as u8;
-    values.iter().map(byte).collect()
+    // Without a branch within, so that several are asked at once.
+    let is_nan = values.iter().fold(false, |nan, value| nan | (value * scale).is_nan());
+    (!is_nan).then(|| values.iter().map(byte).collect())
 }
 
 /// A sum of two maps of unsigned bytes, left in the first: how many steps of the sum a step of each is, and what is added.
@@ -76,7 +78,15 @@ mod tests {
     fn numbers_become_the_nearest_bytes_of_two_the_even_one() {
         let values = [0.0, 0.25, 0.75, -0.75, 1e9, -1e9, f32::INFINITY];
         let bytes = quantised(&values, 2.0, Bytes { zero: 10, signed: false });
-        assert_eq!(bytes, [10, 10, 12, 8, 255, 0, 255]);
+        assert_eq!(bytes.unwrap(), [10, 10, 12, 8, 255, 0, 255]);
+    }
+
+    #[test]
+    fn nan_is_no_byte() {
+        let to = Bytes { zero: 10, signed: false };
+        assert_eq!(quantised(&[1.0, f32::NAN, 2.0], 2.0, to), None);
+        assert_eq!(quantised(&[1.0], f32::NAN, to), None);
+        assert_eq!(quantised(&[0.0], f32::INFINITY, to), None);
     }
 
     #[test]

@@ -234,6 +234,65 @@ mod tests {
         output
     }
 
+    /// A layer of five channels with these slopes, and an input for it.
+    fn nan_layer(kind: &str) -> (Shape, usize) {
+        let shape = Shape {
+            inputs: 5,
+            outputs: 5,
+            input: [9, 11],
+            output: [9, 11],
+            kernel: [3, 3],
+            stride: [1, 1],
+            before: [1, 1],
+        };
+        match kind {
+            "pointwise" => (of_each_place(shape), 5),
+            "depthwise" => (shape, 9),
+            _ => (shape, 45),
+        }
+    }
+
+    /// Which values are NaN, by the formula and on each path of this processor.
+    fn check_nan(kind: &str, layer: &Layer<'_>, input: &[f32], what: &str) {
+        let expected = by_the_formula(layer, input);
+        assert!(expected.iter().any(|value| value.is_nan()), "{kind}, {what}: no NaN at all");
+        for way in Way::all_of_this_processor() {
+            let mut output = vec![0.0; expected.len()];
+            Convolution::with(way, layer).run(input, &mut output);
+            let nan = |values: &[f32]| values.iter().map(|v| v.is_nan()).collect::<Vec<_>>();
+            assert_eq!(nan(&output), nan(&expected), "{way:?}, {kind}, {what}");
+        }
+    }
+
+    #[test]
+    fn nan_reaches_the_output_on_every_simd_path() {
+        println!("paths of this processor: {:?}", Way::all_of_this_processor());
+        for kind in ["dense", "pointwise", "depthwise"] {
+            let (shape, of_output) = nan_layer(kind);
+            let depthwise = kind == "depthwise";
+            for slope in [0.0, 0.25, 1.0] {
+                let whole = [0.5; 5 * 99];
+                let numbers = [vec![0.5; 5 * of_output], vec![0.1; 5], vec![slope; 5]];
+                for (spoiled, what) in ["weight", "bias", "slope"].iter().enumerate() {
+                    let mut numbers = numbers.clone();
+                    numbers[spoiled][3] = f32::NAN;
+                    let [weights, biases, slopes] = numbers.each_ref().map(Vec::as_slice);
+                    let layer = Layer { shape, depthwise, weights, biases, slopes };
+                    // A slope counts where the value is negative.
+                    let sign = if *what == "slope" { -1.0 } else { 1.0 };
+                    check_nan(kind, &layer, &whole.map(|value| sign * value), what);
+                }
+                let [weights, biases, slopes] = numbers.each_ref().map(Vec::as_slice);
+                let layer = Layer { shape, depthwise, weights, biases, slopes };
+                for place in [0, 50, 98, 99 + 7, 4 * 99 + 98] {
+                    let mut input = whole;
+                    input[place] = f32::NAN;
+                    check_nan(kind, &layer, &input, &format!("input at {place}"));
+                }
+            }
+        }
+    }
+
     /// Of each place alone.
     fn of_each_place(shape: Shape) -> Shape {
         Shape { output: shape.input, kernel: [1; 2], stride: [1; 2], before: [0; 2], ..shape }

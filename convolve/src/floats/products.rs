@@ -130,7 +130,8 @@ macro_rules! way {
                 let lines = lines.chunks_exact_mut(length);
                 for ((line, sums), slope) in lines.zip(sums).zip(&group.slopes) {
                     let (slope, zero) = ($set(*slope), $set(0.0));
-                    let sums = sums.map(|sum| $fma(slope, $min(sum, zero), $max(sum, zero)));
+                    // Where either operand is NaN, x86 returns the second: that has to be the sum.
+                    let sums = sums.map(|sum| $fma(slope, $min(zero, sum), $max(zero, sum)));
                     store(&mut line[first..], sums);
                 }
             }

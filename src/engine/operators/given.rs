@@ -35,6 +35,14 @@ pub(super) fn numbers<T: Datum + Copy>(tensor: &Tensor) -> TractResult<Vec<T>> {
     Ok(tensor.cast_to::<T>()?.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
 }
 
+/// Scales that turn numbers to bytes; NaN would become some byte, the same for every photo.
+pub(super) fn finite(scales: &[f32]) -> TractResult<()> {
+    if scales.iter().all(|scale| scale.is_finite()) {
+        return Ok(());
+    }
+    bail!("a scale of a quantised operator is not a finite number")
+}
+
 pub(super) fn one<T: Datum + Copy>(tensor: &Tensor) -> TractResult<T> {
     let values = numbers(tensor)?;
     let [value] = values[..] else { bail!("{} numbers where one should be", values.len()) };

@@ -22,7 +22,7 @@ use tract_onnx::tract_hir::internal::{
 };
 use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
 
-use super::given::{self, each, numbers, one};
+use super::given::{self, each, finite, numbers, one};
 
 /// `QLinearAdd` of onnxruntime, which tract has not.
 pub(super) fn register(onnx: &mut Onnx) {
@@ -37,7 +37,7 @@ pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
             QuantisedConv::of(conv, model, node)?.map(Into::into)
         } else if let Some(op) = node.op_as::<ElementWiseOp>() {
             let op = op.0.downcast_ref::<QuantizeLinearU8>();
-            op.map(|op| Quantised::of(op).into())
+            op.map(|op| Quantised::of(op).map(Into::into)).transpose()?
         } else {
             None
         };
@@ -81,6 +81,7 @@ impl QuantisedConv {
         let scale = one::<f32>(from_scale)? / one::<f32>(to_scale)?;
         let scales = each::<f32>(kernel_scale, outputs)?.into_iter();
         let scales: Vec<f32> = scales.map(|kernel| kernel * scale).collect();
+        finite(&scales)?;
         let zeros = each::<i32>(kernel_zero, outputs)?;
         let kernel = numbers::<i32>(kernel)?;
         let of_output = kernel.chunks_exact(kernel.len() / outputs).zip(&zeros);
@@ -151,8 +152,9 @@ struct Quantised {
 }
 
 impl Quantised {
-    fn of(op: &QuantizeLinearU8) -> Self {
-        Self { scale: op.scale.to_bits(), zero: op.zero_point.into() }
+    fn of(op: &QuantizeLinearU8) -> TractResult<Self> {
+        finite(&[op.scale])?;
+        Ok(Self { scale: op.scale.to_bits(), zero: op.zero_point.into() })
     }
 }
 
@@ -171,7 +173,8 @@ impl EvalOp for Quantised {
         let values = inputs[0].cast_to::<f32>()?;
         let values = values.try_as_plain_ram()?;
         let to = Bytes { zero: self.zero, signed: false };
-        let bytes = bytes::quantised(values.as_slice::<f32>()?, f32::from_bits(self.scale), to);
+        let bytes = bytes::quantised(values.as_slice::<f32>()?, f32::from_bits(self.scale), to)
+            .context("a value to quantize is NaN")?;
         Ok(tvec!(Tensor::from_shape(inputs[0].shape(), &bytes)?.into_tvalue()))
     }
 }
@@ -222,6 +225,7 @@ impl Expansion for DescribedAdd {
         let (to_scale, to_zero) = (known(6)?, known(7)?);
         let (a, b) = (known(1)? / to_scale, known(4)? / to_scale);
         let offset = to_zero - known(2)? * a - known(5)? * b;
+        finite(&[a, b, offset])?;
         let op = QuantisedAdd([a, b, offset].map(f32::to_bits));
         model.wire_node(name, op, &[inputs[0], inputs[3]])
     }
