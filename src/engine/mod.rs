@@ -53,7 +53,7 @@ pub struct EngineOptions {
     pub workers: usize,
     /// Photos beside those, waiting for a worker or to be answered.
     pub queue: usize,
-    /// What a photo may be; its `max_decoded_bytes` also bounds all photos together.
+    /// What a photo may be, and all photos together.
     pub limits: PhotoLimits,
 }
 
@@ -164,6 +164,8 @@ pub struct Engine {
     at_once: usize,
     workers: Arc<Semaphore>,
     decoded_kilobytes: Arc<Semaphore>,
+    /// All of them: a photo that needs more waits until it is alone.
+    most_kilobytes: u32,
 }
 
 /// A place among those who are served. Whoever has one gives it back by dropping it once all is answered: what comes
@@ -197,7 +199,7 @@ impl Engine {
         {
             return Err(source.error("the former encoder is the one that serves already"));
         }
-        let kilobytes = options.limits.max_decoded_bytes.div_ceil(KILOBYTE) as usize;
+        let kilobytes = options.limits.max_shared_bytes.div_ceil(KILOBYTE) as usize;
         Ok(Self {
             detector: Arc::new(Detector::load(&options.detector, options.landmarks.as_ref())?),
             encoder: Arc::new(encoder),
@@ -208,6 +210,7 @@ impl Engine {
             at_once: options.workers + options.queue.min(1),
             workers: Arc::new(Semaphore::new(options.workers)),
             decoded_kilobytes: Arc::new(Semaphore::new(kilobytes)),
+            most_kilobytes: kilobytes as u32,
         })
     }
 
@@ -253,11 +256,11 @@ impl Engine {
     ) -> Result<Extraction, ExtractError> {
         let mut timings = Timings::default();
         let place = place.clone();
-        let photo = EncodedPhoto::inspect(bytes, &self.limits)?;
+        let photo = self.inspect(place.clone(), bytes).await?;
         let admission = timings.wait("queue", self.admit(place, photo.decoded_bytes())).await;
         let (detector, present) = (self.detector.clone(), self.encoder.clone());
         let span = tracing::Span::current();
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that bounds the work")]
+        #[expect(clippy::disallowed_methods, reason = "bounded by the workers")]
         let work = tokio::task::spawn_blocking(move || {
             let _admission = admission;
             span.in_scope(|| extract(photo, &detector, &present, &asked, timings))
@@ -265,9 +268,22 @@ impl Engine {
         work.await.map_err(|e| EngineError(format!("the work panicked: {e}")))?
     }
 
+    /// Reads a photo's header and applies the limits: milliseconds, but too many for a thread that serves others. There
+    /// are as many at once as places.
+    async fn inspect(&self, place: Place, bytes: Bytes) -> Result<EncodedPhoto, ExtractError> {
+        let limits = self.limits;
+        #[expect(clippy::disallowed_methods, reason = "bounded by the places")]
+        let work = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            EncodedPhoto::inspect(bytes, &limits)
+        });
+        let inspected = work.await.map_err(|e| EngineError(format!("the work panicked: {e}")))?;
+        Ok(inspected?)
+    }
+
     async fn admit(&self, place: Place, decoded_bytes: u64) -> Admission {
         const OPEN: &str = "the engine's semaphores are never closed";
-        let kilobytes = decoded_bytes.div_ceil(KILOBYTE) as u32;
+        let kilobytes = decoded_bytes.div_ceil(KILOBYTE).min(self.most_kilobytes.into()) as u32;
         let memory = self.decoded_kilobytes.clone().acquire_many_owned(kilobytes).await;
         let worker = self.workers.clone().acquire_owned().await;
         Admission { _place: place, _worker: worker.expect(OPEN), _memory: memory.expect(OPEN) }

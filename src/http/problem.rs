@@ -179,7 +179,9 @@ impl From<&recognizer::Error> for Code {
             Error::NoReceipt | Error::NotEnrolled => Self::NotEnrolled,
             Error::OtherModel { .. } => Self::OtherModel,
             Error::Photo(photo) => match photo {
-                PhotoError::ForeignFormat(_) | PhotoError::UnknownFormat => Self::UnsupportedFormat,
+                PhotoError::ForeignCoding(_)
+                | PhotoError::ForeignFormat(_)
+                | PhotoError::UnknownFormat => Self::UnsupportedFormat,
                 PhotoError::TooManyPixels { .. } => Self::TooManyPixels,
                 PhotoError::TooSmall { .. } => Self::NoFace,
                 PhotoError::Unreadable(_) => Self::UnreadablePhoto,

@@ -4,18 +4,25 @@
 //! ([`EncodedPhoto::inspect`]); then it is decoded once, shrunk at once to what the later steps
 //! need and turned upright ([`EncodedPhoto::decode`]). This module knows nothing of faces.
 
+mod error;
+mod exif;
+mod format;
 mod jpeg;
+mod resizing;
 #[cfg(feature = "turbojpeg")]
 mod turbo;
+mod vp8l;
 mod webp;
 
 use std::borrow::Cow;
 use std::io::Cursor;
 
 use bytes::Bytes;
-use fast_image_resize as fir;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+pub use self::error::{Damage, PhotoError};
+pub(crate) use self::resizing::{shrink_part, shrink_to_fit};
 
 /// The longest side, in pixels, that is kept of a decoded photo. A face of a fifth of the width
 /// still has twice the pixels that an encoder's 112 x 112 input takes.
@@ -36,57 +43,41 @@ pub struct PhotoLimits {
     pub min_side: u32,
     /// What the decoder is expected to hold at once, in bytes.
     pub max_decoded_bytes: u64,
+    /// What the decoders of all photos may hold together, in bytes. A photo that needs more is decoded while no
+    /// other is.
+    pub max_shared_bytes: u64,
 }
 
 impl Default for PhotoLimits {
     fn default() -> Self {
         Self {
-            max_pixels: 50_000_000,
+            // The sensors of professional cameras have up to 61 million.
+            max_pixels: 65_000_000,
             max_side: 12_000,
             min_side: 32,
-            max_decoded_bytes: 150_000_000,
+            // A progressive JPEG of as many pixels holds 9 bytes for each: three colors, and a coefficient of each.
+            max_decoded_bytes: 600_000_000,
+            max_shared_bytes: 150_000_000,
         }
     }
-}
-
-/// Why bytes are not a photo that can be used.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum PhotoError {
-    /// An image of a kind that is recognised but not read.
-    #[error("{0} photos are not read; convert it to JPEG, PNG or WebP first")]
-    ForeignFormat(&'static str),
-    /// More pixels, a longer side or more memory than allowed.
-    #[error("the photo is too large ({width} x {height} pixels); send at most {max_pixels} pixels")]
-    TooManyPixels {
-        /// Stored width, in pixels.
-        width: u32,
-        /// Stored height, in pixels.
-        height: u32,
-        /// How many pixels a photo of this kind may have.
-        max_pixels: u64,
-    },
-    /// Too small to hold a face.
-    #[error("the photo is too small to hold a face ({width} x {height} pixels)")]
-    TooSmall {
-        /// Stored width, in pixels.
-        width: u32,
-        /// Stored height, in pixels.
-        height: u32,
-    },
-    /// Nothing that looks like an image.
-    #[error("this is not a JPEG, PNG or WebP image")]
-    UnknownFormat,
-    /// An image of a known kind that is empty, damaged or cut off.
-    #[error("the photo cannot be read: {0}")]
-    Unreadable(String),
 }
 
 /// Bytes that were found to be a photo within the limits; nothing is decoded yet.
 #[derive(Debug)]
 pub struct EncodedPhoto {
     bytes: Bytes,
-    format: ImageFormat,
+    coding: Coding,
+    width: u32,
+    height: u32,
     decoded_bytes: u64,
+}
+
+/// A format that is read.
+#[derive(Debug)]
+enum Coding {
+    Jpeg(jpeg::Outline),
+    Png,
+    WebP,
 }
 
 impl EncodedPhoto {
@@ -95,39 +86,28 @@ impl EncodedPhoto {
     /// # Errors
     /// Any [`PhotoError`]; damage behind the header shows in [`decode`](Self::decode) only.
     pub fn inspect(mut bytes: Bytes, limits: &PhotoLimits) -> Result<Self, PhotoError> {
-        let format = sniff(&bytes)?;
+        let format = format::sniff(&bytes)?;
         if format == ImageFormat::WebP {
-            bytes.truncate(webp::length(&bytes).map_err(unreadable)?);
+            bytes.truncate(webp::length(&bytes)?);
         }
-        let decoder = open(&bytes, format)?;
-        let (width, height) = decoder.dimensions();
-        let pixels = u64::from(width) * u64::from(height);
-        let beside_the_output = match format {
-            // A progressive JPEG keeps every coefficient until its last scan.
-            ImageFormat::Jpeg => jpeg::outline(&bytes).ok_or_else(cut_off)?.coefficient_bytes,
-            ImageFormat::WebP => {
-                webp::bytes_beside_pixels(&bytes, (width, height)).map_err(unreadable)?
+        let (coding, (width, height), decoded_bytes) = match format {
+            ImageFormat::Jpeg => {
+                let outline = jpeg::Outline::read(&bytes)?;
+                let (size, decoded_bytes) = (outline.dimensions(), outline.decoded_bytes());
+                (Coding::Jpeg(outline), size, decoded_bytes)
             }
-            _ => 0,
+            ImageFormat::WebP => {
+                let (size, decoded_bytes) = header(&bytes, format)?;
+                let beside = webp::bytes_beside_pixels(&bytes, size)?;
+                (Coding::WebP, size, decoded_bytes.saturating_add(beside))
+            }
+            _ => {
+                let (size, decoded_bytes) = header(&bytes, format)?;
+                (Coding::Png, size, decoded_bytes)
+            }
         };
-        let converted = if decoder.color_type() == image::ColorType::Rgb8 { 0 } else { 3 };
-        let decoded_bytes = decoder
-            .total_bytes()
-            .saturating_add(beside_the_output)
-            .saturating_add(pixels.saturating_mul(converted));
-        if width.min(height) < limits.min_side {
-            return Err(PhotoError::TooSmall { width, height });
-        }
-        if pixels > limits.max_pixels
-            || width.max(height) > limits.max_side
-            || decoded_bytes > limits.max_decoded_bytes
-        {
-            let share = limits.max_decoded_bytes as f64 / decoded_bytes.max(1) as f64;
-            let max_pixels = limits.max_pixels.min((share * pixels as f64) as u64);
-            return Err(PhotoError::TooManyPixels { width, height, max_pixels });
-        }
-        drop(decoder);
-        Ok(Self { bytes, format, decoded_bytes })
+        limits.apply((width, height), decoded_bytes)?;
+        Ok(Self { bytes, coding, width, height, decoded_bytes })
     }
 
     /// About how many bytes decoding holds at once.
@@ -138,13 +118,22 @@ impl EncodedPhoto {
     /// Decodes the photo, shrinks it to the working size and turns it upright.
     ///
     /// # Errors
-    /// [`PhotoError::Unreadable`] for a damaged file.
+    /// [`PhotoError::Unreadable`] for a damaged file, [`PhotoError::ForeignCoding`] for one that no decoder reads.
     pub fn decode(self) -> Result<Photo, PhotoError> {
-        let mut decoder = open(&self.bytes, self.format)?;
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let (mut width, mut height) = decoder.dimensions();
-        let stored = pixels(&self.bytes, self.format, decoder)?;
-        drop(self.bytes);
+        let Self { bytes, coding, mut width, mut height, .. } = self;
+        let exif = match &coding {
+            Coding::Jpeg(outline) => outline.exif(&bytes).map(Cow::Borrowed),
+            Coding::Png => exif::of_png(&bytes),
+            Coding::WebP => webp::exif(&bytes).map(Cow::Borrowed),
+        };
+        let orientation = exif.and_then(|exif| exif::orientation(&exif));
+        let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+        let stored = match coding {
+            Coding::Jpeg(outline) => jpeg_pixels(&outline, &bytes)?,
+            Coding::Png => pixels(&bytes, ImageFormat::Png)?,
+            Coding::WebP => pixels(&bytes, ImageFormat::WebP)?,
+        };
+        drop(bytes);
         let mut working =
             DynamicImage::ImageRgb8(shrink_to_fit(&stored, WORKING_SIDE).into_owned());
         drop(stored);
@@ -153,6 +142,25 @@ impl EncodedPhoto {
             std::mem::swap(&mut width, &mut height);
         }
         Ok(Photo { width, height, working: working.into_rgb8() })
+    }
+}
+
+impl PhotoLimits {
+    fn apply(&self, (width, height): (u32, u32), decoded_bytes: u64) -> Result<(), PhotoError> {
+        let pixels = u64::from(width) * u64::from(height);
+        if width.min(height) < self.min_side {
+            return Err(PhotoError::TooSmall { width, height });
+        }
+        if pixels > self.max_pixels
+            || width.max(height) > self.max_side
+            || decoded_bytes > self.max_decoded_bytes
+        {
+            let share = self.max_decoded_bytes as f64 / decoded_bytes.max(1) as f64;
+            let max_pixels = self.max_pixels.min((share * pixels as f64) as u64);
+            let max_side = self.max_side;
+            return Err(PhotoError::TooManyPixels { width, height, max_pixels, max_side });
+        }
+        Ok(())
     }
 }
 
@@ -197,71 +205,13 @@ impl std::fmt::Debug for Photo {
     }
 }
 
-/// Shrinks by area-true bilinear convolution so that the longer side is at most `side`;
-/// a smaller image stays as it is.
-pub(crate) fn shrink_to_fit(image: &RgbImage, side: u32) -> Cow<'_, RgbImage> {
-    let (width, height) = image.dimensions();
-    let longer = width.max(height);
-    if longer <= side {
-        return Cow::Borrowed(image);
-    }
-    let shrunk = |length: u32| {
-        let exact = f64::from(length) * f64::from(side) / f64::from(longer);
-        (exact.round() as u32).max(1)
-    };
-    let filter = fir::ResizeAlg::Convolution(fir::FilterType::Bilinear);
-    let options = fir::ResizeOptions::new().resize_alg(filter);
-    Cow::Owned(resize(image, (shrunk(width), shrunk(height)), &options))
-}
-
-/// Shrinks a part of an image: a pixel is the mean of `cell` x `cell`. The part starts at `left` and `top`, lies
-/// within the image, and holds `width` x `height` such cells, at least one.
-pub(crate) fn shrink_part(
-    image: &RgbImage,
-    (left, top): (u32, u32),
-    (width, height): (u32, u32),
-    cell: u32,
-) -> RgbImage {
-    let filter = fir::ResizeAlg::Convolution(fir::FilterType::Box);
-    let [left, top, wide, high] = [left, top, width * cell, height * cell].map(f64::from);
-    let options = fir::ResizeOptions::new().resize_alg(filter).crop(left, top, wide, high);
-    resize(image, (width, height), &options)
-}
-
-fn resize(image: &RgbImage, (width, height): (u32, u32), options: &fir::ResizeOptions) -> RgbImage {
-    const PIXELS: fir::PixelType = fir::PixelType::U8x3;
-    let mut small = RgbImage::new(width, height);
-    let from = fir::images::ImageRef::new(image.width(), image.height(), image, PIXELS);
-    let to = fir::images::Image::from_slice_u8(width, height, &mut small, PIXELS);
-    from.map_err(drop)
-        .and_then(|from| {
-            let mut to = to.map_err(drop)?;
-            fir::Resizer::new().resize(&from, &mut to, options).map_err(drop)
-        })
-        .expect("both buffers have three bytes a pixel, since RgbImage made them, and what is cropped lies within");
-    small
-}
-
-fn sniff(bytes: &[u8]) -> Result<ImageFormat, PhotoError> {
-    match bytes {
-        [] => Err(PhotoError::Unreadable("it is empty".to_owned())),
-        [0xFF, 0xD8, 0xFF, ..] => Ok(ImageFormat::Jpeg),
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Ok(ImageFormat::Png),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(ImageFormat::WebP),
-        // ISO base media: the brand behind `ftyp` tells the codec.
-        [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => match brand.get(..4) {
-            Some(b"avif" | b"avis") => Err(PhotoError::ForeignFormat("AVIF")),
-            Some(b"heic" | b"heix" | b"hevc" | b"heim" | b"heis" | b"mif1" | b"msf1") => {
-                Err(PhotoError::ForeignFormat("HEIC"))
-            }
-            _ => Err(PhotoError::UnknownFormat),
-        },
-        [b'G', b'I', b'F', b'8', ..] => Err(PhotoError::ForeignFormat("GIF")),
-        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => {
-            Err(PhotoError::ForeignFormat("TIFF"))
-        }
-        _ => Err(PhotoError::UnknownFormat),
-    }
+/// The size of a PNG or WebP, and what its pixels take, in bytes: as they are stored, and as RGB.
+fn header(bytes: &[u8], format: ImageFormat) -> Result<((u32, u32), u64), PhotoError> {
+    let decoder = open(bytes, format)?;
+    let size = decoder.dimensions();
+    let pixels = u64::from(size.0) * u64::from(size.1);
+    let converted = if decoder.color_type() == image::ColorType::Rgb8 { 0 } else { 3 };
+    Ok((size, decoder.total_bytes().saturating_add(pixels.saturating_mul(converted))))
 }
 
 /// Opens a decoder; of those that are read only PNG has metadata that swells, and only there the bound counts.
@@ -270,23 +220,27 @@ fn open(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_, Pho
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MOST_METADATA);
     reader.limits(limits);
-    reader.into_decoder().map_err(unreadable)
+    Ok(reader.into_decoder()?)
 }
 
-/// The pixels as they are stored; with the feature `turbojpeg` fewer of a JPEG that is to be shrunk anyway.
-#[cfg_attr(not(feature = "turbojpeg"), expect(unused_variables, reason = "one decoder for all"))]
-fn pixels(
-    bytes: &[u8],
-    format: ImageFormat,
-    decoder: impl ImageDecoder,
-) -> Result<RgbImage, PhotoError> {
+/// The pixels as they are stored.
+fn pixels(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, PhotoError> {
+    Ok(DynamicImage::from_decoder(open(bytes, format)?)?.into_rgb8())
+}
+
+/// The pixels of a JPEG; with the feature `turbojpeg` fewer of one that is to be shrunk anyway.
+fn jpeg_pixels(outline: &jpeg::Outline, bytes: &Bytes) -> Result<RgbImage, PhotoError> {
+    let bytes = outline.mended(bytes);
+    outline.check_complete(&bytes)?;
+    // What libjpeg-turbo warns of, the others read as well as it can be read.
     #[cfg(feature = "turbojpeg")]
-    if format == ImageFormat::Jpeg
-        && let Some(image) = turbo::decode(bytes, WORKING_SIDE).map_err(unreadable)?
-    {
+    if let Ok(Some(image)) = turbo::decode(&bytes, WORKING_SIDE) {
         return Ok(image);
     }
-    Ok(DynamicImage::from_decoder(decoder).map_err(unreadable)?.into_rgb8())
+    match outline.decode_by_general(&bytes) {
+        Some(decoded) => decoded,
+        None => pixels(&bytes, ImageFormat::Jpeg),
+    }
 }
 
 fn turns_on_its_side(orientation: Orientation) -> bool {
@@ -297,14 +251,6 @@ fn turns_on_its_side(orientation: Orientation) -> bool {
             | Orientation::Rotate90FlipH
             | Orientation::Rotate270FlipH
     )
-}
-
-fn unreadable(error: impl std::fmt::Display) -> PhotoError {
-    PhotoError::Unreadable(error.to_string())
-}
-
-fn cut_off() -> PhotoError {
-    PhotoError::Unreadable("it is cut off before its end".to_owned())
 }
 
 #[cfg(test)]
@@ -332,21 +278,11 @@ mod tests {
     }
 
     #[test]
-    fn foreign_formats_are_named() {
-        let heic = b"\0\0\0\x18ftypheic\0\0\0\0";
-        assert_eq!(inspect(&heic[..]).unwrap_err(), PhotoError::ForeignFormat("HEIC"));
-        let avif = b"\0\0\0\x18ftypavif\0\0\0\0";
-        assert_eq!(inspect(&avif[..]).unwrap_err(), PhotoError::ForeignFormat("AVIF"));
-        assert_eq!(inspect(&b"hello"[..]).unwrap_err(), PhotoError::UnknownFormat);
-        assert!(matches!(inspect(&b""[..]), Err(PhotoError::Unreadable(_))));
-    }
-
-    #[test]
     fn limits_are_applied_to_the_header() {
         let tiny = PhotoLimits { max_pixels: 99 * 99, ..PhotoLimits::default() };
         assert!(matches!(
             EncodedPhoto::inspect(png(100, 100), &tiny),
-            Err(PhotoError::TooManyPixels { width: 100, height: 100, max_pixels: 9801 })
+            Err(PhotoError::TooManyPixels { width: 100, height: 100, max_pixels: 9801, .. })
         ));
         assert!(matches!(inspect(png(1, 1)), Err(PhotoError::TooSmall { width: 1, height: 1 })));
     }

@@ -29,7 +29,7 @@ pub(crate) fn huge_png(width: u32, height: u32) -> Vec<u8> {
 }
 
 /// CRC-32 as PNG has it (ISO 3309).
-fn crc32(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
             (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
@@ -37,8 +37,8 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// A whole progressive JPEG of one grey: each of its scans says "no difference" with one bit a block.
-/// A decoder keeps 64 coefficients of 16 bits for each of these bits.
+/// A whole progressive JPEG of one grey: each of its scans says "no difference" with one bit a block, and one says that
+/// there is nothing else. A decoder keeps 64 coefficients of 16 bits for each of these bits.
 pub(crate) fn progressive(side: u16, scans: usize) -> Vec<u8> {
     let [high, low] = side.to_be_bytes();
     let mut bytes = vec![0xFF, 0xD8];
@@ -48,7 +48,11 @@ pub(crate) fn progressive(side: u16, scans: usize) -> Vec<u8> {
     bytes.extend([0xFF, 0xC2, 0, 11, 8, high, low, high, low, 1, 1, 0x11, 0]);
     // One Huffman code, `0`, for a difference of no bits.
     bytes.extend([0xFF, 0xC4, 0, 20, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    // Another, `0`: as many blocks as 14 bits say, and 16,384, hold nothing more.
+    bytes.extend([0xFF, 0xC4, 0, 20, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xE0]);
     let blocks = usize::from(side.div_ceil(8)).pow(2);
+    bytes.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 1, 63, 0]);
+    bytes.extend(vec![0; (blocks.div_ceil(16_384) * 15).div_ceil(8)]);
     // The first scan is whole; the others are cut off at once, and look at every block all the same.
     for scan in 0..scans {
         bytes.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 0, 0]);
@@ -81,7 +85,7 @@ pub(crate) fn png_with_text(bytes: usize) -> Vec<u8> {
 }
 
 /// A PNG with a further chunk, its name and contents, behind its header.
-fn with_chunk(png: &[u8], chunk: &[u8]) -> Vec<u8> {
+pub(crate) fn with_chunk(png: &[u8], chunk: &[u8]) -> Vec<u8> {
     let length = (chunk.len() as u32 - 4).to_be_bytes();
     [&png[..33], &length, chunk, &crc32(chunk).to_be_bytes(), &png[33..]].concat()
 }
@@ -118,14 +122,18 @@ pub(crate) fn jpeg_with_profile(bytes: usize) -> Vec<u8> {
 }
 
 fn with_segments(marker: u8, segments: &[Vec<u8>]) -> Vec<u8> {
-    let face = photo("people/p01-a.jpg");
-    let mut bytes = face[..2].to_vec();
+    with_segments_in(&photo("people/p01-a.jpg"), marker, segments)
+}
+
+/// A JPEG with further segments at its start.
+pub(crate) fn with_segments_in(jpeg: &[u8], marker: u8, segments: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = jpeg[..2].to_vec();
     for segment in segments {
         bytes.extend([0xFF, marker]);
         bytes.extend((segment.len() as u16 + 2).to_be_bytes());
         bytes.extend(segment);
     }
-    bytes.extend(&face[2..]);
+    bytes.extend(&jpeg[2..]);
     bytes
 }
 
@@ -134,12 +142,62 @@ pub(crate) fn webp_frame(side: u16) -> Vec<u8> {
     webp(&[riff_chunk(*b"VP8 ", &vp8(side))])
 }
 
-/// A lossless WebP of 64 x 64 pixels and far more bytes than these need: room for prefix codes, each of
-/// which swells in the decoder.
-pub(crate) fn webp_lossless(bytes: usize) -> Vec<u8> {
-    let mut frame = vec![0x2F, 63, 0xC0, 0x0F, 0];
-    frame.resize(bytes, 0);
+/// A lossless WebP of 64 x 64 pixels with so many groups of prefix codes, each of which swells in the decoder: words of
+/// 1 to 10, 11 and 11 bits.
+pub(crate) fn webp_lossless(groups: usize) -> Vec<u8> {
+    let single = [(1, 1), (0, 3)];
+    let mut numbers = vec![(0x2F, 8), (63, 14), (63, 14), (0, 4), (0, 2)];
+    // Blocks of 4 x 4, and an image of them: pixels whose green and red tell the number of the last group.
+    let last = groups - 1;
+    numbers.extend([
+        (1, 1),
+        (0, 3),
+        (0, 1),
+        (0b101, 3),
+        (last & 255, 8),
+        (0b101, 3),
+        (last >> 8, 8),
+    ]);
+    numbers.extend([single; 3].as_flattened());
+    for _ in 0..5 * groups {
+        numbers.extend(long_code());
+    }
+    let mut frame = Vec::new();
+    let (mut next, mut count) = (0_u64, 0);
+    for (number, bits) in numbers {
+        next |= (number as u64) << count;
+        count += bits;
+        while count >= 8 {
+            frame.push(next as u8);
+            (next, count) = (next >> 8, count - 8);
+        }
+    }
+    frame.push(next as u8);
     riff_chunk(*b"RIFF", &[b"WEBP".as_slice(), &riff_chunk(*b"VP8L", &frame)].concat())
+}
+
+/// A prefix code of twelve words: numbers with their widths, the lowest bit first.
+fn long_code() -> Vec<(usize, usize)> {
+    const ORDER: [usize; 19] = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+    let mut numbers = vec![(0, 1), (15, 4)];
+    numbers.extend(ORDER.map(|length| {
+        (
+            if (1..=5).contains(&length) {
+                3
+            } else if (6..=11).contains(&length) {
+                4
+            } else {
+                0
+            },
+            3,
+        )
+    }));
+    numbers.extend([(1, 1), (1, 3), (10, 4)]);
+    for length in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 11] {
+        let (word, bits) = if length <= 5 { (length - 1, 3) } else { (10 + length - 6, 4) };
+        numbers.extend((0..bits).rev().map(|k| (word >> k & 1, 1)));
+    }
+    numbers
 }
 
 /// An animated WebP of 64 x 64 pixels whose alpha channel is smaller than the frame that it belongs to.
@@ -170,7 +228,7 @@ fn webp(chunks: &[Vec<u8>]) -> Vec<u8> {
     riff_chunk(*b"RIFF", &[b"WEBP", header.as_slice(), &chunks.concat()].concat())
 }
 
-fn riff_chunk(name: [u8; 4], body: &[u8]) -> Vec<u8> {
+pub(crate) fn riff_chunk(name: [u8; 4], body: &[u8]) -> Vec<u8> {
     let mut chunk = [name.as_slice(), &(body.len() as u32).to_le_bytes(), body].concat();
     chunk.resize(chunk.len().next_multiple_of(2), 0);
     chunk

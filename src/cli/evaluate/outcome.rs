@@ -155,9 +155,9 @@ fn kind(error: &ExtractError) -> &'static str {
         ExtractError::Busy | ExtractError::Engine(_) => "the models failed",
         ExtractError::Face(NoProminentFace::None) => "no face found",
         ExtractError::Face(NoProminentFace::Several) => "several faces",
-        ExtractError::Photo(PhotoError::ForeignFormat(_) | PhotoError::UnknownFormat) => {
-            "not a JPEG, PNG or WebP"
-        }
+        ExtractError::Photo(
+            PhotoError::ForeignCoding(_) | PhotoError::ForeignFormat(_) | PhotoError::UnknownFormat,
+        ) => "not a JPEG, PNG or WebP",
         ExtractError::Photo(PhotoError::TooManyPixels { .. }) => "too large",
         ExtractError::Photo(PhotoError::TooSmall { .. }) => "too small",
         ExtractError::Photo(PhotoError::Unreadable(_)) => "damaged",

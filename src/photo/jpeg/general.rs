@@ -1,0 +1,32 @@
+//! The decoder for the JPEGs that the fast one does not read rightly.
+
+use image::RgbImage;
+use jpeg_decoder::{Decoder, Error, PixelFormat};
+
+use super::super::error::{Damage, PhotoError};
+
+/// The pixels of a JPEG whose outline was found to be within the limits.
+///
+/// It computes pixels on a thread for each component of a scan while it reads the next rows: two or three threads
+/// for a moment, in place of the one that waits for them.
+pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, PhotoError> {
+    let mut decoder = Decoder::new(bytes);
+    let pixels = decoder.decode().map_err(|error| match error {
+        Error::Unsupported(_) => PhotoError::ForeignCoding("JPEGs of this coding"),
+        Error::Format(_) | Error::Io(_) | Error::Internal(_) => Damage::Inconsistent.into(),
+    })?;
+    let info = decoder.info().ok_or(Damage::Inconsistent)?;
+    let pixels = match info.pixel_format {
+        PixelFormat::RGB24 => pixels,
+        PixelFormat::L8 => pixels.iter().flat_map(|&grey| [grey; 3]).collect(),
+        PixelFormat::CMYK32 => pixels.as_chunks().0.iter().flat_map(rgb).collect(),
+        PixelFormat::L16 => return Err(PhotoError::ForeignCoding("JPEGs of more than 8 bits")),
+    };
+    let image = RgbImage::from_raw(info.width.into(), info.height.into(), pixels);
+    image.ok_or_else(|| Damage::Inconsistent.into())
+}
+
+/// What four inks leave of the light.
+fn rgb(&[cyan, magenta, yellow, black]: &[u8; 4]) -> [u8; 3] {
+    [cyan, magenta, yellow].map(|ink| (u16::from(255 - ink) * u16::from(255 - black) / 255) as u8)
+}
