@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::embedding::ModelId;
 
@@ -38,6 +40,58 @@ impl EmployeeId {
 pub(crate) fn is_identifier(text: &str) -> bool {
     let allowed = |c: u8| c.is_ascii_alphanumeric() || b"._@-".contains(&c);
     text.len() <= 64 && text.bytes().all(allowed) && text.bytes().any(|c| c != b'.')
+}
+
+/// How far ahead an enrollment may end: what lies beyond is how some programs write "never".
+const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 36_525);
+
+/// A text that is no time at which an enrollment may end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InvalidExpiry {
+    /// Neither a time nor a date.
+    #[error(
+        "must be a time with its offset, like 2030-12-31T18:00:00Z, or a date, like 2030-12-31, which counts until its end in UTC"
+    )]
+    NotATime,
+    /// Now, or before.
+    #[error("must be a time to come")]
+    Past,
+    /// Further ahead than anybody is employed.
+    #[error("must be at most 100 years ahead; leave it out where there is no end")]
+    TooFar,
+}
+
+/// Reads when an enrollment ends, wherever that is said: RFC 3339, or a date, which counts until its end in UTC.
+///
+/// # Errors
+/// [`InvalidExpiry`] for another text, and for a time that is not within the next 100 years.
+pub fn parse_expiry(text: &str, now: Timestamp) -> Result<Timestamp, InvalidExpiry> {
+    let time = text.parse().ok().or_else(|| end_of_day(text)).ok_or_else(|| {
+        // Some programs write "never" as the last day that there is, whose end is none.
+        let day = text.get(..10).and_then(|day| day.parse::<Date>().ok());
+        if day.is_some_and(|day| day.year() == Date::MAX.year()) {
+            InvalidExpiry::TooFar
+        } else {
+            InvalidExpiry::NotATime
+        }
+    })?;
+    if time <= now {
+        Err(InvalidExpiry::Past)
+    } else if time.duration_since(now) > LONGEST {
+        Err(InvalidExpiry::TooFar)
+    } else {
+        Ok(time)
+    }
+}
+
+/// The end of a day that is given as 2030-12-31.
+fn end_of_day(text: &str) -> Option<Timestamp> {
+    // A time of day without an offset would be read as a date too.
+    if text.len() != "2030-12-31".len() {
+        return None;
+    }
+    let day: Date = text.parse().ok()?;
+    TimeZone::UTC.to_timestamp(day.tomorrow().ok()?.at(0, 0, 0, 0)).ok()
 }
 
 /// The encoder that a reference was made with.
@@ -89,6 +143,38 @@ pub struct Reference {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_enrollment_ends_within_the_next_hundred_years() {
+        let now = "2026-01-02T03:04:05Z".parse().unwrap();
+        for (text, end) in [
+            ("2030-12-31T18:00:00Z", "2030-12-31T18:00:00Z"),
+            ("2030-12-31T18:00:00+02:00", "2030-12-31T16:00:00Z"),
+            ("2030-12-31", "2031-01-01T00:00:00Z"),
+            ("2026-01-02", "2026-01-03T00:00:00Z"),
+            ("2125-12-31", "2126-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(parse_expiry(text, now), Ok(end.parse().unwrap()), "{text}");
+        }
+        for (text, reason) in [
+            ("2026-01-02T03:04:05Z", InvalidExpiry::Past),
+            ("2026-01-01", InvalidExpiry::Past),
+            ("0001-01-01", InvalidExpiry::Past),
+            ("2126-12-31", InvalidExpiry::TooFar),
+            ("9999-12-30T00:00:00Z", InvalidExpiry::TooFar),
+            ("9999-12-31T23:59:59Z", InvalidExpiry::TooFar),
+            ("9999-12-31", InvalidExpiry::TooFar),
+            ("2030-12-31T18:00:00", InvalidExpiry::NotATime),
+            ("2030-12-31 18:00", InvalidExpiry::NotATime),
+            ("31.12.2030", InvalidExpiry::NotATime),
+            ("12/31/2030", InvalidExpiry::NotATime),
+            ("2030-02-30", InvalidExpiry::NotATime),
+            ("tomorrow", InvalidExpiry::NotATime),
+            ("", InvalidExpiry::NotATime),
+        ] {
+            assert_eq!(parse_expiry(text, now), Err(reason), "{text}");
+        }
+    }
 
     #[test]
     fn identifiers_keep_their_case_and_their_rule() {

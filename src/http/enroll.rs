@@ -32,7 +32,8 @@ struct Applicant {
     /// Says that the photo is of this employee although it looks like somebody else who is enrolled.
     #[schema(required = false, default = false)]
     confirm_lookalike: bool,
-    /// When the enrolment ends by itself and is erased; a time to come.
+    /// When the enrolment ends by itself and is erased: within the next 100 years. A date without a time counts until
+    /// its end in UTC.
     #[schema(nullable = false)]
     expires_at: Option<Timestamp>,
 }

@@ -23,7 +23,7 @@ use tower_http::timeout::TimeoutError;
 
 use super::photo_text;
 use super::problem::{Code, Problem};
-use crate::employee::EmployeeId;
+use crate::employee::{EmployeeId, parse_expiry};
 
 /// One photo has at most this many bytes.
 pub(super) const MOST_PHOTO_BYTES: usize = 16 * 1024 * 1024;
@@ -172,18 +172,15 @@ impl Form {
         EmployeeId::parse(&text).map_err(|e| Problem::malformed(e.to_string()))
     }
 
-    /// Takes a time (RFC 3339) later than `now`, if it is there.
+    /// Takes when an enrollment ends, if it is there.
     pub(super) fn later(
         &mut self,
         name: &str,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Problem> {
         let Some(field) = self.optional(name) else { return Ok(None) };
-        let time = field.text().and_then(|text| text.parse::<Timestamp>().ok());
-        let time = time.filter(|time| *time > now).ok_or_else(|| {
-            Problem::malformed(format!("{name} must be a time to come, like 2030-12-31T18:00:00Z"))
-        })?;
-        Ok(Some(time))
+        let time = parse_expiry(&field.text().unwrap_or_default(), now);
+        time.map(Some).map_err(|reason| Problem::malformed(format!("{name} {reason}")))
     }
 
     /// Takes a yes or no; no where it is missing.
