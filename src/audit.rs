@@ -54,6 +54,8 @@ pub enum Action {
     Compare,
     /// A reference is erased.
     Erase,
+    /// An enrollment is to end at another time, or not by itself.
+    ChangeExpiry,
     /// All that is held on somebody is written out.
     Export,
     /// An access key is made.
@@ -78,6 +80,7 @@ impl Action {
             Self::Identify => "identify",
             Self::Compare => "compare",
             Self::Erase => "erase",
+            Self::ChangeExpiry => "change_expiry",
             Self::Export => "export",
             Self::AddKey => "add_key",
             Self::RevokeKey => "revoke_key",

@@ -132,6 +132,14 @@ impl Gallery {
         rows.roll += part;
     }
 
+    /// Lets an employee's reference end at another time, if there is one.
+    pub fn set_expiry(&self, employee: &EmployeeId, expires_at: Option<Timestamp>) {
+        let mut rows = self.write();
+        if let Some(&row) = rows.row_of.get(employee) {
+            rows.expiries[row] = expires_at;
+        }
+    }
+
     /// Takes an employee out and overwrites their reference.
     pub fn remove(&self, employee: &EmployeeId) {
         let mut rows = self.write();

@@ -6,6 +6,7 @@
 mod cohort;
 mod enrolment;
 mod error;
+mod expiry;
 mod feed;
 mod journal;
 mod outcome;

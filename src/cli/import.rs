@@ -1,12 +1,11 @@
 //! `likeness import`: a folder or table of photos, as fast as the cores allow. Given again it goes on where it stopped.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tokio::sync::Semaphore;
 
-use super::staff::{self, Joiner};
+use super::staff::{self, Joiner, Refusal, Source};
 use crate::audit::Actor;
 use crate::config::{Config, ImportArgs};
 use crate::http::Code;
@@ -17,25 +16,26 @@ use crate::recognizer::{Call, EnrollmentWishes, Error, Recognizer};
 /// # Errors
 /// Where folder, table or data cannot be read, or somebody was refused.
 pub async fn run(config: Config, args: &ImportArgs) -> anyhow::Result<()> {
-    let joiners =
-        if args.from.is_dir() { staff::folder(&args.from)? } else { from_table(&args.from)? };
+    let source = if args.from.is_dir() {
+        staff::folder(&args.from)?
+    } else {
+        staff::joiners_of_table(&args.from, super::wall_clock())?
+    };
+    let Source { joiners, mut refused, passed_over } = source;
     let _lock = super::lock(&super::create_data_folder(&config)?)?;
     let (store, recognizer) = super::open(config).await?;
     let wishes = EnrollmentWishes { rehearsal: args.dry_run, ..EnrollmentWishes::default() };
     let done = enroll_all(&recognizer, joiners, wishes).await;
     drop(recognizer);
     store.close().await;
-    done?.tell(args.dry_run)
-}
-
-fn from_table(file: &Path) -> anyhow::Result<Vec<Joiner>> {
-    let rows = staff::table(file)?;
-    let joiners = rows.into_iter().map(|row| {
-        let missing = || format!("{} has no photo in {}", row.employee.as_str(), file.display());
-        let photo = row.photo.clone().with_context(missing)?;
-        Ok(Joiner { employee: row.employee, photo, expires_at: row.expires_at })
-    });
-    joiners.collect()
+    let mut done = done?;
+    refused.append(&mut done.refused);
+    done.refused = refused;
+    for (path, reason) in &passed_over {
+        eprintln!("passed over: {} ({reason})", path.display());
+    }
+    done.passed_over = passed_over.len();
+    done.tell(args.dry_run)
 }
 
 /// What became of everybody.
@@ -43,8 +43,11 @@ fn from_table(file: &Path) -> anyhow::Result<Vec<Joiner>> {
 pub(super) struct Done {
     enrolled: usize,
     already: usize,
-    /// Whoever was refused, and why.
-    refused: Vec<(Joiner, Error)>,
+    pub(super) refused: Vec<Refusal>,
+    /// Refusals whose lines were printed with the plan.
+    pub(super) told: usize,
+    /// Files that are nobody's photo.
+    passed_over: usize,
 }
 
 impl Done {
@@ -54,25 +57,35 @@ impl Done {
     /// Where there was any.
     #[expect(clippy::print_stdout, reason = "the answer of the command")]
     pub(super) fn tell(&self, rehearsal: bool) -> anyhow::Result<()> {
-        for (joiner, error) in &self.refused {
-            let (_, code, _) = Code::from(error).row();
-            println!("{}\t{}\t{code}\t{error}", joiner.employee.as_str(), joiner.photo.display());
+        for refusal in &self.refused {
+            println!("{}", refusal.line());
         }
         let would = if rehearsal { "would be " } else { "" };
+        let passed_over = match self.passed_over {
+            0 => String::new(),
+            files => format!(", {files} passed over"),
+        };
         eprintln!(
-            "{} {would}enrolled, {} were already, {} {would}refused",
+            "{} {would}enrolled, {} were already, {} {would}refused{passed_over}",
             self.enrolled,
             self.already,
-            self.refused.len()
+            self.refused.len() + self.told
         );
-        if self.refused.is_empty() { Ok(()) } else { bail!("not everybody could be enrolled") }
+        nobody_refused(self.refused.len() + self.told)
     }
 }
 
-/// Enrols everyone, so many photos at once; a bar on the terminal shows how far it is.
+/// # Errors
+/// Where anybody was refused.
+pub(super) fn nobody_refused(refused: usize) -> anyhow::Result<()> {
+    if refused == 0 { Ok(()) } else { bail!("not everybody could be enrolled") }
+}
+
+/// Enrolls everyone, so many photos at once; a bar on the terminal shows how far it is. A photo whose file can't be
+/// read is a refusal like any other.
 ///
 /// # Errors
-/// Where a photo's file cannot be read or the service's own side fails; whoever came before stays enrolled.
+/// Where the service's own side fails; whoever came before stays enrolled.
 pub(super) async fn enroll_all(
     recognizer: &Recognizer,
     joiners: Vec<Joiner>,
@@ -81,10 +94,17 @@ pub(super) async fn enroll_all(
     let places = Arc::new(Semaphore::new(recognizer.at_once()));
     let bar = super::bar(joiners.len() as u64, "people");
     let mut tasks = Vec::with_capacity(joiners.len());
+    let mut done = Done::default();
     for joiner in joiners {
         let place = places.clone().acquire_owned().await?;
-        let photo = std::fs::read(&joiner.photo);
-        let photo = photo.with_context(|| format!("reading {}", joiner.photo.display()))?;
+        let photo = match staff::read_photo(&joiner.photo) {
+            Ok(photo) => photo,
+            Err((code, reason)) => {
+                bar.inc(1);
+                done.refused.push(Refusal::new(&joiner, code, reason));
+                continue;
+            }
+        };
         let (recognizer, bar) = (recognizer.clone(), bar.clone());
         let wishes = EnrollmentWishes { expires_at: joiner.expires_at, ..wishes };
         tasks.push(tokio::spawn(async move {
@@ -96,7 +116,6 @@ pub(super) async fn enroll_all(
             (joiner, enrolled)
         }));
     }
-    let mut done = Done::default();
     for task in tasks {
         match task.await? {
             (_, Ok(_)) => done.enrolled += 1,
@@ -105,7 +124,9 @@ pub(super) async fn enroll_all(
                 return Err(error)
                     .with_context(|| format!("enrolling {}", joiner.employee.as_str()));
             }
-            (joiner, Err(error)) => done.refused.push((joiner, error)),
+            (joiner, Err(error)) => {
+                done.refused.push(Refusal::new(&joiner, Code::from(&error), error.to_string()));
+            }
         }
     }
     bar.finish_and_clear();

@@ -1,15 +1,18 @@
 //! `likeness sync`: a table of the present staff; joiners are enrolled, leavers erased, the plan shown first.
 
-use std::collections::HashMap;
+mod changes;
+mod plan;
+
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use anyhow::{Context, bail};
 
-use super::import::enroll_all;
-use super::staff::{self, Joiner, Row};
+use self::plan::{Plan, plan};
+use super::import::{enroll_all, nobody_refused};
+use super::staff::{self, Row};
 use crate::audit::Actor;
 use crate::config::{Config, SyncArgs};
-use crate::employee::EmployeeId;
+use crate::employee::Reference;
 use crate::recognizer::{Call, EnrollmentWishes, Recognizer};
 
 /// So many may be erased without being named by `--allow-erase`, unless it is more than this share of all.
@@ -19,21 +22,12 @@ const SHARE: f64 = 0.05;
 /// Employees that are listed at once.
 const PAGE: u32 = 1000;
 
-/// What is to be done.
-#[derive(Debug, Default, PartialEq)]
-struct Plan {
-    join: Vec<Joiner>,
-    leave: Vec<EmployeeId>,
-    /// In the table without a photo, and not enrolled.
-    without_photo: Vec<EmployeeId>,
-}
-
 /// Makes the enrolled those of the table.
 ///
 /// # Errors
 /// Where the table is empty or not right, too many would be erased, nobody agrees, or somebody is refused.
 pub async fn run(config: Config, args: &SyncArgs) -> anyhow::Result<()> {
-    let rows = staff::table(&args.staff)?;
+    let rows = staff::read_table(&args.staff, super::wall_clock())?;
     let _lock = super::lock(&super::existing_data(&config).await?)?;
     let (store, recognizer) = super::open(config).await?;
     let synced = sync(&recognizer, rows, args).await;
@@ -44,52 +38,48 @@ pub async fn run(config: Config, args: &SyncArgs) -> anyhow::Result<()> {
 
 async fn sync(recognizer: &Recognizer, rows: Vec<Row>, args: &SyncArgs) -> anyhow::Result<()> {
     let enrolled = everybody(recognizer).await?;
-    let (plan, people) = (plan(rows, &enrolled), enrolled.len());
-    show(&plan);
+    let expiry_of = |reference: &Reference, asked| recognizer.expiry_of(reference, asked);
+    let (mut plan, people) = (plan(rows, &enrolled, expiry_of), enrolled.len());
+    plan.changed_photos = changes::changed_photos(recognizer, &plan.newer_photos).await?;
+    plan.show();
     bounded(plan.leave.len(), people, args.allow_erase)?;
-    if args.dry_run || (plan.join.is_empty() && plan.leave.is_empty()) {
-        return Ok(());
+    if args.dry_run || plan.changes_nothing() {
+        return nobody_refused(plan.refused.len());
     }
     if !args.yes && !agreed()? {
         bail!("nothing was done (--yes agrees beforehand)");
     }
-    // Leavers first: a joiner may have taken over a leaver's face in the table's own eyes, by a new id.
-    for employee in plan.leave {
-        let call = Call { actor: Actor::Operator, at: super::wall_clock() };
-        let name = employee.as_str().to_owned();
-        recognizer.forget(employee, &call).await.with_context(|| format!("erasing {name}"))?;
-    }
-    enroll_all(recognizer, plan.join, EnrollmentWishes::default()).await?.tell(false)
+    carry_out(recognizer, plan).await
 }
 
-async fn everybody(recognizer: &Recognizer) -> anyhow::Result<Vec<EmployeeId>> {
-    let mut everybody: Vec<EmployeeId> = Vec::new();
+async fn carry_out(recognizer: &Recognizer, plan: Plan) -> anyhow::Result<()> {
+    let call = || Call { actor: Actor::Operator, at: super::wall_clock() };
+    // Leavers first: a joiner may have taken over a leaver's face in the table's own eyes, by a new id.
+    for employee in plan.leave {
+        let name = employee.as_str().to_owned();
+        let erased = recognizer.forget(employee, &call()).await;
+        erased.with_context(|| format!("erasing {name}"))?;
+    }
+    for (reference, expires_at) in plan.expiries {
+        let employee = reference.employee;
+        let changed = recognizer.change_expiry(&employee, expires_at, &call()).await;
+        changed.with_context(|| format!("changing expires_at of {}", employee.as_str()))?;
+    }
+    let mut done = enroll_all(recognizer, plan.join, EnrollmentWishes::default()).await?;
+    done.told = plan.refused.len();
+    done.tell(false)
+}
+
+async fn everybody(recognizer: &Recognizer) -> anyhow::Result<Vec<Reference>> {
+    let mut everybody: Vec<Reference> = Vec::new();
     loop {
-        let page = recognizer.list(everybody.last(), PAGE).await?;
+        let last = everybody.last().map(|reference| &reference.employee);
+        let page = recognizer.list(last, PAGE).await?;
         if page.is_empty() {
             return Ok(everybody);
         }
-        everybody.extend(page.into_iter().map(|reference| reference.employee));
+        everybody.extend(page);
     }
-}
-
-fn plan(rows: Vec<Row>, enrolled: &[EmployeeId]) -> Plan {
-    let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.employee.clone(), row)).collect();
-    let mut plan = Plan::default();
-    for employee in enrolled {
-        if rows.remove(employee).is_none() {
-            plan.leave.push(employee.clone());
-        }
-    }
-    let mut others: Vec<_> = rows.into_values().collect();
-    others.sort_by(|a, b| a.employee.cmp(&b.employee));
-    for Row { employee, photo, expires_at } in others {
-        match photo {
-            Some(photo) => plan.join.push(Joiner { employee, photo, expires_at }),
-            None => plan.without_photo.push(employee),
-        }
-    }
-    plan
 }
 
 /// Whether so many of all may be erased.
@@ -101,25 +91,6 @@ fn bounded(leavers: usize, people: usize, allowed: usize) -> anyhow::Result<()> 
         );
     }
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "the answer of the command")]
-fn show(plan: &Plan) {
-    for joiner in &plan.join {
-        println!("enrol\t{}\t{}", joiner.employee.as_str(), joiner.photo.display());
-    }
-    for employee in &plan.leave {
-        println!("erase\t{}", employee.as_str());
-    }
-    for employee in &plan.without_photo {
-        println!("no photo\t{}", employee.as_str());
-    }
-    eprintln!(
-        "{} to be enrolled, {} to be erased, {} are not enrolled and have no photo",
-        plan.join.len(),
-        plan.leave.len(),
-        plan.without_photo.len()
-    );
 }
 
 fn agreed() -> io::Result<bool> {
@@ -136,26 +107,6 @@ fn agreed() -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn employees(names: &[&str]) -> Vec<EmployeeId> {
-        names.iter().map(|name| EmployeeId::parse(name).unwrap()).collect()
-    }
-
-    #[test]
-    fn joiners_and_leavers_are_told_apart() {
-        let row = |employee: EmployeeId, photo: Option<&str>| Row {
-            employee,
-            photo: photo.map(Into::into),
-            expires_at: None,
-        };
-        let [b, c, d] = employees(&["b", "c", "d"]).try_into().unwrap();
-        let rows = vec![row(b, None), row(d.clone(), None), row(c.clone(), Some("c.jpg"))];
-        let plan = plan(rows, &employees(&["a", "b"]));
-        assert_eq!(plan.leave, employees(&["a"]));
-        assert_eq!(plan.without_photo, [d]);
-        let joiner = Joiner { employee: c, photo: "c.jpg".into(), expires_at: None };
-        assert_eq!(plan.join, [joiner]);
-    }
 
     #[test]
     fn many_are_erased_only_where_so_many_were_allowed() {

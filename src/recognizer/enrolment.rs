@@ -219,7 +219,7 @@ impl Recognizer {
     }
 
     /// Where others write too, a database that fell silent is given up: the feed tells what became of the write.
-    async fn patiently<T>(
+    pub(super) async fn patiently<T>(
         &self,
         write: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, Error> {

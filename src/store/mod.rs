@@ -16,6 +16,7 @@ mod data_keys;
 mod database;
 mod employees;
 mod enrolment;
+mod expiry;
 mod location;
 mod postgres;
 mod sqlite;

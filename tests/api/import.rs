@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use reqwest::multipart::Form;
 use tempfile::TempDir;
 
-use crate::app::{App, ENGINE, data};
+use crate::app::{App, ENGINE, data, file, photo};
 
 /// Whether all went well, and what was said.
 fn likeness(folder: &Path, arguments: &[&str]) -> (bool, String) {
@@ -89,4 +90,173 @@ async fn joiners_come_and_leavers_go() {
     assert!(well, "{said}");
     let (_folder, names) = enrolled(folder).await;
     assert_eq!(names, ["b", "c"]);
+}
+
+/// Photos of people p01, p02 and so on as e-1.jpg, e-2.jpg and so on.
+fn staff(count: usize) -> TempDir {
+    let named: Vec<_> =
+        (1..=count).map(|n| (format!("e-{n}"), format!("people/p{n:02}-a.jpg"))).collect();
+    photos(&named.iter().map(|(e, name)| (e.as_str(), name.as_str())).collect::<Vec<_>>())
+}
+
+/// The events of the trail, and when somebody's enrollment ends, as JSON has it.
+fn held(folder: &Path, employee: &str) -> (String, serde_json::Value) {
+    let (_, trail) = likeness(folder, &["audit", "export"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
+    let command = command.args(["export", employee, "--data-dir"]).arg(folder);
+    let exported = command.output().unwrap().stdout;
+    let exported: serde_json::Value = serde_json::from_slice(&exported).unwrap();
+    (trail, exported["expires_at"].clone())
+}
+
+#[test]
+fn sync_moves_a_changed_end_and_shows_it_first() {
+    let (source, folder) = (staff(3), tempfile::tempdir().unwrap());
+    let table = source.path().join("staff.csv");
+    let sync = |text: &str, more: &[&str]| {
+        fs::write(&table, text).unwrap();
+        likeness(folder.path(), &[&["sync", table.to_str().unwrap()], more].concat())
+    };
+    let header = "employee_id,photo,expires_at\n";
+    let first =
+        format!("{header}e-1,e-1.jpg,2031-01-31T00:00:00Z\ne-2,e-2.jpg,\ne-3,e-3.jpg,2031-01-31\n");
+    assert!(sync(&first, &["--yes"]).0);
+    let second =
+        format!("{header}e-1,e-1.jpg,2032-01-31\ne-2,e-2.jpg,2031-03-01T00:00:00Z\ne-3,e-3.jpg,\n");
+    let (well, said) = sync(&second, &["--dry-run"]);
+    assert!(
+        well && said.contains("expires\te-1\t2031-01-31T00:00:00Z -> 2032-02-01T00:00:00Z"),
+        "{said}"
+    );
+    assert!(said.contains("expires\te-2\tnever -> 2031-03-01T00:00:00Z"), "{said}");
+    assert!(said.contains("expires\te-3\t2031-02-01T00:00:00Z -> never"), "{said}");
+    assert!(said.contains("3 to end at another time"), "{said}");
+    assert_eq!(held(folder.path(), "e-2").1, serde_json::Value::Null);
+    assert!(sync(&second, &["--yes"]).0);
+    let (trail, end) = held(folder.path(), "e-1");
+    assert_eq!(end, "2032-02-01T00:00:00Z");
+    assert_eq!(trail.matches("change_expiry").count(), 3, "{trail}");
+    assert_eq!(held(folder.path(), "e-2").1, "2031-03-01T00:00:00Z");
+    assert_eq!(held(folder.path(), "e-3").1, serde_json::Value::Null);
+    // Without the column nothing is said of ends.
+    let (well, said) = sync("employee_id\ne-1\ne-2\ne-3\n", &["--yes"]);
+    assert!(well && !said.contains("expires\t"), "{said}");
+    assert!(likeness(folder.path(), &["audit", "verify"]).0);
+}
+
+#[test]
+fn sync_reports_a_changed_photo() {
+    let (source, folder) = (staff(3), tempfile::tempdir().unwrap());
+    let table = source.path().join("staff.csv");
+    fs::write(&table, "employee_id,photo\ne-1,e-1.jpg\ne-2,e-2.jpg\ne-3,e-3.jpg\n").unwrap();
+    let sync = || likeness(folder.path(), &["sync", table.to_str().unwrap(), "--yes"]);
+    assert!(sync().0);
+    // Written anew, the same; another of the same person; nobody at all.
+    for (employee, name) in
+        [("e-1", "people/p01-a.jpg"), ("e-2", "people/p02-b.jpg"), ("e-3", "odd/no-face.jpg")]
+    {
+        fs::copy(data(name), source.path().join(format!("{employee}.jpg"))).unwrap();
+    }
+    let (well, said) = sync();
+    assert!(well && said.contains("2 with another photo than the enrolled one"), "{said}");
+    for (employee, is_told) in [("e-1", false), ("e-2", true), ("e-3", true)] {
+        assert_eq!(said.contains(&format!("photo changed\t{employee}\t")), is_told, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_photo_is_one_refusal_and_told_before_anybody_is_erased() {
+    let source = staff(4);
+    fs::create_dir(source.path().join("folder.jpg")).unwrap();
+    let table = source.path().join("staff.csv");
+    let rows = "e-2,gone.jpg\ne-3,e-3.jpg\ne-5,folder.jpg\ne-6,a\\gone.jpg\ne-7,\n";
+    fs::write(&table, format!("employee_id,photo\ne-1,.\\e-1.jpg\n{rows}")).unwrap();
+    let path = table.to_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (dry_run, summary) in [(true, "2 would be enrolled"), (false, "2 enrolled")] {
+        let more: &[&str] = if dry_run { &["--dry-run"] } else { &[] };
+        let (well, said) = likeness(folder.path(), &[&["import", path], more].concat());
+        assert!(!well && said.contains(summary) && said.contains(" refused"), "{said}");
+        for (employee, reason) in [
+            ("e-2", "there is no such file"),
+            ("e-5", "this is a folder"),
+            ("e-6", "there is no such file"),
+            ("e-7", "no photo is given"),
+        ] {
+            let line =
+                said.lines().find(|line| line.starts_with(&format!("{employee}\t"))).unwrap();
+            assert!(line.contains("unreadable_photo") && line.contains(reason), "{line}");
+        }
+    }
+    // e-1 leaves; of the joiners one has no file.
+    fs::write(&table, "employee_id,photo\ne-2,gone.jpg\ne-3,\ne-4,e-4.jpg\n").unwrap();
+    let sync = |more: &str| likeness(folder.path(), &["sync", path, "--allow-erase", "1", more]);
+    let (well, said) = sync("--dry-run");
+    assert!(!well && said.contains("e-2\t") && said.contains("there is no such file"), "{said}");
+    let (well, said) = sync("--yes");
+    assert!(!well && said.contains("1 enrolled, 0 were already, 1 refused"), "{said}");
+    let (_folder, names) = enrolled(folder).await;
+    assert_eq!(names, ["e-3", "e-4"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn whatever_a_folder_has_is_enrolled_refused_or_passed_over_by_name() {
+    let source = staff(2);
+    let at = |name: &str| source.path().join(name);
+    fs::rename(at("e-2.jpg"), at("e-2.jfif")).unwrap();
+    fs::write(at("e-3.heic"), b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
+    fs::write(at("e-4.bmp"), b"BM\x10\0\0\0\0\0\0\0\x36\0\0\0").unwrap();
+    std::os::unix::fs::symlink("nowhere.jpg", at("e-5.jpg")).unwrap();
+    fs::copy(at("e-1.jpg"), at("e-1.png")).unwrap();
+    fs::copy(at("e-1.jpg"), at("Ada Lovelace.jpg")).unwrap();
+    fs::create_dir(at("sales")).unwrap();
+    fs::copy(at("e-1.jpg"), at("sales/e-6.jpg")).unwrap();
+    fs::write(at(".DS_Store"), b"").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (well, said) = likeness(folder.path(), &["import", source.path().to_str().unwrap()]);
+    assert!(
+        !well && said.contains("2 enrolled, 0 were already, 5 refused, 2 passed over"),
+        "{said}"
+    );
+    for (name, reason) in [
+        ("e-3.heic\tunsupported_format", "HEIC photos are not read"),
+        ("e-4.bmp\tunsupported_format", "BMP photos are not read"),
+        ("e-5.jpg\tunreadable_photo", "there is no such file"),
+        ("e-1.png\talready_enrolled", "another photo of this employee"),
+        ("Ada Lovelace.jpg\tmalformed", "1 to 64 characters"),
+        ("sales (a folder", "are not looked at"),
+        (".DS_Store (its name", "does not end like a photo's"),
+    ] {
+        let line = said.lines().find(|line| line.contains(name));
+        assert!(line.is_some_and(|line| line.contains(reason)), "{name}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn expires_at_follows_one_rule_over_http_and_in_tables() {
+    let app = App::spawn().await;
+    let source = staff(1);
+    let (table, folder) = (source.path().join("staff.csv"), tempfile::tempdir().unwrap());
+    for (text, reason) in [
+        ("2020-01-01", "a time to come"),
+        ("2020-01-01T00:00:00Z", "a time to come"),
+        ("9999-12-31", "at most 100 years ahead"),
+        ("2030-12-31T18:00:00", "with its offset"),
+        ("31.12.2030", "with its offset"),
+    ] {
+        let form = Form::new().text("employee_id", "e-1").text("expires_at", text);
+        let form = form.part("photo", file(photo("people/p01-a.jpg")));
+        let answer = app.post("/enroll", form).await;
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(answer.status == 400 && detail.contains(reason), "{answer:?}");
+        fs::write(&table, format!("employee_id,photo,expires_at\ne-1,e-1.jpg,{text}\n")).unwrap();
+        for command in ["import", "sync"] {
+            let (well, said) = likeness(folder.path(), &[command, table.to_str().unwrap()]);
+            assert!(!well && said.contains(detail), "{command} {text}: {said}");
+        }
+    }
+    let form = Form::new().text("employee_id", "e-1").text("expires_at", "2030-12-31");
+    let answer = app.post("/enroll", form.part("photo", file(photo("people/p01-a.jpg")))).await;
+    assert_eq!(answer.body["expires_at"], "2031-01-01T00:00:00Z", "{answer:?}");
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 /// The endings of photos, in whatever case.
-const ENDINGS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+pub(in crate::cli) const ENDINGS: [&str; 6] = ["jpg", "jpeg", "jfif", "jpe", "png", "webp"];
 
 /// What lies in such a folder.
 #[derive(Debug)]
@@ -69,9 +69,13 @@ pub(in crate::cli) fn name(path: &Path) -> String {
 }
 
 /// A file, also behind a link, that ends like a photo.
-pub(in crate::cli) fn is_photo(path: &Path) -> bool {
-    let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    ENDINGS.contains(&ending.as_str()) && path.is_file()
+fn is_photo(path: &Path) -> bool {
+    ENDINGS.contains(&ending(path).as_str()) && path.is_file()
+}
+
+/// What a file's name ends with, behind the dot and in small letters.
+pub(in crate::cli) fn ending(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
 }
 
 /// What lies in a folder, sorted.

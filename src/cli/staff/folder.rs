@@ -1,0 +1,59 @@
+//! A folder of photos, each named by its employee.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use anyhow::bail;
+
+use super::{Joiner, Refusal, Source};
+use crate::cli::evaluate::folder::{ENDINGS, ending, entries};
+use crate::employee::EmployeeId;
+use crate::http::Code;
+
+/// Endings of photos that are not read: each is a person, who is told of by name.
+const FOREIGN: [&str; 16] = [
+    "arw", "avif", "bmp", "cr2", "cr3", "dng", "gif", "heic", "heif", "jp2", "jxl", "nef", "orf",
+    "raf", "tif", "tiff",
+];
+
+/// The photos of a folder: `e-17.jpg`. A name that is no employee's, and a second photo of one, are refusals.
+///
+/// # Errors
+/// Where the folder cannot be read or holds no photo.
+pub(in crate::cli) fn folder(dir: &Path) -> anyhow::Result<Source> {
+    let mut source = Source::default();
+    let mut names = HashSet::new();
+    for path in entries(dir)? {
+        let ending = ending(&path);
+        if path.is_dir() {
+            source.passed_over.push((path, "a folder: its photos are not looked at"));
+        } else if ENDINGS.contains(&ending.as_str()) || FOREIGN.contains(&ending.as_str()) {
+            add(&mut source, &mut names, &path);
+        } else {
+            source.passed_over.push((path, "its name does not end like a photo's"));
+        }
+    }
+    if source.joiners.is_empty() && source.refused.is_empty() {
+        bail!("{}: there are no photos (EMPLOYEE.{})", dir.display(), ENDINGS.join(", "));
+    }
+    Ok(source)
+}
+
+fn add(source: &mut Source, names: &mut HashSet<EmployeeId>, path: &Path) {
+    let (stem, photo) = (path.file_stem().unwrap_or_default().to_string_lossy(), path.to_owned());
+    let employee = match EmployeeId::parse(&stem) {
+        Ok(employee) => employee,
+        Err(invalid) => {
+            let (employee, reason) = (stem.into_owned(), invalid.to_string());
+            let code = Code::Malformed;
+            return source.refused.push(Refusal { employee, photo, code, reason });
+        }
+    };
+    let joiner = Joiner { employee: employee.clone(), photo, expires_at: None };
+    if names.insert(employee) {
+        source.joiners.push(joiner);
+    } else {
+        let reason = "there is another photo of this employee in the folder";
+        source.refused.push(Refusal::new(&joiner, Code::AlreadyEnrolled, reason));
+    }
+}

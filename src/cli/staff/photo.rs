@@ -1,0 +1,52 @@
+//! The files of photos that a table or folder names.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::http::Code;
+
+/// Bytes of a file that are read. More than over HTTP: whoever runs the command has the memory to themselves.
+const MOST_BYTES: u64 = 128 * 1024 * 1024;
+
+/// The bytes of a photo, or why there are none: a code and a reason.
+pub(in crate::cli) fn read_photo(path: &Path) -> Result<Vec<u8>, (Code, String)> {
+    check_photo(path)?;
+    fs::read(path).map_err(|error| unreadable(&error))
+}
+
+/// Whether a photo's file can be read; its contents are not looked at.
+pub(in crate::cli) fn check_photo(path: &Path) -> Result<(), (Code, String)> {
+    if path.as_os_str().is_empty() {
+        return Err((Code::UnreadablePhoto, "no photo is given".to_owned()));
+    }
+    let file = fs::File::open(path).map_err(|error| unreadable(&error))?;
+    let about = file.metadata().map_err(|error| unreadable(&error))?;
+    if about.is_dir() {
+        return Err((Code::UnreadablePhoto, "this is a folder, not a photo".to_owned()));
+    }
+    if about.len() > MOST_BYTES {
+        let reason = format!("a file may have at most {} MiB", MOST_BYTES / 1024 / 1024);
+        return Err((Code::BodyTooLarge, reason));
+    }
+    Ok(())
+}
+
+fn unreadable(error: &io::Error) -> (Code, String) {
+    let reason = match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => "there is no such file".to_owned(),
+        ErrorKind::PermissionDenied => "the file may not be read by this user".to_owned(),
+        _ => format!("the file cannot be read: {error}"),
+    };
+    (Code::UnreadablePhoto, reason)
+}
+
+/// A path as a table has it, from the table's folder: of Windows too, where that is what finds the file.
+pub(super) fn located(folder: &Path, text: &str) -> PathBuf {
+    let path = folder.join(text);
+    if path.exists() || !text.contains('\\') {
+        return path;
+    }
+    let with_slashes = folder.join(text.replace('\\', "/"));
+    if with_slashes.exists() { with_slashes } else { path }
+}

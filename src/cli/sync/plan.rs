@@ -1,0 +1,240 @@
+//! What a table of staff asks to be done, before any of it is.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::cli::staff::{Joiner, Refusal, Row, check_photo};
+use crate::employee::{EmployeeId, Reference};
+
+/// What is to be done.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Plan {
+    pub(super) join: Vec<Joiner>,
+    pub(super) leave: Vec<EmployeeId>,
+    /// Whose enrollment is to end at another time, and when.
+    pub(super) expiries: Vec<(Reference, Option<Timestamp>)>,
+    /// Photos of the enrolled that are newer than their enrollment.
+    pub(super) newer_photos: Vec<Joiner>,
+    /// Of those whatever is another photo than the one that was enrolled.
+    pub(super) changed_photos: Vec<Joiner>,
+    /// In the table without a photo, and not enrolled.
+    pub(super) without_photo: Vec<EmployeeId>,
+    /// Rows that can't be followed.
+    pub(super) refused: Vec<Refusal>,
+}
+
+/// Compares a table with those who are enrolled. `expiry_of` tells when an enrollment would end if that were asked for.
+pub(super) fn plan(
+    rows: Vec<Row>,
+    enrolled: &[Reference],
+    expiry_of: impl Fn(&Reference, Option<Timestamp>) -> Option<Timestamp>,
+) -> Plan {
+    let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.employee.clone(), row)).collect();
+    let mut plan = Plan::default();
+    for reference in enrolled {
+        match rows.remove(&reference.employee) {
+            None => plan.leave.push(reference.employee.clone()),
+            Some(row) => plan.keep(&row, reference, &expiry_of),
+        }
+    }
+    let mut others: Vec<_> = rows.into_values().collect();
+    others.sort_by(|a, b| a.employee.cmp(&b.employee));
+    others.into_iter().for_each(|row| plan.add(row));
+    plan
+}
+
+impl Plan {
+    /// Somebody who is enrolled and stays so.
+    fn keep(
+        &mut self,
+        row: &Row,
+        reference: &Reference,
+        expiry_of: impl Fn(&Reference, Option<Timestamp>) -> Option<Timestamp>,
+    ) {
+        match row.expires_at {
+            None => {}
+            Some(Err(invalid)) => self.refused.push(Refusal::of_expiry(row, invalid)),
+            Some(Ok(asked)) => {
+                let expires_at = expiry_of(reference, asked);
+                // The store keeps milliseconds.
+                let kept = |time: Option<Timestamp>| time.map(Timestamp::as_millisecond);
+                if kept(expires_at) != kept(reference.expires_at) {
+                    self.expiries.push((reference.clone(), expires_at));
+                }
+            }
+        }
+        if let Some(photo) = &row.photo
+            && is_newer(photo, reference.enrolled_at)
+        {
+            let (employee, photo) = (row.employee.clone(), photo.clone());
+            self.newer_photos.push(Joiner { employee, photo, expires_at: None });
+        }
+    }
+
+    /// Somebody who is not enrolled.
+    fn add(&mut self, row: Row) {
+        let expires_at = match row.expires_at.unwrap_or(Ok(None)) {
+            Ok(expires_at) => expires_at,
+            Err(invalid) => return self.refused.push(Refusal::of_expiry(&row, invalid)),
+        };
+        let Some(photo) = row.photo else { return self.without_photo.push(row.employee) };
+        let joiner = Joiner { employee: row.employee, photo, expires_at };
+        match check_photo(&joiner.photo) {
+            Ok(()) => self.join.push(joiner),
+            Err((code, reason)) => self.refused.push(Refusal::new(&joiner, code, reason)),
+        }
+    }
+
+    /// Whether there is nothing to do.
+    pub(super) fn changes_nothing(&self) -> bool {
+        self.join.is_empty() && self.leave.is_empty() && self.expiries.is_empty()
+    }
+
+    /// Prints a line for each change and each row that can't be followed, and how many there are.
+    #[expect(clippy::print_stdout, reason = "the answer of the command")]
+    pub(super) fn show(&self) {
+        for joiner in &self.join {
+            println!("enrol\t{}\t{}", joiner.employee.as_str(), joiner.photo.display());
+        }
+        for employee in &self.leave {
+            println!("erase\t{}", employee.as_str());
+        }
+        let time = |time: Option<Timestamp>| time.map_or("never".to_owned(), |at| at.to_string());
+        for (reference, expires_at) in &self.expiries {
+            let (from, to) = (time(reference.expires_at), time(*expires_at));
+            println!("expires\t{}\t{from} -> {to}", reference.employee.as_str());
+        }
+        for Joiner { employee, photo, .. } in &self.changed_photos {
+            println!("photo changed\t{}\t{}", employee.as_str(), photo.display());
+        }
+        for employee in &self.without_photo {
+            println!("no photo\t{}", employee.as_str());
+        }
+        for refusal in &self.refused {
+            println!("{}", refusal.line());
+        }
+        eprintln!("{}", self.summary());
+    }
+
+    fn summary(&self) -> String {
+        let mut summary = format!(
+            "{} to be enrolled, {} to be erased, {} are not enrolled and have no photo",
+            self.join.len(),
+            self.leave.len(),
+            self.without_photo.len()
+        );
+        for (count, what) in [
+            (self.expiries.len(), "to end at another time"),
+            (self.changed_photos.len(), "with another photo than the enrolled one"),
+            (self.refused.len(), "refused"),
+        ] {
+            if count > 0 {
+                summary += &format!(", {count} {what}");
+            }
+        }
+        summary
+    }
+}
+
+/// Whether a file has been written since; not where that can't be told.
+fn is_newer(photo: &PathBuf, enrolled_at: Timestamp) -> bool {
+    let written = std::fs::metadata(photo).and_then(|about| about.modified()).ok();
+    let written = written.and_then(|time| Timestamp::try_from(time).ok());
+    written.is_some_and(|written| written > enrolled_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedding::ModelId;
+    use crate::employee::{AuditId, InvalidExpiry, ModelName};
+    use crate::http::Code;
+
+    const ENROLLED: &str = "2026-01-02T03:04:05Z";
+
+    fn id(name: &str) -> EmployeeId {
+        EmployeeId::parse(name).unwrap()
+    }
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn reference(name: &str, expires_at: Option<&str>) -> Reference {
+        Reference {
+            employee: id(name),
+            audit_id: AuditId::from_bytes([7; 16]),
+            enrolled_at: time(ENROLLED),
+            expires_at: expires_at.map(time),
+            model: ModelName { name: "model".into(), id: ModelId::from_digest([1; 32]) },
+        }
+    }
+
+    fn row(name: &str, photo: Option<&str>) -> Row {
+        Row { employee: id(name), photo: photo.map(Into::into), expires_at: None }
+    }
+
+    fn planned(rows: Vec<Row>, enrolled: &[Reference]) -> Plan {
+        let latest = time("2035-01-01T00:00:00Z");
+        plan(rows, enrolled, |_, asked| asked.map(|asked| asked.min(latest)))
+    }
+
+    #[test]
+    fn joiners_and_leavers_are_told_apart() {
+        let rows = vec![row("b", None), row("d", None), row("c", Some(file!()))];
+        let enrolled = [reference("a", None), reference("b", None)];
+        let plan = planned(rows, &enrolled);
+        assert_eq!(plan.leave, [id("a")]);
+        assert_eq!(plan.without_photo, [id("d")]);
+        assert_eq!(
+            plan.join,
+            [Joiner { employee: id("c"), photo: file!().into(), expires_at: None }]
+        );
+        assert!(plan.expiries.is_empty() && plan.refused.is_empty());
+    }
+
+    #[test]
+    fn an_end_is_moved_where_the_table_has_such_a_column() {
+        let ends = |text: Option<&str>| Some(Ok(text.map(time)));
+        let (early, late) = ("2031-01-31T00:00:00Z", "2032-01-31T00:00:00Z");
+        let enrolled: Vec<_> = ["a", "b", "c", "d", "e"]
+            .map(|name| reference(name, (name != "b").then_some(early)))
+            .into();
+        let rows = vec![
+            Row { expires_at: ends(Some(late)), ..row("a", None) },
+            Row { expires_at: ends(Some(late)), ..row("b", None) },
+            Row { expires_at: ends(None), ..row("c", None) },
+            Row { expires_at: ends(Some(early)), ..row("d", None) },
+            row("e", None),
+        ];
+        let moved = planned(rows, &enrolled).expiries;
+        let moved: Vec<_> = moved.iter().map(|(r, end)| (r.employee.as_str(), *end)).collect();
+        assert_eq!(moved, [("a", Some(time(late))), ("b", Some(time(late))), ("c", None)]);
+    }
+
+    #[test]
+    fn the_longest_enrollment_bounds_the_end() {
+        let enrolled = [reference("a", Some("2035-01-01T00:00:00Z"))];
+        let beyond = Some(Ok(Some(time("2040-01-01T00:00:00Z"))));
+        let rows = vec![Row { expires_at: beyond, ..row("a", None) }];
+        assert!(planned(rows, &enrolled).expiries.is_empty());
+    }
+
+    #[test]
+    fn rows_that_cannot_be_followed_are_refused_and_nobody_is_erased_for_them() {
+        let past =
+            |name: &str| Row { expires_at: Some(Err(InvalidExpiry::Past)), ..row(name, None) };
+        let rows =
+            vec![past("a"), past("b"), row("c", Some("/nowhere/c.jpg")), row("d", Some("/"))];
+        let plan = planned(rows, &[reference("a", None)]);
+        assert!(plan.leave.is_empty() && plan.join.is_empty());
+        let refused: Vec<_> = plan.refused.iter().map(|r| (r.employee.as_str(), r.code)).collect();
+        let [malformed, unreadable] = [Code::Malformed, Code::UnreadablePhoto];
+        assert_eq!(
+            refused,
+            [("a", malformed), ("b", malformed), ("c", unreadable), ("d", unreadable)]
+        );
+    }
+}

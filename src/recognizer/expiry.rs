@@ -1,0 +1,67 @@
+//! When an enrollment ends, and whether a photo is the one that it was made of: what a list of staff is compared by.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{Call, Error, Recognizer, last};
+use crate::employee::{EmployeeId, Reference};
+use crate::engine::{Extraction, Role};
+
+/// How far two scores of one photo may lie apart: they differ in their last digits from one processor to the next.
+const SAME_PHOTO: f64 = 0.01;
+
+impl Recognizer {
+    /// When the enrollment would end if this were asked for: not later than the longest enrollment lets it.
+    pub fn expiry_of(&self, reference: &Reference, asked: Option<Timestamp>) -> Option<Timestamp> {
+        let longest = self.longest_enrolment;
+        let latest = longest.and_then(|time| reference.enrolled_at.checked_add(time).ok());
+        asked.into_iter().chain(latest).min()
+    }
+
+    /// Lets an enrollment end at another time, or not by itself.
+    ///
+    /// # Errors
+    /// [`Error::NotEnrolled`]; the store's.
+    pub async fn change_expiry(
+        &self,
+        employee: &EmployeeId,
+        expires_at: Option<Timestamp>,
+        call: &Call,
+    ) -> Result<(), Error> {
+        let (this, employee, call) = (self.clone(), employee.clone(), call.clone());
+        let changed = tokio::spawn(async move {
+            let _writing = this.writing.lock().await;
+            let write = this.store.change_expiry(&employee, expires_at, &call.actor, call.at);
+            let changed = this.patiently(write).await?;
+            match &this.feed {
+                Some(feed) => feed.follow().await,
+                None => {
+                    let cohorts = this.cohorts.all();
+                    cohorts.for_each(|cohort| cohort.gallery.set_expiry(&employee, expires_at));
+                }
+            }
+            Ok::<_, Error>(changed)
+        });
+        if changed.await?? { Ok(()) } else { Err(Error::NotEnrolled) }
+    }
+
+    /// Whether an employee's reference was made of this photo: its embedding is the reference.
+    ///
+    /// # Errors
+    /// [`Error::NotEnrolled`]; what [`Engine::extract`](crate::engine::Engine::extract) says.
+    pub async fn was_made_of(
+        &self,
+        employee: &EmployeeId,
+        photo: Bytes,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let cohort = self.cohorts.of(employee).ok_or(Error::NotEnrolled)?;
+        let place = self.engine.place()?;
+        let Extraction { embeddings, .. } =
+            self.extract(&place, photo, &[(cohort, Role::Reference)]).await?;
+        let embedding = last(&embeddings);
+        let own = cohort.encoder.comparator().compare(embedding, embedding);
+        let score = cohort.compare(employee, embedding, now).ok_or(Error::NotEnrolled)?;
+        Ok((own.value() - score.value()).abs() < SAME_PHOTO)
+    }
+}

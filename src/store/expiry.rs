@@ -1,0 +1,41 @@
+//! When an enrollment ends, changed.
+
+use jiff::Timestamp;
+
+use super::{Store, StoreError, audit, changes};
+use crate::audit::{Action, Actor, Event, Outcome, Subject};
+use crate::employee::EmployeeId;
+
+impl Store {
+    /// Lets an enrollment end at another time, or not by itself; `false` where nobody of this name is enrolled.
+    /// The change and its event are one commit.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing has changed.
+    pub async fn change_expiry(
+        &self,
+        employee: &EmployeeId,
+        expires_at: Option<Timestamp>,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.data.begin().await?;
+        let Some(audit_id) = audit::audit_id(&mut tx, employee).await? else { return Ok(false) };
+        sqlx::query("update employee set expires_at = $1 where employee_id = $2")
+            .bind(expires_at.map(Timestamp::as_millisecond))
+            .bind(employee.as_str())
+            .execute(&mut *tx)
+            .await?;
+        let event = Event {
+            at: now,
+            actor: actor.clone(),
+            action: Action::ChangeExpiry,
+            outcome: Outcome::Done,
+            subject: Some(Subject::Reference(audit_id)),
+        };
+        audit::append(&mut tx, &self.audit, &[event]).await?;
+        changes::note(&mut tx, self.data.engine, employee, now).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
