@@ -91,7 +91,7 @@ pub(super) fn read_table(file: &Path, now: Timestamp) -> anyhow::Result<Vec<Row>
 pub(super) fn joiners_of_table(file: &Path, now: Timestamp) -> anyhow::Result<Source> {
     let mut source = Source::default();
     for row in read_table(file, now)? {
-        match row.expires_at.clone().unwrap_or(Ok(None)) {
+        match row.expires_at.unwrap_or(Ok(None)) {
             Err(invalid) => source.refused.push(Refusal::of_expiry(&row, invalid)),
             Ok(expires_at) => {
                 let (employee, photo) = (row.employee, row.photo.unwrap_or_default());

@@ -12,7 +12,7 @@ const MOST_ENTRIES: usize = 1000;
 /// Bytes of EXIF data that are inflated: thumbnails included they have at most 64 kB.
 const MOST_INFLATED: u64 = 256 * 1024;
 
-/// How a program calls EXIF data that it writes into a PNG as text (ImageMagick, ExifTool).
+/// How a program calls EXIF data that it writes into a PNG as text (`ImageMagick`, `ExifTool`).
 const RAW_PROFILES: [&[u8]; 2] = [b"Raw profile type exif", b"Raw profile type APP1"];
 
 /// The orientation of EXIF data, with or without the six bytes that a JPEG has before them.
@@ -64,7 +64,7 @@ pub(super) fn of_png(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
         let (chunk, behind) = behind.split_at_checked(length)?;
         let found = match name {
             b"eXIf" => Some(Cow::Borrowed(chunk)),
-            b"tEXt" | b"zTXt" => raw_profile(name, chunk).map(Cow::Owned),
+            b"tEXt" | b"zTXt" => raw_profile(*name, chunk).map(Cow::Owned),
             _ => None,
         };
         if found.is_some() {
@@ -76,14 +76,14 @@ pub(super) fn of_png(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
 }
 
 /// EXIF data in a text: a line with the profile's name, one with its length, and hexadecimal digits.
-fn raw_profile(name: &[u8; 4], chunk: &[u8]) -> Option<Vec<u8>> {
+fn raw_profile(name: [u8; 4], chunk: &[u8]) -> Option<Vec<u8>> {
     let end = chunk.iter().position(|byte| *byte == 0)?;
     let (keyword, text) = (chunk.get(..end)?, chunk.get(end + 1..)?);
     if !RAW_PROFILES.contains(&keyword) {
         return None;
     }
     let mut plain = Vec::new();
-    if name == b"zTXt" {
+    if name == *b"zTXt" {
         // Behind the number of the method, of which there is one.
         ZlibDecoder::new(text.get(1..)?).take(MOST_INFLATED).read_to_end(&mut plain).ok()?;
     } else {
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_png_may_have_its_exif_data_anywhere() {
         let exif = exif(true, 3, 8);
-        let hex: String = exif.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = exif.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         let text = format!("\nexif\n{:8}\n{}\n{}\n", exif.len(), &hex[..36], &hex[36..]);
         let keyword = b"Raw profile type exif\0".to_vec();
         let mut deflated = ZlibEncoder::new([&keyword[..], &[0]].concat(), Compression::fast());

@@ -33,11 +33,11 @@ impl Recognizer {
             let _writing = this.writing.lock().await;
             let write = this.store.change_expiry(&employee, expires_at, &call.actor, call.at);
             let changed = this.patiently(write).await?;
-            match &this.feed {
-                Some(feed) => feed.follow().await,
-                None => {
-                    let cohorts = this.cohorts.all();
-                    cohorts.for_each(|cohort| cohort.gallery.set_expiry(&employee, expires_at));
+            if let Some(feed) = &this.feed {
+                feed.follow().await;
+            } else {
+                for cohort in this.cohorts.all() {
+                    cohort.gallery.set_expiry(&employee, expires_at);
                 }
             }
             Ok::<_, Error>(changed)

@@ -122,7 +122,9 @@ fn scan(
     [first, last]: [u8; 2],
 ) {
     let mut header = vec![components.len() as u8];
-    components.iter().for_each(|component| header.extend([*component as u8 + 1, 0]));
+    for component in components {
+        header.extend([*component as u8 + 1, 0]);
+    }
     header.extend([first, last, 0]);
     segment(bytes, 0xDA, &header);
     let mut bits = Bits { bytes, next: 0, count: 0 };
@@ -137,24 +139,27 @@ fn scan(
             bits.write(END_OF_BLOCK);
         }
     };
-    if let [alone] = components {
-        let Plane { columns, rows, .. } = planes[*alone];
-        (0..rows).for_each(|y| (0..columns).for_each(|x| block(*alone, x, y)));
-    } else {
-        let plane = &planes[components[0]];
-        let (h, v) = writing.sampling[components[0]];
-        for (row, column) in (0..plane.rows.div_ceil(v))
-            .flat_map(|y| (0..plane.columns.div_ceil(h)).map(move |x| (y, x)))
-        {
-            for &component in components {
-                let (h, v) = writing.sampling[component];
-                (0..v).for_each(|y| {
-                    (0..h).for_each(|x| block(component, column * h + x, row * v + y))
-                });
+    let Plane { columns, rows, .. } = planes[components[0]];
+    // Of one component alone each MCU is a block.
+    let of_mcu = |component: usize| match components {
+        [_] => (1, 1),
+        _ => writing.sampling[component],
+    };
+    let (h, v) = of_mcu(components[0]);
+    for (row, column) in places(rows.div_ceil(v), columns.div_ceil(h)) {
+        for &component in components {
+            let (h, v) = of_mcu(component);
+            for (y, x) in places(v, h) {
+                block(component, column * h + x, row * v + y);
             }
         }
     }
     bits.end();
+}
+
+/// Row by row.
+fn places(rows: u32, columns: u32) -> impl Iterator<Item = (u32, u32)> {
+    (0..rows).flat_map(move |y| (0..columns).map(move |x| (y, x)))
 }
 
 /// Entropy-coded data on their way into a file.

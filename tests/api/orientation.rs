@@ -61,9 +61,9 @@ fn prefixed(exif: &[u8]) -> Vec<u8> {
     [b"Exif\0\0", exif].concat()
 }
 
-/// As ImageMagick writes EXIF data into a PNG.
+/// As `ImageMagick` writes EXIF data into a PNG.
 fn raw_profile(exif: &[u8]) -> Vec<u8> {
-    let hex: String = exif.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = exif.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let start = b"zTXtRaw profile type exif\0\0".to_vec();
     let mut deflated = ZlibEncoder::new(start, Compression::default());
     write!(deflated, "\nexif\n{:8}\n{hex}\n", exif.len()).unwrap();

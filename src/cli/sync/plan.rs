@@ -41,7 +41,9 @@ pub(super) fn plan(
     }
     let mut others: Vec<_> = rows.into_values().collect();
     others.sort_by(|a, b| a.employee.cmp(&b.employee));
-    others.into_iter().for_each(|row| plan.add(row));
+    for row in others {
+        plan.add(row);
+    }
     plan
 }
 
@@ -119,22 +121,20 @@ impl Plan {
     }
 
     fn summary(&self) -> String {
-        let mut summary = format!(
-            "{} to be enrolled, {} to be erased, {} are not enrolled and have no photo",
-            self.join.len(),
-            self.leave.len(),
-            self.without_photo.len()
-        );
-        for (count, what) in [
+        let always = [
+            (self.join.len(), "to be enrolled"),
+            (self.leave.len(), "to be erased"),
+            (self.without_photo.len(), "are not enrolled and have no photo"),
+        ];
+        let else_told = [
             (self.expiries.len(), "to end at another time"),
             (self.changed_photos.len(), "with another photo than the enrolled one"),
             (self.refused.len(), "refused"),
-        ] {
-            if count > 0 {
-                summary += &format!(", {count} {what}");
-            }
-        }
-        summary
+        ];
+        let else_told = else_told.into_iter().filter(|(count, _)| *count > 0);
+        let told =
+            always.into_iter().chain(else_told).map(|(count, what)| format!("{count} {what}"));
+        told.collect::<Vec<_>>().join(", ")
     }
 }
 

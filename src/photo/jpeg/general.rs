@@ -19,7 +19,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     let pixels = match info.pixel_format {
         PixelFormat::RGB24 => pixels,
         PixelFormat::L8 => pixels.iter().flat_map(|&grey| [grey; 3]).collect(),
-        PixelFormat::CMYK32 => pixels.as_chunks().0.iter().flat_map(rgb).collect(),
+        PixelFormat::CMYK32 => pixels.as_chunks().0.iter().copied().flat_map(rgb).collect(),
         PixelFormat::L16 => return Err(PhotoError::ForeignCoding("JPEGs of more than 8 bits")),
     };
     let image = RgbImage::from_raw(info.width.into(), info.height.into(), pixels);
@@ -27,6 +27,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, PhotoError> {
 }
 
 /// What four inks leave of the light.
-fn rgb(&[cyan, magenta, yellow, black]: &[u8; 4]) -> [u8; 3] {
+fn rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
     [cyan, magenta, yellow].map(|ink| (u16::from(255 - ink) * u16::from(255 - black) / 255) as u8)
 }
