@@ -192,6 +192,16 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("a PNG's first 20 bytes", png[..20].to_vec(), "unreadable_photo"),
         ("a PNG's pixels overwritten", spoiled(&png, png.len() / 2), "unreadable_photo"),
         ("a PNG's header overwritten", spoiled(&png, 16), "unreadable_photo"),
+        (
+            "a PNG with half of its pixels before a whole end",
+            traps::png_with_half_of_its_pixels(),
+            "unreadable_photo",
+        ),
+        (
+            "a WebP with a part of its frame in whole chunks",
+            traps::webp_with_a_part_of_its_frame(),
+            "unreadable_photo",
+        ),
         ("a WebP's first half", photo("odd/lossy.webp")[..1000].to_vec(), "unreadable_photo"),
         (
             "a lossless WebP's data overwritten",

@@ -90,6 +90,23 @@ pub(crate) fn with_chunk(png: &[u8], chunk: &[u8]) -> Vec<u8> {
     [&png[..33], &length, chunk, &crc32(chunk).to_be_bytes(), &png[33..]].concat()
 }
 
+/// A PNG whose pixels end early; all of its chunks are whole.
+pub(crate) fn png_with_half_of_its_pixels() -> Vec<u8> {
+    let png = photo("odd/png8.png");
+    let start = png.windows(4).position(|name| name == b"IDAT").unwrap();
+    let end = png.len() - 12;
+    let chunk = &png[start..start + (end - start) / 2];
+    let length = (chunk.len() as u32 - 4).to_be_bytes();
+    [&png[..start - 4], &length, chunk, &crc32(chunk).to_be_bytes(), &png[end..]].concat()
+}
+
+/// A WebP whose frame ends early; all of its chunks are whole.
+pub(crate) fn webp_with_a_part_of_its_frame() -> Vec<u8> {
+    let webp = photo("odd/lossy.webp");
+    let frame = riff_chunk(*b"VP8 ", &webp[20..20 + webp.len() / 2]);
+    riff_chunk(*b"RIFF", &[b"WEBP", frame.as_slice()].concat())
+}
+
 /// An EXIF directory whose successor is itself.
 pub(crate) const LOOP: [u8; 26] = exif([0, 0, 0, 8], [1, 0x12, 0, 3], 1);
 

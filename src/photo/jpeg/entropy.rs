@@ -1,8 +1,9 @@
 //! How much of a JPEG's image is in the file. Decoders take what is missing for grey and say nothing: a file of which
 //! most is gone would be a photo of the upper part of a face.
 //!
-//! The entropy-coded data are passed over code by code, without computing a pixel of them, which takes a tenth
-//! to a fifth of the time of decoding. Of a progressive JPEG the scans that refine others are left out: what they add is fine detail.
+//! The entropy-coded data are passed over code by code, without computing a pixel of them, which takes a tenth to a
+//! quarter of the time of decoding. Of a progressive JPEG the scans that refine others are left out: what they add is
+//! fine detail.
 
 use super::huffman::{Bits, Lost, Specification, Table};
 use super::{Component, Frame, next_marker};
