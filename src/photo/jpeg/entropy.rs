@@ -194,3 +194,56 @@ fn block(bits: &mut Bits<'_>, part: &Part, (first, end): Band, run: &mut u32) ->
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Outline;
+    use super::*;
+
+    /// A grey JPEG of eight blocks, a restart marker behind each but the last, without an end marker.
+    fn restarting() -> Vec<u8> {
+        let mut bytes = vec![0xFF, 0xD8, 0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 64, 1, 1, 0x11, 0];
+        // One word, `0`, for no difference; and one that ends a block.
+        for class in [0, 0x10] {
+            bytes.extend([0xFF, 0xC4, 0, 20, class, 1]);
+            bytes.extend([0; 16]);
+        }
+        bytes.extend([0xFF, 0xDD, 0, 4, 0, 1, 0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0]);
+        for block in 0..8 {
+            bytes.push(0x3F);
+            if block < 7 {
+                bytes.extend([0xFF, 0xD0 + block]);
+            }
+        }
+        bytes
+    }
+
+    fn share(bytes: &[u8]) -> f64 {
+        held(bytes, &Outline::read(bytes).unwrap().frame)
+    }
+
+    #[test]
+    fn blocks_are_counted_up_to_the_end_and_behind_what_is_lost() {
+        let whole = restarting();
+        assert!((share(&whole) - 1.0).abs() < 1e-9);
+        let ended = [&whole[..], &[0xFF, 0xD9]].concat();
+        assert!((share(&ended) - 1.0).abs() < 1e-9);
+        // The data of one block; the next ones follow behind a marker.
+        let start = whole.len() - 8 - 14;
+        let mut one_lost = whole.clone();
+        one_lost.remove(start + 6);
+        assert!((share(&one_lost) - 7.0 / 8.0).abs() < 1e-9);
+        // All from a block on, also with an end marker.
+        let half = &whole[..start + 3 * 4];
+        assert!((share(half) - 0.5).abs() < 1e-9);
+        assert!((share(&[half, &[0xFF, 0xD9]].concat()) - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_scan_without_its_tables_holds_nothing() {
+        let mut bytes = restarting();
+        // Tables of another number.
+        bytes[19] = 1;
+        assert!(share(&bytes).abs() < 1e-9);
+    }
+}
