@@ -7,7 +7,8 @@ cd "$1"
 
 # Small photos of each kind, with and without metadata.
 cp "$data"/tests/data/odd/{animated.webp,baseline.jpg,cmyk.jpg,grey.jpg,lossy.webp,orientation-6.jpg,progressive.jpg} photo/
-
+cp "$data"/tests/data/people/p01-a.jpg "$data"/tests/data/odd/lossless.webp photo/
+cp "$data"/tests/data/field/{arithmetic.jpg,lossless.webp,no-end-marker.jpg,three-scans.jpg} photo/
 # A black PNG of 32 x 32 pixels with a comment.
 base64 -d > photo/black.png << 'PNG'
 iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAADXRFWHRDb21tZW50AGJsYWNrWWqyigAAABlJREFUeNrtwTEBAAAAwqD1T+1hDaAAAABuDCAAASEyzewAAAAASUVORK5CYII=

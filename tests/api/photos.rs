@@ -295,7 +295,7 @@ fn enrollment(client: &Client, url: &str, employee: &str, photo: Vec<u8>) -> Req
 /// each other, so they come one after the other.
 #[tokio::test]
 async fn photos_of_61_megapixels_are_enrolled_within_the_stated_memory() {
-    const MOST_MEMORY: u64 = 800_000;
+    const MOST_MEMORY: u64 = 750_000;
     let folder = tempfile::tempdir().unwrap();
     let service =
         Process::start_with(folder.path(), &["--workers", "2", "--request-timeout", "600"]);
