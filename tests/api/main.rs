@@ -13,6 +13,7 @@ mod employees;
 mod erasure;
 mod evaluate;
 mod faults;
+mod field;
 mod folders;
 mod forms;
 mod hostile;
