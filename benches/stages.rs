@@ -13,9 +13,9 @@ use image::imageops::{self, FilterType};
 use jiff::Timestamp;
 use likeness::comparison::{Calibration, Comparator, Measure};
 use likeness::embedding::Embedding;
-use likeness::employee::EmployeeId;
+use likeness::employee::{AuditId, EmployeeId};
 use likeness::engine::{Encoder, Engine, EngineOptions, ModelSource, Role};
-use likeness::gallery::{Gallery, Query};
+use likeness::gallery::{Enrolled, Gallery, Query};
 use likeness::photo::{EncodedPhoto, PhotoLimits};
 
 use self::noise::noise;
@@ -95,7 +95,8 @@ fn search(c: &mut Criterion) {
     for people in [10_000, 100_000, 1_000_000] {
         for who in gallery.len()..people {
             let employee = EmployeeId::parse(&who.to_string()).unwrap();
-            gallery.insert(employee, &face(), None, DataKeyId::AUDIT);
+            let (audit_id, key) = (AuditId::from_bytes([0; 16]), DataKeyId::AUDIT);
+            gallery.insert(Enrolled { employee, audit_id, expires_at: None, key }, &face());
         }
         for at_once in [1, 32] {
             let query = || Query { probe: face(), top: 5, now: Timestamp::UNIX_EPOCH };

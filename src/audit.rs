@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 pub use self::chain::{AuditKey, Broken, Code, Entry, Head, InvalidHead, ReceiptId, Verification};
 use crate::access::KeyName;
-use crate::employee::{AuditId, EmployeeId};
+use crate::employee::AuditId;
 
 /// Who acts.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -26,7 +26,7 @@ pub enum Actor {
     Local,
     /// Whoever ran a subcommand.
     Operator,
-    /// The service itself, because an enrolment has ended.
+    /// The service itself, by the rule on how long an enrolment lasts.
     Retention,
 }
 
@@ -70,6 +70,8 @@ pub enum Action {
     Backup,
     /// Archives are read.
     Restore,
+    /// A rule brings the end of enrolments forward.
+    LimitEnrolments,
 }
 
 impl Action {
@@ -88,6 +90,7 @@ impl Action {
             Self::Migrate => "migrate_store",
             Self::Backup => "backup",
             Self::Restore => "restore",
+            Self::LimitEnrolments => "limit_enrolments",
         }
     }
 }
@@ -119,9 +122,6 @@ impl Outcome {
 /// What it is about.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Subject {
-    /// An employee's reference. The store writes its audit id in place of the name, or nothing where
-    /// the employee has been erased meanwhile.
-    Employee(EmployeeId),
     /// A reference.
     Reference(AuditId),
     /// An access key.
@@ -144,10 +144,9 @@ pub struct Event {
 }
 
 impl Event {
-    /// The words that are written of it; `reference` is the audit id that stands for the employee.
-    pub(crate) fn words(&self, reference: Option<AuditId>) -> Words {
+    /// The words that are written of it.
+    pub(crate) fn words(&self) -> Words {
         let subject = match &self.subject {
-            Some(Subject::Employee(_)) => reference.map(|id| id.to_string()),
             Some(Subject::Reference(id)) => Some(id.to_string()),
             Some(Subject::Key(name)) => Some(format!("key {}", name.as_str())),
             None => None,

@@ -20,14 +20,38 @@ use self::codes::Codes;
 use self::matrix::Matrix;
 use crate::comparison::{Comparator, Measure, Score};
 use crate::embedding::Embedding;
-use crate::employee::EmployeeId;
+use crate::employee::{AuditId, EmployeeId};
 use crate::seal::{DataKeyId, Roll};
+
+/// An employee's reference, without its embedding.
+#[derive(Clone, Debug)]
+pub struct Enrolled {
+    /// Who.
+    pub employee: EmployeeId,
+    /// What the reference is called in the audit trail.
+    pub audit_id: AuditId,
+    /// When it ends, if ever; from then on it is compared with nothing.
+    pub expires_at: Option<Timestamp>,
+    /// The data key of its template.
+    pub key: DataKeyId,
+}
+
+/// How a probe compares with an employee's reference.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Compared {
+    /// How well.
+    pub score: Score,
+    /// With which reference: another enrolment of the employee has another id.
+    pub audit_id: AuditId,
+}
 
 /// Somebody whose reference is near a probe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Neighbour {
     /// Who.
     pub employee: EmployeeId,
+    /// What the reference is called in the audit trail.
+    pub audit_id: AuditId,
     /// How well the probe compares with their reference.
     pub score: Score,
 }
@@ -63,13 +87,9 @@ struct Rows {
     references: Matrix<f32>,
     /// The same in fewer bits.
     codes: Codes,
-    employees: Vec<EmployeeId>,
-    /// When each reference ends, if ever; from then on it is compared with nothing.
-    expiries: Vec<Option<Timestamp>>,
-    /// The part of each in the roll.
-    parts: Vec<Roll>,
+    enrolled: Vec<Enrolled>,
     row_of: HashMap<EmployeeId, usize>,
-    /// The sum of the parts.
+    /// The sum of the rolls of each.
     roll: Roll,
 }
 
@@ -81,7 +101,7 @@ impl Gallery {
 
     /// How many people are in it.
     pub fn len(&self) -> usize {
-        self.read().employees.len()
+        self.read().enrolled.len()
     }
 
     /// Whether nobody is in it.
@@ -99,44 +119,35 @@ impl Gallery {
         self.read().roll
     }
 
-    /// Puts a reference in place of the employee's former one, if any; `key` is the data key of its template.
+    /// Puts a reference in place of the employee's former one, if any.
     ///
     /// # Panics
     /// Where the embedding is not of the gallery's width: it is of another model, and no such
     /// template is opened.
-    pub fn insert(
-        &self,
-        employee: EmployeeId,
-        reference: &Embedding,
-        expires_at: Option<Timestamp>,
-        key: DataKeyId,
-    ) {
-        let part = Roll::of(&employee, key);
+    pub fn insert(&self, enrolled: Enrolled, reference: &Embedding) {
+        let roll = enrolled.roll();
         let mut rows = self.write();
         assert_eq!(reference.values().len(), rows.width, "an embedding of another model");
-        if let Some(&row) = rows.row_of.get(&employee) {
+        if let Some(&row) = rows.row_of.get(&enrolled.employee) {
             rows.references.set(row, reference.values());
             rows.codes.set(row, reference.values());
-            rows.expiries[row] = expires_at;
-            let former = std::mem::replace(&mut rows.parts[row], part);
-            rows.roll -= former;
+            let former = std::mem::replace(&mut rows.enrolled[row], enrolled);
+            rows.roll -= former.roll();
         } else {
-            let row = rows.employees.len();
+            let row = rows.enrolled.len();
             rows.references.push(reference.values());
             rows.codes.push(reference.values());
-            rows.employees.push(employee.clone());
-            rows.expiries.push(expires_at);
-            rows.parts.push(part);
-            rows.row_of.insert(employee, row);
+            rows.row_of.insert(enrolled.employee.clone(), row);
+            rows.enrolled.push(enrolled);
         }
-        rows.roll += part;
+        rows.roll += roll;
     }
 
     /// Lets an employee's reference end at another time, if there is one.
     pub fn set_expiry(&self, employee: &EmployeeId, expires_at: Option<Timestamp>) {
         let mut rows = self.write();
         if let Some(&row) = rows.row_of.get(employee) {
-            rows.expiries[row] = expires_at;
+            rows.enrolled[row].expires_at = expires_at;
         }
     }
 
@@ -146,19 +157,25 @@ impl Gallery {
         let Some(row) = rows.row_of.remove(employee) else { return };
         rows.references.swap_remove(row);
         rows.codes.swap_remove(row);
-        rows.employees.swap_remove(row);
-        rows.expiries.swap_remove(row);
-        let part = rows.parts.swap_remove(row);
-        rows.roll -= part;
-        if let Some(moved) = rows.employees.get(row).cloned() {
+        let removed = rows.enrolled.swap_remove(row);
+        rows.roll -= removed.roll();
+        if let Some(moved) = rows.enrolled.get(row).map(|moved| moved.employee.clone()) {
             rows.row_of.insert(moved, row);
         }
     }
 
-    /// Takes everybody out.
-    pub fn clear(&self) {
+    /// Takes everybody out and those of another gallery in, at once: nobody who is in both is ever missing.
+    ///
+    /// # Panics
+    /// Where the other one is of another width.
+    pub fn replace(&self, other: Self) {
+        let other = other.rows.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut rows = self.write();
-        *rows = Rows::none(rows.width);
+        assert_eq!(other.width, rows.width, "a gallery of another model");
+        let former = std::mem::replace(&mut *rows, other);
+        drop(rows);
+        // Overwritten while nobody waits.
+        drop(former);
     }
 
     /// Compares a probe with one employee's reference; `None` where they are not in the gallery, or no
@@ -169,11 +186,12 @@ impl Gallery {
         probe: &Embedding,
         comparator: &Comparator,
         now: Timestamp,
-    ) -> Option<Score> {
+    ) -> Option<Compared> {
         let rows = self.read();
         let row = *rows.row_of.get(employee).filter(|row| rows.holds(**row, now))?;
         let measured = comparator.measure.of(rows.references.row(row), probe.values());
-        Some(comparator.calibration.score(measured))
+        let audit_id = rows.enrolled[row].audit_id;
+        Some(Compared { score: comparator.calibration.score(measured), audit_id })
     }
 
     /// For each query the nearest, nearest first, in one pass over the references.
@@ -184,7 +202,8 @@ impl Gallery {
             Measure::WeightedL1(_) => rows.search_all(queries, &comparator.measure),
         };
         let neighbour = |(measured, row): (f32, usize)| Neighbour {
-            employee: rows.employees[row].clone(),
+            employee: rows.enrolled[row].employee.clone(),
+            audit_id: rows.enrolled[row].audit_id,
             score: comparator.calibration.score(measured),
         };
         found.into_iter().map(|nearest| nearest.into_iter().map(neighbour).collect()).collect()
@@ -194,14 +213,14 @@ impl Gallery {
     pub fn closest_pairs(&self, top: usize, comparator: &Comparator) -> Vec<Pair> {
         let rows = self.read();
         let mut best = Best::new(top);
-        for a in 0..rows.employees.len() {
+        for a in 0..rows.enrolled.len() {
             let reference = rows.references.row(a);
-            for b in a + 1..rows.employees.len() {
+            for b in a + 1..rows.enrolled.len() {
                 best.offer(comparator.measure.of(reference, rows.references.row(b)), [a, b]);
             }
         }
         let pairs = best.into_items().into_iter().map(|(measured, pair)| Pair {
-            employees: pair.map(|row| rows.employees[row].clone()),
+            employees: pair.map(|row| rows.enrolled[row].employee.clone()),
             score: comparator.calibration.score(measured),
         });
         pairs.collect()
@@ -216,15 +235,19 @@ impl Gallery {
     }
 }
 
+impl Enrolled {
+    fn roll(&self) -> Roll {
+        Roll::of(&self.employee, self.key)
+    }
+}
+
 impl Rows {
     fn none(width: usize) -> Self {
         Self {
             width,
             references: Matrix::new(width),
             codes: Codes::new(width),
-            employees: Vec::new(),
-            expiries: Vec::new(),
-            parts: Vec::new(),
+            enrolled: Vec::new(),
             row_of: HashMap::new(),
             roll: Roll::default(),
         }
@@ -232,7 +255,7 @@ impl Rows {
 
     /// Whether a reference has not ended.
     fn holds(&self, row: usize, now: Timestamp) -> bool {
-        self.expiries[row].is_none_or(|end| now < end)
+        self.enrolled[row].expires_at.is_none_or(|end| now < end)
     }
 }
 
@@ -295,6 +318,10 @@ mod tests {
         DataKeyId::from_bytes([number; 16])
     }
 
+    fn enrolled(employee: EmployeeId, key: DataKeyId) -> Enrolled {
+        Enrolled { employee, audit_id: AuditId::from_bytes(*key.as_bytes()), expires_at: None, key }
+    }
+
     fn id(who: u8) -> EmployeeId {
         EmployeeId::parse(&format!("e-{who}")).unwrap()
     }
@@ -309,7 +336,7 @@ mod tests {
                 match step {
                     Step::Insert(who, reference) => {
                         let key = key(number as u8);
-                        gallery.insert(id(who), &reference, None, key);
+                        gallery.insert(enrolled(id(who), key), &reference);
                         model.insert(id(who), (reference, key));
                     }
                     Step::Remove(who) => {
@@ -327,8 +354,10 @@ mod tests {
                         prop_assert_eq!(scores, expected);
                         for near in found {
                             let own = gallery.compare(&near.employee, &probe, &comparator, NOW);
-                            prop_assert_eq!(own, Some(near.score));
-                            let (reference, _) = &model[&near.employee];
+                            let (reference, key) = &model[&near.employee];
+                            let audit_id = AuditId::from_bytes(*key.as_bytes());
+                            prop_assert_eq!(near.audit_id, audit_id);
+                            prop_assert_eq!(own, Some(Compared { score: near.score, audit_id }));
                             prop_assert_eq!(comparator.compare(&probe, reference), near.score);
                         }
                     }
@@ -339,8 +368,11 @@ mod tests {
                 roll += Roll::of(employee, *key);
             }
             prop_assert_eq!(gallery.roll(), roll);
-            gallery.clear();
-            prop_assert_eq!((gallery.len(), gallery.roll()), (0, Roll::default()));
+            let (another, face) = (Gallery::new(WIDTH), Embedding::normalize(vec![1.0; WIDTH]).unwrap());
+            another.insert(enrolled(id(99), key(7)), &face);
+            gallery.replace(another);
+            prop_assert_eq!((gallery.len(), gallery.roll()), (1, Roll::of(&id(99), key(7))));
+            prop_assert!(gallery.compare(&id(99), &face, &comparator, NOW).is_some());
         }
     }
 
@@ -370,7 +402,8 @@ mod tests {
             let reference = if who % 100 == 0 { face(&centre, 0.0) } else { face(&centre, spread) };
             let ended = (who % 7 == 0).then_some(NOW);
             let employee = EmployeeId::parse(&format!("e-{who}")).unwrap();
-            gallery.insert(employee, &reference, ended, key(who as u8));
+            let somebody = enrolled(employee, key(who as u8));
+            gallery.insert(Enrolled { expires_at: ended, ..somebody }, &reference);
         }
         for who in 500..1500 {
             gallery.remove(&EmployeeId::parse(&format!("e-{who}")).unwrap());
@@ -388,7 +421,8 @@ mod tests {
         let gallery = Gallery::new(2);
         let face = Embedding::normalize(vec![3.0, 4.0]).unwrap();
         let end = NOW + Duration::from_secs(10);
-        gallery.insert(id(1), &face, Some(end), key(1));
+        let ending = Enrolled { expires_at: Some(end), ..enrolled(id(1), key(1)) };
+        gallery.insert(ending, &face);
         let comparator = cosine(1.0, 0.0);
         let found = |now| {
             let searched = search(&gallery, &face, 1, &comparator, now).len();
@@ -396,7 +430,7 @@ mod tests {
         };
         assert_eq!(found(end - Duration::from_millis(1)), (1, true));
         assert_eq!(found(end), (0, false));
-        gallery.insert(id(1), &face, None, key(2));
+        gallery.insert(enrolled(id(1), key(2)), &face);
         assert_eq!(found(end), (1, true));
     }
 
@@ -405,7 +439,7 @@ mod tests {
         let gallery = Gallery::new(2);
         for (who, values) in [(1, [1.0, 0.0]), (2, [0.0, 1.0]), (3, [0.9, 0.1])] {
             let face = Embedding::normalize(values.to_vec()).unwrap();
-            gallery.insert(id(who), &face, None, key(who));
+            gallery.insert(enrolled(id(who), key(who)), &face);
         }
         let comparator = cosine(1.0, 0.0);
         let pairs = gallery.closest_pairs(2, &comparator);
@@ -420,7 +454,8 @@ mod tests {
         let gallery = Gallery::new(2);
         let (first, last) = (id(1), id(2));
         for (who, values) in [(&first, vec![3.0, 4.0]), (&last, vec![4.0, 3.0])] {
-            gallery.insert(who.clone(), &Embedding::normalize(values).unwrap(), None, key(1));
+            let face = Embedding::normalize(values).unwrap();
+            gallery.insert(enrolled(who.clone(), key(1)), &face);
         }
         gallery.remove(&first);
         assert_eq!(gallery.read().references.rows(0..1), [0.8, 0.6]);

@@ -9,8 +9,10 @@ mod error;
 mod expiry;
 mod feed;
 mod journal;
+mod operation;
 mod outcome;
 mod searcher;
+mod wiper;
 
 use std::sync::Arc;
 
@@ -18,22 +20,25 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
-use self::cohort::Cohort;
+use self::cohort::{Cohort, Cohorts};
 pub use self::error::{Error, LoadError, StartError};
 pub use self::feed::FollowError;
 use self::feed::{Feed, InStep};
+pub use self::journal::Backlog;
 use self::journal::Journal;
 pub use self::outcome::{
     Assessment, Call, Candidate, Comparison, Enrollment, EnrollmentWishes, Identification,
     Verification,
 };
+pub use self::searcher::SearchEnded;
+use self::wiper::Wiper;
 use crate::access::Grant;
 use crate::audit::{Action, Outcome};
 use crate::comparison::{Decision, Threshold};
 use crate::embedding::Embedding;
-use crate::employee::{EmployeeId, ModelName, Reference};
+use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
 use crate::engine::{Encoder, Engine, ExtractError, Extraction, Place, Role};
-use crate::gallery::Pair;
+use crate::gallery::{Compared, Pair};
 use crate::seal::Sealer;
 use crate::store::Store;
 pub use crate::store::{Extent, Receipt};
@@ -57,35 +62,12 @@ pub struct Recognizer {
     store: Store,
     sealer: Sealer,
     journal: Journal,
+    wiper: Wiper,
     /// Where others write to the store.
     feed: Option<Feed>,
     longest_enrolment: Option<SignedDuration>,
     /// Held from before a commit until the gallery has followed.
     writing: Arc<Mutex<()>>,
-}
-
-#[derive(Debug)]
-struct Cohorts {
-    /// Whoever is enrolled comes here.
-    present: Cohort,
-    /// Those who wait to be enrolled anew.
-    former: Option<Cohort>,
-}
-
-impl Cohorts {
-    /// The former first: whoever is enrolled anew enters the present one before they leave it, so
-    /// a search in this order misses nobody.
-    fn all(&self) -> impl Iterator<Item = &Cohort> {
-        self.former.iter().chain([&self.present])
-    }
-
-    fn of(&self, employee: &EmployeeId) -> Option<&Cohort> {
-        self.all().find(|cohort| cohort.gallery.contains(employee))
-    }
-
-    fn people(&self) -> usize {
-        self.all().map(|cohort| cohort.gallery.len()).sum()
-    }
 }
 
 impl Recognizer {
@@ -128,10 +110,20 @@ impl Recognizer {
                 );
             }
         }
-        let journal = Journal::start(store.clone());
+        let (journal, wiper) = (Journal::start(store.clone()), Wiper::start(store.clone()));
         let longest_enrolment = policy.longest_enrolment;
         let writing = Arc::default();
-        Ok(Self { engine, cohorts, store, sealer, journal, feed, longest_enrolment, writing })
+        Ok(Self {
+            engine,
+            cohorts,
+            store,
+            sealer,
+            journal,
+            wiper,
+            feed,
+            longest_enrolment,
+            writing,
+        })
     }
 
     /// The encoder that everyone is enrolled with from now on.
@@ -149,28 +141,9 @@ impl Recognizer {
         self.cohorts.people()
     }
 
-    /// How many photos are worked on, or wait for it.
-    pub fn photos_at_work(&self) -> usize {
-        self.engine.photos_at_work()
-    }
-
-    /// How many photos to send at once, for whoever has many.
-    pub fn at_once(&self) -> usize {
-        self.engine.at_once()
-    }
-
     /// What identification is decided at now: its target is the FPIR bound that holds.
     pub fn identification(&self) -> Threshold {
         self.cohorts.present.identification(self.cohorts.people())
-    }
-
-    /// Whether the store still answers, and the galleries are in step with it.
-    ///
-    /// # Errors
-    /// [`Error::OutOfStep`], [`Error::Store`].
-    pub async fn ping(&self) -> Result<(), Error> {
-        self.in_step()?;
-        Ok(self.store.ping().await?)
     }
 
     /// Proof that the galleries are what the store holds, or held less than a second ago.
@@ -223,13 +196,14 @@ impl Recognizer {
             self.extract(&place, photo, &[(cohort, Role::Probe)]).await?;
         let in_step = self.in_step()?;
         // Whoever was erased meanwhile is missing.
-        let Some(score) = cohort.compare(employee, last(&embeddings), call.at) else {
+        let compared = cohort.compare(employee, last(&embeddings), call.at);
+        let Some(Compared { score, audit_id }) = compared else {
             return Err(self.why_absent(employee).await?);
         };
         let threshold = cohort.verification;
         let model = cohort.model().clone();
         let decision = threshold.decide(score);
-        let written = self.record(call, Action::Verify, decision.into(), Some(employee.clone()));
+        let written = self.record(call, Action::Verify, decision.into(), Some(audit_id));
         timings.wait("store", written).await?;
         in_step.holds()?;
         let reasons = quality.reasons();
@@ -256,13 +230,15 @@ impl Recognizer {
         let mut candidates = Vec::new();
         for (cohort, probe) in self.cohorts.all().zip(&embeddings) {
             let threshold = cohort.identification(gallery_size);
-            let nearest = timings.wait("search", cohort.search(probe, top, call.at)).await;
-            candidates.extend(nearest.into_iter().map(|near| Candidate {
+            let nearest = timings.wait("search", cohort.search(probe, top, call.at)).await?;
+            let found = nearest.into_iter().map(|near| Candidate {
                 employee: near.employee,
+                audit_id: near.audit_id,
                 score: near.score,
                 threshold,
                 model: cohort.model().clone(),
-            }));
+            });
+            outcome::merge(&mut candidates, found.collect());
         }
         candidates.sort_by(|a, b| b.margin().total_cmp(&a.margin()));
         candidates.truncate(top);
@@ -270,7 +246,7 @@ impl Recognizer {
         let reasons = quality.reasons();
         let mut answer =
             Identification { candidates, threshold, gallery_size, face, reasons, timings };
-        let matched = answer.matched().map(|candidate| candidate.employee.clone());
+        let matched = answer.matched().map(|candidate| candidate.audit_id);
         let outcome = if matched.is_some() { Outcome::Match } else { Outcome::NonMatch };
         let written = self.record(call, Action::Identify, outcome, matched);
         answer.timings.wait("store", written).await?;
@@ -332,29 +308,13 @@ impl Recognizer {
         (self.cohorts.present.closest_pairs(top), self.identification())
     }
 
-    /// Drops the events of the audit trail that are older than `before`; how many.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn drop_events(&self, before: Timestamp) -> Result<u64, Error> {
-        Ok(self.store.drop_events(before).await?)
-    }
-
-    /// Drops what the change feed need not tell any more.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn drop_changes(&self, now: Timestamp) -> Result<(), Error> {
-        Ok(self.store.drop_changes(now).await?)
-    }
-
     /// Writes down what was decided, before it is answered.
     async fn record(
         &self,
         call: &Call,
         action: Action,
         outcome: Outcome,
-        subject: Option<EmployeeId>,
+        subject: Option<AuditId>,
     ) -> Result<(), Error> {
         let written = self.journal.record(call.event(action, outcome, subject)).await;
         written.map_err(|_| Error::AuditFull)

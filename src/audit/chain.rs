@@ -301,7 +301,7 @@ mod tests {
     fn trail(key: &AuditKey, events: u8) -> Vec<Entry> {
         let mut head = Head::NONE;
         let entries = (1..=events).map(|number| {
-            let words = event(number).words(None);
+            let words = event(number).words();
             head = key.extend(&head, &words);
             Entry { words, head }
         });

@@ -16,10 +16,10 @@ use crate::config::{Config, ExportArgs};
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 pub async fn run(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
     let store = super::open_store(&super::existing_data(config).await?).await?;
-    let subject = Subject::Employee(args.employee.clone());
     let Some(held) = store.held(&args.employee).await? else {
         bail!("nobody is enrolled as {}", args.employee.as_str());
     };
+    let subject = Subject::Reference(held.reference.audit_id);
     store.record(&[super::event(Action::Export, Some(subject))]).await?;
     store.close().await;
     let document = json!({

@@ -26,7 +26,7 @@ pub async fn run(config: Config, args: &ImportArgs) -> anyhow::Result<()> {
     let (store, recognizer) = super::open(config).await?;
     let wishes = EnrollmentWishes { rehearsal: args.dry_run, ..EnrollmentWishes::default() };
     let done = enroll_all(&recognizer, joiners, wishes).await;
-    drop(recognizer);
+    recognizer.end().await;
     store.close().await;
     let mut done = done?;
     refused.append(&mut done.refused);

@@ -60,7 +60,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     let retention = tokio::spawn(erase_on_time(recognizer.clone(), events_kept));
     let (local, key) = local.unzip();
-    state.set_ready(recognizer, local);
+    state.set_ready(recognizer.clone(), local);
     tracing::info!(%address, "likeness answers on {scheme}://{address}");
     greet(&format!("{scheme}://{address}"), key.as_deref().map(String::as_str), &data_folder);
     told_to_stop.await;
@@ -68,8 +68,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     drop(stop);
     serving.await??;
     retention.abort();
+    recognizer.end().await;
     // With the last of it the change feed is no longer followed.
-    drop(state);
+    drop((state, recognizer));
     store.close().await;
     Ok(())
 }
@@ -146,7 +147,7 @@ async fn erase_on_time(recognizer: Recognizer, events_kept: SignedDuration) {
             Ok(erased) => tracing::info!(erased, "{erased} enrolments have ended and are erased"),
             Err(error) => tracing::error!(%error, "ended enrolments could not be erased"),
         }
-        if let Err(error) = recognizer.drop_changes(now).await {
+        if let Err(error) = recognizer.drop_changes().await {
             tracing::error!(%error, "old rows of the change feed could not be dropped");
         }
         let Ok(oldest) = now.checked_sub(events_kept) else { continue };

@@ -31,7 +31,7 @@ pub async fn run(config: Config, args: &SyncArgs) -> anyhow::Result<()> {
     let _lock = super::lock(&super::existing_data(&config).await?)?;
     let (store, recognizer) = super::open(config).await?;
     let synced = sync(&recognizer, rows, args).await;
-    drop(recognizer);
+    recognizer.end().await;
     store.close().await;
     synced
 }

@@ -80,6 +80,11 @@ pub enum ExtractError {
 pub struct EngineError(String);
 
 impl EngineError {
+    #[expect(clippy::needless_pass_by_value, reason = "as map_err wants it")]
+    fn panicked(error: tokio::task::JoinError) -> Self {
+        Self(format!("the work panicked: {error}"))
+    }
+
     fn run(error: impl std::fmt::Display) -> Self {
         Self(format!("{error:#}"))
     }
@@ -265,7 +270,7 @@ impl Engine {
             let _admission = admission;
             span.in_scope(|| extract(photo, &detector, &present, &asked, timings))
         });
-        work.await.map_err(|e| EngineError(format!("the work panicked: {e}")))?
+        work.await.map_err(EngineError::panicked)?
     }
 
     /// Reads a photo's header and applies the limits: milliseconds, but too many for a thread that serves others. There
@@ -277,8 +282,7 @@ impl Engine {
             let _place = place;
             EncodedPhoto::inspect(bytes, &limits)
         });
-        let inspected = work.await.map_err(|e| EngineError(format!("the work panicked: {e}")))?;
-        Ok(inspected?)
+        Ok(work.await.map_err(EngineError::panicked)??)
     }
 
     async fn admit(&self, place: Place, decoded_bytes: u64) -> Admission {

@@ -19,7 +19,7 @@ impl Rows {
     pub(super) fn search_all(&self, queries: &[Query], measure: &Measure) -> Vec<Nearest> {
         let nearest = |query: &Query| {
             let mut best = Best::new(query.top);
-            for row in (0..self.employees.len()).filter(|row| self.holds(*row, query.now)) {
+            for row in (0..self.enrolled.len()).filter(|row| self.holds(*row, query.now)) {
                 best.offer(measure.of(self.references.row(row), query.probe.values()), row);
             }
             best.into_items()
@@ -32,7 +32,7 @@ impl Rows {
     pub(super) fn search_codes(&self, queries: &[Query]) -> Vec<Nearest> {
         let mut scans: Vec<_> = queries.iter().map(|query| Scan::new(query, self)).collect();
         let mut estimates = Estimates::default();
-        let people = self.employees.len();
+        let people = self.enrolled.len();
         for start in (0..people).step_by(BLOCK) {
             let block = start..people.min(start + BLOCK);
             for scan in &mut scans {

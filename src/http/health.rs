@@ -22,20 +22,30 @@ pub(super) struct Ready {
     #[schema(pattern = "^ready$")]
     status: &'static str,
     model: Model,
-    /// How many are enrolled with this model.
+    /// How many people can be recognized, those of the former encoder included.
     gallery_size: usize,
     /// What identification is decided at now; its target is the bound that holds for strangers.
     identification: Threshold,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     former: Option<Former>,
+    audit: Audit,
+}
+
+/// Events that are not in the audit trail.
+#[derive(Serialize, ToSchema)]
+struct Audit {
+    /// Events that wait in memory, because the database cannot be written.
+    waiting: usize,
+    /// Events that the database refused since the start; they are in the log alone.
+    quarantined: u64,
 }
 
 /// The former encoder, while it serves beside the present one.
 #[derive(Serialize, ToSchema)]
 struct Former {
     model: Model,
-    /// How many are still to be enrolled anew.
+    /// How many of them are still to be enrolled anew.
     gallery_size: usize,
 }
 
@@ -61,12 +71,13 @@ pub(super) async fn live() -> Json<Live> {
 pub(super) async fn ready(State(app): State<AppState>) -> Result<Json<Ready>, Problem> {
     let recognizer = app.recognizer()?;
     recognizer.ping().await?;
-    let former = recognizer.former();
+    let (former, backlog) = (recognizer.former(), recognizer.backlog());
     Ok(Json(Ready {
         status: "ready",
         model: Model::from(recognizer.model()),
         gallery_size: recognizer.gallery_size(),
         identification: recognizer.identification().into(),
         former: former.map(|(model, gallery_size)| Former { model: model.into(), gallery_size }),
+        audit: Audit { waiting: backlog.waiting, quarantined: backlog.quarantined },
     }))
 }

@@ -33,7 +33,7 @@ struct Identification {
     /// Who comes nearest, best first, below the threshold too; a key with the role `terminal` is told the match alone.
     candidates: Vec<Candidate>,
     threshold: Threshold,
-    /// How many are enrolled with this model.
+    /// How many people were searched, those of a former encoder included.
     gallery_size: usize,
     model: Model,
     face: Face,

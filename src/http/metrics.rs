@@ -1,5 +1,6 @@
 //! `GET /metrics`: what an operator watches, in the text format of `OpenMetrics`. No identity is in it.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -28,6 +29,8 @@ pub(super) struct Metrics {
     scores: Family<Decided, Histogram>,
     gallery: Gauge,
     at_work: Gauge,
+    audit_waiting: Gauge,
+    audit_quarantined: Counter,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -78,6 +81,8 @@ impl Metrics {
             scores: Family::new_with_constructor(log_odds),
             gallery: Gauge::default(),
             at_work: Gauge::default(),
+            audit_waiting: Gauge::default(),
+            audit_quarantined: Counter::default(),
         };
         let registry = &mut this.registry;
         registry.register("requests", "Calls, by outcome", this.requests.clone());
@@ -92,6 +97,10 @@ impl Metrics {
         registry.register("gallery_size", "People who can be recognised", this.gallery.clone());
         let about = "Photos that are worked on or wait for it";
         registry.register("photos_at_work", about, this.at_work.clone());
+        let about = "Audit events that wait in memory because the database cannot be written";
+        registry.register("audit_events_waiting", about, this.audit_waiting.clone());
+        let about = "Audit events that the database refused; they are in the log alone";
+        registry.register("audit_events_quarantined", about, this.audit_quarantined.clone());
         this
     }
 
@@ -150,6 +159,9 @@ pub(super) async fn metrics(State(app): State<AppState>) -> Result<Response, Pro
     let (metrics, recognizer) = (&app.metrics, app.recognizer()?);
     metrics.gallery.set(recognizer.gallery_size() as i64);
     metrics.at_work.set(recognizer.photos_at_work() as i64);
+    let backlog = recognizer.backlog();
+    metrics.audit_waiting.set(backlog.waiting as i64);
+    metrics.audit_quarantined.inner().store(backlog.quarantined, Ordering::Relaxed);
     let mut page = String::new();
     text::encode(&mut page, &metrics.registry).map_err(Problem::internal)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

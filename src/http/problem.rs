@@ -170,9 +170,11 @@ impl From<&recognizer::Error> for Code {
             // Another replica may have the new key.
             Error::Store(error) if error.is_outdated() => Self::NotReady,
             Error::OutOfStep => Self::NotReady,
-            Error::AuditFull | Error::Engine(_) | Error::Store(_) | Error::Task(_) => {
-                Self::Internal
-            }
+            Error::AuditFull
+            | Error::Engine(_)
+            | Error::Search(_)
+            | Error::Store(_)
+            | Error::Task(_) => Self::Internal,
             Error::Face(NoProminentFace::None) => Self::NoFace,
             Error::Face(NoProminentFace::Several) => Self::SeveralFaces,
             Error::LooksLikeAnother { .. } => Self::LooksLikeAnother,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::error::LoadError;
-use super::searcher::Searcher;
+use super::searcher::{Change, SearchEnded, Searcher};
 use super::{Policy, StartError};
-use crate::comparison::{Decision, ErrorRates, Score, Threshold};
+use crate::comparison::{Decision, ErrorRates, Threshold};
 use crate::embedding::Embedding;
 use crate::employee::{EmployeeId, ModelName};
 use crate::engine::Encoder;
-use crate::gallery::{Gallery, Neighbour, Pair, Query};
+use crate::gallery::{Compared, Enrolled, Gallery, Neighbour, Pair, Query};
 use crate::seal::{DoesNotOpen, Sealer};
 use crate::store::{Kept, Store};
 
@@ -38,8 +38,9 @@ impl Cohort {
         Ok(Self { encoder, gallery, searcher, verification, error_rates, identify_fpir })
     }
 
-    /// Opens every template of the encoder. Where others write to the store, whoever's data key is missing may just
-    /// be being erased, and the change feed says so later.
+    /// Opens every template of the encoder into a gallery of its own, which then takes the place of the present one.
+    /// Where others write to the store, a template whose data key is missing may just be being erased, and the change
+    /// feed says so later.
     pub(super) async fn load(
         &self,
         store: &Store,
@@ -50,10 +51,13 @@ impl Cohort {
             let (store, model) = (store.clone(), self.model().id);
             tokio::spawn(async move { store.templates(model, after).await })
         };
+        let gallery = Gallery::new(self.encoder.embedding_length());
         let mut next = read(None);
         loop {
             let page = next.await??;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else {
+                return Ok(self.searcher.change(Change::Replace(gallery)).await?);
+            };
             // The next page is read while this one is opened.
             next = read(Some(last.template.key));
             for kept in page {
@@ -62,19 +66,54 @@ impl Cohort {
                 if kept.key.is_none() && !others_write {
                     return Err(LoadError::DataKey { employee: name() });
                 }
-                let taken = self.take(sealer, kept);
-                taken.map_err(|source| LoadError::Template { employee: name(), source })?;
+                let opened = self.open(sealer, kept);
+                let opened =
+                    opened.map_err(|source| LoadError::Template { employee: name(), source })?;
+                if let Some((enrolled, reference)) = opened {
+                    gallery.insert(enrolled, &reference);
+                }
             }
         }
     }
 
-    /// Opens a template and puts it in place of the employee's former one; nothing where its data key is missing.
-    pub(super) fn take(&self, sealer: &Sealer, kept: Kept) -> Result<(), DoesNotOpen> {
-        let Kept { employee, template, key, expires_at } = kept;
-        let Some(key) = key else { return Ok(()) };
+    /// Opens a template; `None` where its data key is missing.
+    pub(super) fn open(
+        &self,
+        sealer: &Sealer,
+        kept: Kept,
+    ) -> Result<Option<(Enrolled, Embedding)>, DoesNotOpen> {
+        let Kept { employee, audit_id, template, key, expires_at } = kept;
+        let Some(key) = key else { return Ok(None) };
         let reference = sealer.open(&employee, self.model().id, &key, &template)?;
-        self.gallery.insert(employee, &reference, expires_at, template.key);
-        Ok(())
+        Ok(Some((Enrolled { employee, audit_id, expires_at, key: template.key }, reference)))
+    }
+
+    /// Puts a reference in place of the employee's former one, if any.
+    pub(super) async fn insert(
+        &self,
+        enrolled: Enrolled,
+        reference: Embedding,
+    ) -> Result<(), SearchEnded> {
+        self.searcher.change(Change::Insert(enrolled, reference)).await
+    }
+
+    /// Takes an employee out, who need not be in it.
+    pub(super) async fn remove(&self, employee: &EmployeeId) -> Result<(), SearchEnded> {
+        self.searcher.change(Change::Remove(employee.clone())).await
+    }
+
+    /// Lets an employee's reference end at another time; they need not be in it.
+    pub(super) async fn set_expiry(
+        &self,
+        employee: &EmployeeId,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), SearchEnded> {
+        self.searcher.change(Change::SetExpiry(employee.clone(), expires_at)).await
+    }
+
+    /// Whether the gallery can be searched.
+    pub(super) fn is_alive(&self) -> Result<(), SearchEnded> {
+        self.searcher.is_alive()
     }
 
     pub(super) fn model(&self) -> &ModelName {
@@ -87,7 +126,7 @@ impl Cohort {
         employee: &EmployeeId,
         probe: &Embedding,
         now: Timestamp,
-    ) -> Option<Score> {
+    ) -> Option<Compared> {
         self.gallery.compare(employee, probe, self.encoder.comparator(), now)
     }
 
@@ -97,7 +136,7 @@ impl Cohort {
         probe: &Embedding,
         top: usize,
         now: Timestamp,
-    ) -> Vec<Neighbour> {
+    ) -> Result<Vec<Neighbour>, SearchEnded> {
         self.searcher.search(Query { probe: probe.clone(), top, now }).await
     }
 
@@ -118,11 +157,36 @@ impl Cohort {
         probe: &Embedding,
         people: usize,
         now: Timestamp,
-    ) -> Option<EmployeeId> {
+    ) -> Result<Option<Neighbour>, SearchEnded> {
         // The employee's own former reference may be the nearest, so two are asked for.
-        let nearest = self.search(probe, 2, now).await;
-        let other = nearest.into_iter().find(|near| near.employee != *employee)?;
-        let confused = self.identification(people).decide(other.score) == Decision::Match;
-        confused.then_some(other.employee)
+        let nearest = self.search(probe, 2, now).await?;
+        let threshold = self.identification(people);
+        let other = nearest.into_iter().find(|near| near.employee != *employee);
+        Ok(other.filter(|other| threshold.decide(other.score) == Decision::Match))
+    }
+}
+
+/// The encoders that run, each with its people.
+#[derive(Debug)]
+pub(super) struct Cohorts {
+    /// Whoever is enrolled comes here.
+    pub(super) present: Cohort,
+    /// Those who wait to be enrolled anew.
+    pub(super) former: Option<Cohort>,
+}
+
+impl Cohorts {
+    /// The former first: whoever is enrolled anew enters the present one before they leave it, so
+    /// a search in this order misses nobody.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Cohort> {
+        self.former.iter().chain([&self.present])
+    }
+
+    pub(super) fn of(&self, employee: &EmployeeId) -> Option<&Cohort> {
+        self.all().find(|cohort| cohort.gallery.contains(employee))
+    }
+
+    pub(super) fn people(&self) -> usize {
+        self.all().map(|cohort| cohort.gallery.len()).sum()
     }
 }

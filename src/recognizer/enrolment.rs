@@ -9,16 +9,15 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
+use super::searcher::SearchEnded;
 use super::{Call, Cohorts, Enrollment, EnrollmentWishes, Error, Receipt, Recognizer, last};
 use crate::audit::{Action, Actor, Outcome, ReceiptId};
 use crate::embedding::Embedding;
 use crate::employee::{AuditId, EmployeeId, Reference};
 use crate::engine::{Extraction, Role};
+use crate::gallery::{self, Neighbour};
 use crate::seal;
 use crate::store::{Enrolled, Extent, StoreError, Written};
-
-/// How long after a failed try erased pages are to be overwritten again.
-const WIPE_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a write to PostgreSQL may take, waiting for others included.
 const LONGEST_WRITE: Duration = Duration::from_secs(10);
@@ -29,7 +28,7 @@ enum Stored {
     Replaced,
     /// The former one stays.
     Kept,
-    LooksLike(EmployeeId),
+    LooksLike(Neighbour),
 }
 
 impl Recognizer {
@@ -76,8 +75,8 @@ impl Recognizer {
             Stored::Kept => return Err(Error::AlreadyEnrolled),
             Stored::LooksLike(other) => {
                 let outcome = Outcome::LooksLikeAnother;
-                self.record(call, Action::Enroll, outcome, Some(other.clone())).await?;
-                return Err(Error::LooksLikeAnother { other: other.as_str().to_owned() });
+                self.record(call, Action::Enroll, outcome, Some(other.audit_id)).await?;
+                return Err(Error::LooksLikeAnother { other: other.employee.as_str().to_owned() });
             }
         };
         Ok(Enrollment { reference, replaced, face, timings })
@@ -94,10 +93,14 @@ impl Recognizer {
             let receipt = this.patiently(this.store.erase(&employee, &call.actor, call.at)).await?;
             match &this.feed {
                 Some(feed) => feed.follow().await,
-                None => this.cohorts.all().for_each(|cohort| cohort.gallery.remove(&employee)),
+                None => {
+                    for cohort in this.cohorts.all() {
+                        cohort.remove(&employee).await?;
+                    }
+                }
             }
             if receipt.as_ref().is_some_and(|receipt| receipt.extent == Extent::Underway) {
-                tokio::spawn(this.clone().wipe_leftovers());
+                this.wiper.wake();
             }
             Ok::<_, Error>(receipt)
         });
@@ -136,14 +139,14 @@ impl Recognizer {
         employee: &EmployeeId,
         embeddings: &[Embedding],
         now: Timestamp,
-    ) -> Option<EmployeeId> {
+    ) -> Result<Option<Neighbour>, SearchEnded> {
         let people = self.cohorts.people();
         for (cohort, probe) in self.cohorts.all().zip(embeddings) {
-            if let Some(other) = cohort.lookalike(employee, probe, people, now).await {
-                return Some(other);
+            if let Some(other) = cohort.lookalike(employee, probe, people, now).await? {
+                return Ok(Some(other));
             }
         }
-        None
+        Ok(None)
     }
 
     /// Commits a reference and lets the gallery follow, unless the face is somebody else's: looked for under
@@ -163,7 +166,7 @@ impl Recognizer {
                 let seen = self.seen(wishes).await?;
                 if !wishes.confirm_lookalike
                     && let Some(other) =
-                        self.lookalike(employee, &embeddings, reference.enrolled_at).await
+                        self.lookalike(employee, &embeddings, reference.enrolled_at).await?
                 {
                     return Ok(Stored::LooksLike(other));
                 }
@@ -208,10 +211,16 @@ impl Recognizer {
             Some(feed) if !wishes.rehearsal => feed.follow().await,
             _ if enrolled == Enrolled::Kept => {}
             _ => {
-                let present = &self.cohorts.present.gallery;
-                present.insert(employee.clone(), embedding, reference.expires_at, key.id);
+                let (audit_id, expires_at) = (reference.audit_id, reference.expires_at);
+                let present = gallery::Enrolled {
+                    employee: employee.clone(),
+                    audit_id,
+                    expires_at,
+                    key: key.id,
+                };
+                self.cohorts.present.insert(present, embedding.clone()).await?;
                 if let Some(former) = &self.cohorts.former {
-                    former.gallery.remove(employee);
+                    former.remove(employee).await?;
                 }
             }
         }
@@ -235,16 +244,6 @@ impl Recognizer {
             (None, _) => Enrolled::New,
             (Some(_), true) => Enrolled::Replaced,
             (Some(_), false) => Enrolled::Kept,
-        }
-    }
-
-    /// Tries until nothing of the erased is left in any file.
-    async fn wipe_leftovers(self) {
-        loop {
-            tokio::time::sleep(WIPE_AGAIN).await;
-            if self.store.wipe_leftovers().await {
-                return;
-            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::feed::FollowError;
+use super::searcher::SearchEnded;
 use crate::comparison::ErrorRatesError;
 use crate::engine::{EngineError, ExtractError};
 use crate::face::NoProminentFace;
@@ -58,6 +59,9 @@ pub enum Error {
     /// The bytes are no usable photo.
     #[error(transparent)]
     Photo(PhotoError),
+    /// A gallery can neither be searched nor changed any more.
+    #[error(transparent)]
+    Search(#[from] SearchEnded),
     /// The photo is too poor for a reference.
     #[error("this photo cannot serve as a reference: {}", advice(.0))]
     PoorPhoto(BTreeSet<Reason>),
@@ -96,6 +100,9 @@ pub enum LoadError {
         /// Whose it is.
         employee: String,
     },
+    /// The gallery cannot be changed any more.
+    #[error(transparent)]
+    Search(#[from] SearchEnded),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -37,7 +37,7 @@ impl Recognizer {
                 feed.follow().await;
             } else {
                 for cohort in this.cohorts.all() {
-                    cohort.gallery.set_expiry(&employee, expires_at);
+                    cohort.set_expiry(&employee, expires_at).await?;
                 }
             }
             Ok::<_, Error>(changed)
@@ -61,7 +61,7 @@ impl Recognizer {
             self.extract(&place, photo, &[(cohort, Role::Reference)]).await?;
         let embedding = last(&embeddings);
         let own = cohort.encoder.comparator().compare(embedding, embedding);
-        let score = cohort.compare(employee, embedding, now).ok_or(Error::NotEnrolled)?;
-        Ok((own.value() - score.value()).abs() < SAME_PHOTO)
+        let compared = cohort.compare(employee, embedding, now).ok_or(Error::NotEnrolled)?;
+        Ok((own.value() - compared.score.value()).abs() < SAME_PHOTO)
     }
 }

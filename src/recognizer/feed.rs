@@ -4,7 +4,7 @@
 //! states of the store and no older one overtakes a newer. A gallery that has not heard from the feed for a second
 //! is out of step and answers nobody, until it has caught up and its roll is that of the store.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::cohort::Cohort;
 use super::error::LoadError;
+use super::searcher::SearchEnded;
 use super::{Cohorts, Error};
 use crate::seal::{DoesNotOpen, Sealer};
 use crate::store::{Bell, Census, Change, Changes, Store, StoreError};
@@ -32,22 +33,46 @@ const LONG_PATIENCE: Duration = Duration::from_mins(10);
 const BELL_AGAIN: Duration = Duration::from_secs(5);
 
 /// Proof that the galleries knew the store's state of less than a second ago.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct InStep(Option<Instant>);
+#[derive(Clone, Debug)]
+pub(super) struct InStep(Option<(Feed, Confirmed)>);
 
 impl InStep {
     /// Nobody else writes to the store.
     pub(super) const ALWAYS: Self = Self(None);
 
-    /// Whether that state is still so young.
+    /// Whether that state is still so young, and the galleries have been in step all the time since.
     ///
     /// # Errors
     /// [`Error::OutOfStep`].
-    pub(super) fn holds(self) -> Result<(), Error> {
-        match self.0 {
-            Some(confirmed) if confirmed.elapsed() > IN_STEP => Err(Error::OutOfStep),
-            _ => Ok(()),
-        }
+    pub(super) fn holds(&self) -> Result<(), Error> {
+        let Some((feed, proven)) = &self.0 else { return Ok(()) };
+        let present = *feed.inner.confirmed();
+        if proven.holds(present) { Ok(()) } else { Err(Error::OutOfStep) }
+    }
+}
+
+/// What is known of the galleries.
+#[derive(Clone, Copy, Debug, Default)]
+struct Confirmed {
+    /// When the store was asked for the state that they have; `None` while they are out of step.
+    at: Option<Instant>,
+    /// How often they have been found out of step.
+    generation: u64,
+}
+
+impl Confirmed {
+    fn is_young(&self) -> bool {
+        self.at.is_some_and(|at| at.elapsed() <= IN_STEP)
+    }
+
+    /// Whether what was known then still proves something now.
+    fn holds(self, present: Self) -> bool {
+        self.is_young() && self.generation == present.generation
+    }
+
+    fn lapse(&mut self) {
+        self.at = None;
+        self.generation += 1;
     }
 }
 
@@ -63,6 +88,9 @@ pub enum FollowError {
     /// Loading everything anew failed.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// A gallery cannot be changed any more.
+    #[error(transparent)]
+    Search(#[from] SearchEnded),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -84,8 +112,7 @@ struct Inner {
     cohorts: Arc<Cohorts>,
     /// How far the feed has been read. Held while a gallery changes.
     read: Mutex<u64>,
-    /// When the store was asked for the state that the galleries have.
-    confirmed: std::sync::Mutex<Option<Instant>>,
+    confirmed: std::sync::Mutex<Confirmed>,
 }
 
 impl Feed {
@@ -111,9 +138,11 @@ impl Feed {
     /// # Errors
     /// [`Error::OutOfStep`].
     pub(super) fn in_step(&self) -> Result<InStep, Error> {
-        let confirmed = self.inner.confirmed().ok_or(Error::OutOfStep)?;
-        let step = InStep(Some(confirmed));
-        step.holds().map(|()| step)
+        let confirmed = *self.inner.confirmed();
+        if !confirmed.is_young() {
+            return Err(Error::OutOfStep);
+        }
+        Ok(InStep(Some((self.clone(), confirmed))))
     }
 
     /// How far the feed has been read.
@@ -125,24 +154,26 @@ impl Feed {
     pub(super) async fn follow(&self) {
         if let Err(error) = self.inner.follow().await {
             tracing::warn!(%error, "an answered change has not reached the gallery: nobody is recognised for now");
-            self.inner.set_confirmed(None);
+            self.inner.lapse();
         }
     }
 }
 
 impl Inner {
-    fn confirmed(&self) -> Option<Instant> {
-        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn confirmed(&self) -> MutexGuard<'_, Confirmed> {
+        self.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_confirmed(&self, at: Option<Instant>) {
-        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    /// Voids every proof that was given.
+    fn lapse(&self) {
+        self.confirmed().lapse();
     }
 
     /// Brings the galleries to the store's present state.
     async fn follow(&self) -> Result<(), FollowError> {
         let mut read = self.read.lock().await;
-        if self.confirmed().is_none_or(|at| at.elapsed() > IN_STEP) {
+        let is_young = self.confirmed().is_young();
+        if !is_young {
             self.prove(&mut read).await?;
         }
         loop {
@@ -150,9 +181,9 @@ impl Inner {
             match patient(PATIENCE, self.store.changes(*read)).await? {
                 Changes::Gap => self.prove(&mut read).await?,
                 Changes::Next { changes, more } => {
-                    self.apply(changes, &mut read)?;
+                    self.apply(changes, &mut read).await?;
                     if !more {
-                        self.set_confirmed(Some(asked));
+                        self.confirmed().at = Some(asked);
                         return Ok(());
                     }
                 }
@@ -166,10 +197,9 @@ impl Inner {
             return Ok(());
         }
         tracing::warn!("the gallery lags too far behind the store: it is loaded anew");
-        self.set_confirmed(None);
+        self.lapse();
         *read = patient(PATIENCE, self.store.last_change()).await?;
         for cohort in self.cohorts.all() {
-            cohort.gallery.clear();
             let load = cohort.load(&self.store, &self.sealer, true);
             timeout(LONG_PATIENCE, load).await.map_err(|_| FollowError::Silent)??;
         }
@@ -179,25 +209,27 @@ impl Inner {
     async fn is_proven(&self, read: &mut u64) -> Result<bool, FollowError> {
         let Census { changes, rolls } = patient(LONG_PATIENCE, self.store.census(*read)).await?;
         let Changes::Next { changes, .. } = changes else { return Ok(false) };
-        self.apply(changes, read)?;
+        self.apply(changes, read).await?;
         let is_whole = |cohort: &Cohort| {
             cohort.gallery.roll() == rolls.get(&cohort.model().id).copied().unwrap_or_default()
         };
         Ok(self.cohorts.all().all(is_whole))
     }
 
-    fn apply(&self, changes: Vec<Change>, read: &mut u64) -> Result<(), DoesNotOpen> {
+    async fn apply(&self, changes: Vec<Change>, read: &mut u64) -> Result<(), FollowError> {
         for Change { number, employee, present } in changes {
             let model = present.as_ref().map(|(model, _)| *model);
             let of_model = |cohort: &&Cohort| Some(cohort.model().id) == model;
             // First in, then out: whoever is enrolled anew with another encoder is always in one.
             if let Some((_, kept)) = present
                 && let Some(cohort) = self.cohorts.all().find(of_model)
+                && let Some((enrolled, reference)) = cohort.open(&self.sealer, kept)?
             {
-                cohort.take(&self.sealer, kept)?;
+                cohort.insert(enrolled, reference).await?;
             }
-            let others = self.cohorts.all().filter(|cohort| !of_model(cohort));
-            others.for_each(|cohort| cohort.gallery.remove(&employee));
+            for cohort in self.cohorts.all().filter(|cohort| !of_model(cohort)) {
+                cohort.remove(&employee).await?;
+            }
             *read = number;
         }
         Ok(())
@@ -255,5 +287,30 @@ async fn wait(bell: &mut Option<Bell>) -> bool {
     match timeout(ROUND, bell.rings()).await {
         Ok(rung) => rung.is_ok(),
         Err(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_is_void_once_the_gallery_was_out_of_step_however_young_it_is() {
+        let mut present = Confirmed { at: Some(Instant::now()), generation: 0 };
+        let proof = present;
+        present.at = Some(Instant::now());
+        assert!(proof.holds(present), "confirmed again, it still holds");
+        present.lapse();
+        assert!(!proof.holds(present));
+        present.at = Some(Instant::now());
+        assert!(!proof.holds(present), "in step again, but perhaps with another gallery");
+        assert!(present.holds(present));
+    }
+
+    #[test]
+    fn a_proof_ends_by_itself() {
+        let Some(long_ago) = Instant::now().checked_sub(2 * IN_STEP) else { return };
+        let old = Confirmed { at: Some(long_ago), generation: 0 };
+        assert!(!old.holds(old));
     }
 }

@@ -1,29 +1,66 @@
-//! What is decided is written down before it is answered; whoever decides at the same time shares a commit.
+//! Group commit of audit events: decisions that are made at the same time share one.
+//!
+//! An event is written before its decision is answered, unless the database cannot be written just then: it waits in
+//! memory and is tried again every second, and when the service stops.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::audit::Event;
-use crate::store::Store;
+use crate::store::{Attempt, Store, StoreError};
 
 /// Events that wait while the store can't be written; with so many nothing more is decided.
 const MOST_WAITING: usize = 10_000;
 
+/// Events of one transaction.
+const MOST_AT_ONCE: usize = 1000;
+
 /// How long an answer waits for a store that can't be written just now.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long after a failed flush the next one begins.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How long a flush may take: longer than SQLite waits for another process.
+const LONGEST_FLUSH: Duration = Duration::from_secs(10);
+
+/// How long a service that stops goes on trying.
+const LONGEST_END: Duration = Duration::from_secs(20);
 
 /// Writes events into the audit trail; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Journal {
     sender: mpsc::Sender<Written>,
+    backlog: Arc<Counts>,
+    /// Tells the task to end.
+    stop: Arc<watch::Sender<bool>>,
+    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// Events that are not in the audit trail.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Backlog {
+    /// Those that wait in memory for a database that cannot be written.
+    pub waiting: usize,
+    /// Those that the database refused and the log holds instead, since the start.
+    pub quarantined: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    waiting: AtomicUsize,
+    quarantined: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Written {
     event: Event,
-    done: oneshot::Sender<Result<(), Full>>,
+    done: oneshot::Sender<()>,
 }
 
 /// More events wait to be written than there is room for.
@@ -31,11 +68,20 @@ struct Written {
 pub(super) struct Full;
 
 impl Journal {
-    /// Begins to write into the store's trail, until the last clone is dropped.
+    /// Begins to write into the store's trail, until [`end`](Self::end) or the last clone is dropped.
     pub(super) fn start(store: Store) -> Self {
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
-        tokio::spawn(write(store, receiver));
-        Self { sender }
+        let (stop, stopped) = watch::channel(false);
+        let backlog = Arc::<Counts>::default();
+        let writer = Writer {
+            store,
+            backlog: backlog.clone(),
+            waiting: Vec::new(),
+            attempt: Attempt::default(),
+            failing: false,
+        };
+        let task = tokio::spawn(writer.run(receiver, stopped));
+        Self { sender, backlog, stop: Arc::new(stop), task: Arc::new(Mutex::new(Some(task))) }
     }
 
     /// Writes an event. While the store can't be written it waits in memory, and the caller goes on: a full disk
@@ -44,46 +90,187 @@ impl Journal {
     /// # Errors
     /// [`Full`].
     pub(super) async fn record(&self, event: Event) -> Result<(), Full> {
+        if self.backlog.waiting.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
+            self.backlog.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Full);
+        }
         let (done, written) = oneshot::channel();
-        self.sender.try_send(Written { event, done }).map_err(|_| Full)?;
-        match timeout(PATIENCE, written).await {
-            Ok(written) => written.unwrap_or(Err(Full)),
-            Err(_) => Ok(()),
+        if self.sender.try_send(Written { event, done }).is_err() {
+            self.backlog.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Full);
+        }
+        // Late or not, the event is in the journal's hands.
+        let _ = timeout(PATIENCE, written).await;
+        Ok(())
+    }
+
+    /// How many events are not in the trail.
+    pub(super) fn backlog(&self) -> Backlog {
+        Backlog {
+            waiting: self.backlog.waiting.load(Ordering::Relaxed),
+            quarantined: self.backlog.quarantined.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes no more events and waits until those that wait are written, or for so long that they are given up.
+    pub(super) async fn end(&self) {
+        self.stop.send_replace(true);
+        if let Some(task) = self.task.lock().await.take()
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the journal of the audit trail has ended by a defect");
         }
     }
 }
 
-async fn write(store: Store, mut receiver: mpsc::Receiver<Written>) {
-    let mut waiting: Vec<Event> = Vec::new();
-    let mut arrived = Vec::new();
-    while receiver.recv_many(&mut arrived, MOST_WAITING).await > 0 {
-        let mut answers = Vec::with_capacity(arrived.len());
-        for Written { event, done } in arrived.drain(..) {
-            if waiting.len() < MOST_WAITING {
-                waiting.push(event);
-                answers.push(done);
-            } else {
-                let _ = done.send(Err(Full));
+/// The task that writes.
+struct Writer {
+    store: Store,
+    backlog: Arc<Counts>,
+    /// In their order; the first ones may have been written by an attempt of unknown end.
+    waiting: Vec<Event>,
+    attempt: Attempt,
+    /// Whether the last flush failed, which is logged once.
+    failing: bool,
+}
+
+impl Writer {
+    async fn run(
+        mut self,
+        mut receiver: mpsc::Receiver<Written>,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        let mut arrived = Vec::new();
+        loop {
+            let retry = async {
+                match self.waiting.is_empty() {
+                    true => std::future::pending().await,
+                    false => sleep(RETRY).await,
+                }
+            };
+            let goes_on = tokio::select! {
+                count = receiver.recv_many(&mut arrived, MOST_WAITING) => count > 0,
+                () = retry => true,
+                // The sender is gone where the last clone was dropped.
+                _ = stopped.wait_for(|stopped| *stopped) => false,
+            };
+            if !goes_on {
+                break;
+            }
+            let answers = self.take(&mut arrived);
+            self.flush().await;
+            answers.into_iter().for_each(answer);
+        }
+        receiver.close();
+        while receiver.recv_many(&mut arrived, MOST_WAITING).await > 0 {
+            let answers = self.take(&mut arrived);
+            answers.into_iter().for_each(answer);
+        }
+        self.end().await;
+    }
+
+    fn take(&mut self, arrived: &mut Vec<Written>) -> Vec<oneshot::Sender<()>> {
+        let (events, answers): (Vec<_>, Vec<_>) =
+            arrived.drain(..).map(|written| (written.event, written.done)).unzip();
+        self.waiting.extend(events);
+        answers
+    }
+
+    /// Tries until nothing waits or the time is over; what is left then is in the log.
+    async fn end(mut self) {
+        let deadline = Instant::now() + LONGEST_END;
+        let _ = timeout_at(deadline, async {
+            self.flush().await;
+            while !self.waiting.is_empty() {
+                tracing::warn!(
+                    waiting = self.waiting.len(),
+                    "stopping waits for the audit trail to be written"
+                );
+                sleep(RETRY).await;
+                self.flush().await;
+            }
+        })
+        .await;
+        for event in &self.waiting {
+            log(event, "an event was not written into the audit trail before the service stopped");
+        }
+    }
+
+    /// Writes all that waits. An event that the database refuses is found by halves and holds up no other.
+    async fn flush(&mut self) {
+        let mut most = MOST_AT_ONCE;
+        while !self.waiting.is_empty() {
+            most = most.min(self.waiting.len());
+            match self.write(most).await {
+                Ok(written) => {
+                    self.leave(written);
+                    most = MOST_AT_ONCE;
+                }
+                Err(Failure::Store(error)) if error.is_refused() && most > 1 => most /= 2,
+                Err(Failure::Store(error)) if error.is_refused() => {
+                    self.quarantine(&error);
+                    most = MOST_AT_ONCE;
+                }
+                Err(error) => return self.fail(&error),
             }
         }
-        flush(&store, &mut waiting).await;
-        for done in answers {
-            // Whoever asked may have left.
-            let _ = done.send(Ok(()));
+        if std::mem::take(&mut self.failing) {
+            tracing::info!("the audit trail is written again, and no event waits");
         }
     }
-    if !waiting.is_empty() {
-        flush(&store, &mut waiting).await;
+
+    async fn write(&mut self, most: usize) -> Result<usize, Failure> {
+        let written = self.store.record_once(&self.waiting[..most], &mut self.attempt);
+        Ok(timeout(LONGEST_FLUSH, written).await.map_err(|_| Failure::Silent)??)
+    }
+
+    /// Takes out the first events: they are in the trail, or never will be.
+    fn leave(&mut self, first: usize) {
+        self.waiting.drain(..first);
+        self.backlog.waiting.fetch_sub(first, Ordering::Relaxed);
+    }
+
+    fn quarantine(&mut self, error: &StoreError) {
+        tracing::error!(%error, "the database refused an event of the audit trail");
+        log(&self.waiting[0], "an event that the database refused is kept in this log alone");
+        self.leave(1);
+        self.backlog.quarantined.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn fail(&mut self, error: &Failure) {
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::error!(
+                %error,
+                waiting = self.waiting.len(),
+                "events could not be written into the audit trail; they wait in memory"
+            );
+        }
     }
 }
 
-async fn flush(store: &Store, waiting: &mut Vec<Event>) {
-    match store.record(waiting).await {
-        Ok(()) => waiting.clear(),
-        Err(error) => tracing::error!(
-            %error,
-            waiting = waiting.len(),
-            "events could not be written into the audit trail; they wait in memory"
-        ),
-    }
+/// Why a flush failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the database does not answer")]
+    Silent,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn answer(done: oneshot::Sender<()>) {
+    // The caller may have left.
+    let _ = done.send(());
+}
+
+/// All of an event, as the trail would hold it.
+fn log(event: &Event, why: &'static str) {
+    let words = event.words();
+    tracing::error!(
+        at = words.at,
+        actor = words.actor,
+        action = words.action,
+        outcome = words.outcome,
+        subject = words.subject,
+        "{why}"
+    );
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::audit::{Action, Actor, Event, Outcome, Subject};
 use crate::comparison::{Decision, Score, Threshold};
-use crate::employee::{EmployeeId, ModelName, Reference};
+use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
 use crate::engine::Timings;
 use crate::face::Face;
 use crate::quality::Reason;
@@ -25,9 +25,9 @@ impl Call {
         &self,
         action: Action,
         outcome: Outcome,
-        subject: Option<EmployeeId>,
+        subject: Option<AuditId>,
     ) -> Event {
-        let subject = subject.map(Subject::Employee);
+        let subject = subject.map(Subject::Reference);
         Event { at: self.at, actor: self.actor.clone(), action, outcome, subject }
     }
 }
@@ -93,6 +93,8 @@ pub struct Verification {
 pub struct Candidate {
     /// Who.
     pub employee: EmployeeId,
+    /// What their reference is called in the audit trail.
+    pub audit_id: AuditId,
     /// How well probe and reference compare.
     pub score: Score,
     /// What is decided at, with the encoder that the candidate is enrolled with.
@@ -106,6 +108,13 @@ impl Candidate {
     pub(super) fn margin(&self) -> f64 {
         self.score.value() - self.threshold.score.value()
     }
+}
+
+/// Adds the candidates of the next encoder. An employee who was enrolled anew between the two searches is among both:
+/// the later reference is theirs.
+pub(super) fn merge(candidates: &mut Vec<Candidate>, found: Vec<Candidate>) {
+    candidates.retain(|former| found.iter().all(|later| later.employee != former.employee));
+    candidates.extend(found);
 }
 
 /// The answer to "who is in the photo?".
@@ -146,4 +155,28 @@ pub struct Comparison {
     pub faces: [Face; 2],
     /// Where the time went: the first photo's stages, then the second one's.
     pub timings: [Timings; 2],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedding::ModelId;
+
+    fn candidate(employee: &str, model: u8) -> Candidate {
+        let score = Score::new(f64::from(model));
+        Candidate {
+            employee: EmployeeId::parse(employee).unwrap(),
+            audit_id: AuditId::from_bytes([model; 16]),
+            score,
+            threshold: Threshold { score, target: 0.01 },
+            model: ModelName { name: "test".into(), id: ModelId::from_digest([model; 32]) },
+        }
+    }
+
+    #[test]
+    fn an_employee_who_moves_between_encoders_is_one_candidate() {
+        let mut candidates = vec![candidate("ada", 1), candidate("bob", 1)];
+        merge(&mut candidates, vec![candidate("cyd", 2), candidate("ada", 2)]);
+        assert_eq!(candidates, [candidate("bob", 1), candidate("cyd", 2), candidate("ada", 2)]);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -13,14 +14,16 @@ use crate::audit::Actor;
 use crate::employee::EmployeeId;
 
 impl Store {
-    /// Writes copies of both SQLite files as they are now, readable by their owner alone. The employees come first:
-    /// whoever is in them has a key in the other file, or has been erased in between.
+    /// Writes copies of both SQLite files as they are now, readable by their owner alone. Nobody writes meanwhile: a
+    /// template that took another's place between the two copies would be in neither, though its employee is enrolled.
     ///
     /// # Errors
     /// [`StoreError`]; a file that is there already is not overwritten.
     pub async fn archive(&self, data: &Path, keys: &Path) -> Result<(), StoreError> {
+        let alone = self.data.begin().await?;
         self.data.copy_to(data).await?;
-        self.keys.copy_to(keys).await
+        self.keys.copy_to(keys).await?;
+        Ok(alone.rollback().await?)
     }
 
     /// Whether every page of both SQLite files is as it was left. Of its own pages PostgreSQL takes care.
@@ -77,8 +80,9 @@ impl Database {
         let partial = with_ending(path, ".partial");
         let _ = fs::remove_file(&partial);
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-        sqlx::query("vacuum into $1")
-            .bind(partial.to_string_lossy().into_owned())
+        // As bytes, for a path need not be Unicode; and absolute, for SQLite reads "file:" as a URI.
+        sqlx::query("vacuum into cast($1 as text)")
+            .bind(std::path::absolute(&partial)?.into_os_string().into_vec())
             .execute(&self.readers)
             .await?;
         File::open(&partial)?.sync_all()?;

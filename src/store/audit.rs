@@ -4,11 +4,18 @@ use jiff::Timestamp;
 use sqlx::{Any, Transaction};
 
 use super::{Store, StoreError};
-use crate::audit::{AuditKey, Broken, Code, Entry, Event, Head, Subject, Verification, Words};
+use crate::audit::{AuditKey, Broken, Code, Entry, Event, Head, Verification, Words};
 use crate::employee::{AuditId, EmployeeId};
 
 /// Events that are read at once.
 const PAGE: i64 = 1000;
+
+/// Events that [`Store::record_once`] tried to write, whatever became of it.
+#[derive(Debug, Default)]
+pub struct Attempt {
+    /// Where the trail ends if they were written, and how many they are.
+    pub(super) tried: Option<(Head, usize)>,
+}
 
 #[derive(sqlx::FromRow)]
 struct EventRow {
@@ -30,6 +37,32 @@ impl Store {
         let mut tx = self.data.begin().await?;
         append(&mut tx, &self.audit, events).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Writes events down and returns how many of the first are durable now: all, or those of an earlier attempt that
+    /// failed or was given up, but was committed after all.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then the next call with the same first events and this attempt tells what became of them.
+    pub async fn record_once(
+        &self,
+        events: &[Event],
+        attempt: &mut Attempt,
+    ) -> Result<usize, StoreError> {
+        // Waits for whatever the earlier attempt left running.
+        let mut tx = self.data.begin().await?;
+        if let Some((head, count)) = attempt.tried {
+            let written = is_written(&mut tx, head).await?;
+            attempt.tried = None;
+            if written {
+                return Ok(count);
+            }
+        }
+        let end = append(&mut tx, &self.audit, events).await?;
+        attempt.tried = Some((end, events.len()));
+        tx.commit().await?;
+        attempt.tried = None;
+        Ok(events.len())
     }
 
     /// At most a thousand events from this number on.
@@ -165,11 +198,7 @@ pub(super) async fn append(
         None => Head::NONE,
     };
     for event in events {
-        let reference = match &event.subject {
-            Some(Subject::Employee(employee)) => audit_id(tx, employee).await?,
-            _ => None,
-        };
-        let words = event.words(reference);
+        let words = event.words();
         end = key.extend(&end, &words);
         sqlx::query(
             "insert into audit_event (number, at, actor, action, outcome, subject, code)
@@ -186,6 +215,16 @@ pub(super) async fn append(
         .await?;
     }
     Ok(end)
+}
+
+async fn is_written(tx: &mut Transaction<'_, Any>, head: Head) -> Result<bool, StoreError> {
+    let found: Option<i64> =
+        sqlx::query_scalar("select number from audit_event where number = $1 and code = $2")
+            .bind(head.count.cast_signed())
+            .bind(head.code.as_bytes().as_slice())
+            .fetch_optional(&mut **tx)
+            .await?;
+    Ok(found.is_some())
 }
 
 /// What an employee's reference is called in the trail, if somebody of this name is enrolled.

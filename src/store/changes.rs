@@ -7,7 +7,6 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, Transaction};
@@ -27,7 +26,7 @@ const PAGE: i64 = 1000;
 const COUNTED: i64 = 10_000;
 
 /// How long rows are kept, in milliseconds: as long as they tell of somebody who was erased. A replica that was away
-/// for longer reads everything anew.
+/// for longer reads everything anew. Ages are the server's to tell: the clocks of replicas may differ by more.
 const KEPT: i64 = 60_000;
 
 /// What became of an employee.
@@ -68,6 +67,7 @@ pub struct Census {
 struct ChangeRow {
     number: i64,
     changed: String,
+    audit_id: Option<Vec<u8>>,
     model_id: Option<Vec<u8>>,
     key_id: Option<Vec<u8>>,
     sealed: Option<Vec<u8>>,
@@ -85,7 +85,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn last_change(&self) -> Result<u64, StoreError> {
-        last(&mut *self.data.readers.acquire().await?).await
+        last(&mut *self.data.feed.acquire().await?).await
     }
 
     /// What follows a number, a page at most.
@@ -93,7 +93,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn changes(&self, after: u64) -> Result<Changes, StoreError> {
-        let rows = page(&mut *self.data.readers.acquire().await?, after).await?;
+        let rows = page(&mut *self.data.feed.acquire().await?, after).await?;
         self.read(rows, after).await
     }
 
@@ -103,7 +103,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn census(&self, after: u64) -> Result<Census, StoreError> {
         let snapshot = "begin isolation level repeatable read, read only";
-        let mut tx = self.data.readers.begin_with(snapshot).await?;
+        let mut tx = self.data.feed.begin_with(snapshot).await?;
         let mut rows = Vec::new();
         let mut from = after;
         loop {
@@ -121,27 +121,29 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn drop_changes(&self, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn drop_changes(&self) -> Result<(), StoreError> {
         if !self.has_feed() {
             return Ok(());
         }
-        let oldest = now.as_millisecond() - KEPT;
         // Nearly always nothing is to be done, and then nobody waits for the writer.
         let old: Option<i64> = sqlx::query_scalar(
             "select number from change
-             where at < $1 and number < (select max(number) from change) limit 1",
+             where at < (extract(epoch from clock_timestamp()) * 1000)::bigint - $1
+             and number < (select max(number) from change) limit 1",
         )
-        .bind(oldest)
-        .fetch_optional(&self.data.readers)
+        .bind(KEPT)
+        .fetch_optional(&self.data.feed)
         .await?;
         if old.is_none() {
             return Ok(());
         }
         let mut tx = self.data.begin().await?;
         sqlx::query(
-            "delete from change where at < $1 and number < (select max(number) from change)",
+            "delete from change
+             where at < (extract(epoch from clock_timestamp()) * 1000)::bigint - $1
+             and number < (select max(number) from change)",
         )
-        .bind(oldest)
+        .bind(KEPT)
         .execute(&mut *tx)
         .await?;
         Ok(tx.commit().await?)
@@ -192,14 +194,15 @@ impl ChangeRow {
     }
 
     fn present(self) -> Result<Option<(ModelId, Kept)>, StoreError> {
-        let (Some(model), Some(key_id), Some(sealed)) = (self.model_id, self.key_id, self.sealed)
+        let (Some(audit_id), Some(model), Some(key_id), Some(sealed)) =
+            (self.audit_id, self.model_id, self.key_id, self.sealed)
         else {
             return Ok(None);
         };
         let inconsistent = || StoreError::inconsistent("template", "model_id", &self.changed);
         let model = model_id(&model).ok_or_else(inconsistent)?;
         let expires_at = self.expires_at;
-        let row = TemplateRow { employee_id: self.changed, key_id, sealed, expires_at };
+        let row = TemplateRow { employee_id: self.changed, audit_id, key_id, sealed, expires_at };
         Ok(Some((model, row.read()?)))
     }
 }
@@ -209,13 +212,13 @@ pub(super) async fn note(
     tx: &mut Transaction<'_, Any>,
     engine: Engine,
     employee: &EmployeeId,
-    at: Timestamp,
 ) -> Result<(), StoreError> {
     let row = sqlx::query(
         "insert into change (number, at, employee_id)
-         select coalesce(max(number), 0) + 1, $1, $2 from change",
+         select coalesce(max(number), 0) + 1,
+                (extract(epoch from clock_timestamp()) * 1000)::bigint, $1 from change",
     );
-    add(tx, engine, row.bind(at.as_millisecond()).bind(employee.as_str())).await
+    add(tx, engine, row.bind(employee.as_str())).await
 }
 
 /// Adds a row for everyone whose enrolment would end later than so many milliseconds after it was made.
@@ -223,14 +226,14 @@ pub(super) async fn note_longer(
     tx: &mut Transaction<'_, Any>,
     engine: Engine,
     longest: i64,
-    at: Timestamp,
 ) -> Result<(), StoreError> {
     let rows = sqlx::query(
         "insert into change (number, at, employee_id)
-         select (select coalesce(max(number), 0) from change) + row_number() over (), $1, employee_id
-         from employee where expires_at is null or expires_at > enrolled_at + $2",
+         select (select coalesce(max(number), 0) from change) + row_number() over (),
+                (extract(epoch from clock_timestamp()) * 1000)::bigint, employee_id
+         from employee where expires_at is null or expires_at > enrolled_at + $1",
     );
-    add(tx, engine, rows.bind(at.as_millisecond()).bind(longest)).await
+    add(tx, engine, rows.bind(longest)).await
 }
 
 /// Adds to the feed, where there is one, and calls out.
@@ -257,7 +260,7 @@ pub(super) async fn last(connection: &mut AnyConnection) -> Result<u64, StoreErr
 
 async fn page(connection: &mut AnyConnection, from: u64) -> Result<Vec<ChangeRow>, StoreError> {
     let rows = sqlx::query_as(
-        "select number, change.employee_id as changed, model_id, key_id, sealed, expires_at
+        "select number, change.employee_id as changed, audit_id, model_id, key_id, sealed, expires_at
          from change
          left join employee on employee.employee_id = change.employee_id
          left join template on template.employee_id = change.employee_id

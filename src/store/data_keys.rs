@@ -178,7 +178,7 @@ pub(super) async fn among(
     for id in ids {
         query = query.bind(id.as_bytes().as_slice());
     }
-    by_id(query.fetch_all(&keys.readers).await?)
+    by_id(query.fetch_all(&keys.feed).await?)
 }
 
 /// The data keys that sort behind `after`, up to `last`.

@@ -16,6 +16,8 @@ const PAGE: i64 = 10_000;
 pub struct Kept {
     /// Whose it is.
     pub employee: EmployeeId,
+    /// What the reference is called in the audit trail.
+    pub audit_id: AuditId,
     /// The sealed embedding.
     pub template: Template,
     /// The key that opens it, wrapped; it is missing where it is just being erased, or the data keys are others.
@@ -50,6 +52,7 @@ struct ReferenceRow {
 #[derive(sqlx::FromRow)]
 pub(super) struct TemplateRow {
     pub(super) employee_id: String,
+    pub(super) audit_id: Vec<u8>,
     pub(super) key_id: Vec<u8>,
     pub(super) sealed: Vec<u8>,
     pub(super) expires_at: Option<i64>,
@@ -79,7 +82,7 @@ impl Store {
     pub async fn held(&self, employee: &EmployeeId) -> Result<Option<Held>, StoreError> {
         let Some(reference) = self.find(employee).await? else { return Ok(None) };
         let row: Option<TemplateRow> = sqlx::query_as(
-            "select employee_id, key_id, sealed, expires_at
+            "select employee_id, audit_id, key_id, sealed, expires_at
              from template join employee using (employee_id) where employee_id = $1",
         )
         .bind(employee.as_str())
@@ -126,7 +129,7 @@ impl Store {
     ) -> Result<Vec<Kept>, StoreError> {
         let after = after.unwrap_or(DataKeyId::AUDIT);
         let rows: Vec<TemplateRow> = sqlx::query_as(
-            "select employee_id, key_id, sealed, expires_at from (
+            "select employee_id, audit_id, key_id, sealed, expires_at from (
                  select employee_id, key_id, sealed from template
                  where model_id = $1 and key_id > $2 order by key_id limit $3
              ) as page join employee using (employee_id) order by key_id",
@@ -207,12 +210,15 @@ impl TemplateRow {
         let employee = employee_id("template", self.employee_id)?;
         let inconsistent =
             |table, column| StoreError::inconsistent(table, column, employee.as_str());
+        let audit_id =
+            self.audit_id.try_into().map_err(|_| inconsistent("employee", "audit_id"))?;
         let key = self.key_id.try_into().map_err(|_| inconsistent("template", "key_id"))?;
         let end = self.expires_at.map(Timestamp::from_millisecond).transpose();
         let end = end.map_err(|_| inconsistent("employee", "expires_at"))?;
         let sealed = Sealed::from_bytes(self.sealed);
         let template = Template { key: DataKeyId::from_bytes(key), sealed };
-        Ok(Kept { employee, template, key: None, expires_at: end })
+        let audit_id = AuditId::from_bytes(audit_id);
+        Ok(Kept { employee, audit_id, template, key: None, expires_at: end })
     }
 }
 

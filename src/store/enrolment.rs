@@ -143,7 +143,7 @@ impl Store {
         let enrolled = event(at, actor, Action::Enroll, reference.audit_id);
         let events: Vec<_> = erased.into_iter().chain([enrolled]).collect();
         audit::append(&mut tx, &self.audit, &events).await?;
-        changes::note(&mut tx, self.data.engine, &reference.employee, at).await?;
+        changes::note(&mut tx, self.data.engine, &reference.employee).await?;
         tx.commit().await?;
         Ok(match former {
             Some(former) => (Enrolled::Replaced, former.keys),
@@ -151,7 +151,8 @@ impl Store {
         })
     }
 
-    /// Lets no enrolment end later than so long after it was made; the change feed tells of those that would have.
+    /// Lets no enrolment end later than so long after it was made; where some would have, an event says so, and the
+    /// change feed whose they are.
     ///
     /// # Errors
     /// [`StoreError::Driver`].
@@ -162,14 +163,19 @@ impl Store {
     ) -> Result<(), StoreError> {
         let longest = longest.as_millis() as i64;
         let mut tx = self.data.begin().await?;
-        changes::note_longer(&mut tx, self.data.engine, longest, now).await?;
-        sqlx::query(
+        changes::note_longer(&mut tx, self.data.engine, longest).await?;
+        let limited = sqlx::query(
             "update employee set expires_at = enrolled_at + $1
              where expires_at is null or expires_at > enrolled_at + $1",
         )
         .bind(longest)
         .execute(&mut *tx)
         .await?;
+        if limited.rows_affected() > 0 {
+            let (actor, action) = (Actor::Retention, Action::LimitEnrolments);
+            let event = Event { at: now, actor, action, outcome: Outcome::Done, subject: None };
+            audit::append(&mut tx, &self.audit, &[event]).await?;
+        }
         Ok(tx.commit().await?)
     }
 
@@ -190,7 +196,7 @@ impl Store {
         };
         let erased = event(now, actor, Action::Erase, audit_id);
         let head = audit::append(&mut tx, &self.audit, &[erased]).await?;
-        changes::note(&mut tx, self.data.engine, employee, now).await?;
+        changes::note(&mut tx, self.data.engine, employee).await?;
         tx.commit().await?;
         let extent = self.extent(self.wipe(&keys).await);
         let (id, employee) = (self.audit.receipt(employee, audit_id), employee.clone());

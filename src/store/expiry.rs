@@ -34,7 +34,7 @@ impl Store {
             subject: Some(Subject::Reference(audit_id)),
         };
         audit::append(&mut tx, &self.audit, &[event]).await?;
-        changes::note(&mut tx, self.data.engine, employee, now).await?;
+        changes::note(&mut tx, self.data.engine, employee).await?;
         tx.commit().await?;
         Ok(true)
     }

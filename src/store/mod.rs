@@ -23,6 +23,7 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 
+pub use self::audit::Attempt;
 pub use self::changes::{Census, Change, Changes};
 use self::database::Database;
 pub use self::employees::{Held, Kept};
@@ -84,6 +85,12 @@ impl StoreError {
     pub fn is_locked(&self) -> bool {
         let Self::Driver(sqlx::Error::Database(error)) = self else { return false };
         error.code().is_some_and(|code| sqlite::is_locked(&code) || postgres::is_locked(&code))
+    }
+
+    /// Whether the database refused a row for what is in it, so that the same never succeeds.
+    pub fn is_refused(&self) -> bool {
+        let Self::Driver(sqlx::Error::Database(error)) = self else { return false };
+        error.code().is_some_and(|code| sqlite::is_refused(&code) || postgres::is_refused(&code))
     }
 
     /// Whether the database cannot be reached, so that the same may succeed once it can.

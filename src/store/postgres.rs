@@ -7,13 +7,18 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgListener;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection};
+use tokio::time::timeout;
 
 use super::StoreError;
-use super::database::{Database, Engine, pool};
+use super::database::{Begin, Database, Engine, pool};
 use super::location::DatabaseUrl;
 
 /// How long anything waits for a connection; a replica that is cut off says so soon.
 const WAIT_FOR_CONNECTIONS: Duration = Duration::from_secs(3);
+
+/// How long a connection that is given back may take to answer. sqlx waits for ever: of a network that swallows
+/// packets each abandoned call would take a connection out of the pool for good.
+const LONGEST_PING: Duration = Duration::from_secs(3);
 
 /// What whoever changes an enrolment calls out.
 pub(super) const CHANNEL: &str = "likeness_change";
@@ -35,15 +40,12 @@ impl Schema {
 
     /// A snapshot for each statement, taken after the wait: what earlier writers committed is seen. The numbers
     /// say "like", and which schema; the lock goes with the transaction.
-    fn begin(self) -> &'static str {
-        match self {
-            Self::Data => {
-                "begin isolation level read committed; select pg_advisory_xact_lock(1818848101, 0)"
-            }
-            Self::Keys => {
-                "begin isolation level read committed; select pg_advisory_xact_lock(1818848101, 1)"
-            }
-        }
+    fn begin(self) -> Begin {
+        let lock = match self {
+            Self::Data => "select pg_advisory_xact_lock(1818848101, 0)",
+            Self::Keys => "select pg_advisory_xact_lock(1818848101, 1)",
+        };
+        Begin { statement: "begin isolation level read committed", lock: Some(lock) }
     }
 }
 
@@ -62,13 +64,23 @@ pub(super) async fn open(
          set lock_timeout = '5s';
          set client_min_messages = warning"
     );
-    let limits =
-        |most| AnyPoolOptions::new().max_connections(most).acquire_timeout(WAIT_FOR_CONNECTIONS);
-    let writer = pool(options.clone(), limits(4), prepare.clone()).await?;
+    let writer = pool(options.clone(), limits(4), prepare.clone(), None).await?;
     make_schema(&writer, schema).await?;
     migrations.run(&writer).await?;
-    let readers = pool(options, limits(4), prepare).await?;
-    Ok(Database { engine: Engine::Postgres, writer, readers, begin: schema.begin() })
+    let readers = pool(options.clone(), limits(4), prepare.clone(), None).await?;
+    let feed = pool(options, limits(2), prepare, None).await?;
+    Ok(Database { engine: Engine::Postgres, writer, readers, feed, begin: schema.begin() })
+}
+
+fn limits(most: u32) -> AnyPoolOptions {
+    let limits = AnyPoolOptions::new().max_connections(most).acquire_timeout(WAIT_FOR_CONNECTIONS);
+    limits.after_release(|connection, _| {
+        Box::pin(async move {
+            let silent = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+            timeout(LONGEST_PING, connection.ping()).await.map_err(silent)??;
+            Ok(true)
+        })
+    })
 }
 
 /// Whether a replica has ever served from this database: the key of the audit trail is made at the first start.
@@ -91,7 +103,7 @@ pub(super) async fn holds_data(keys: &DatabaseUrl) -> Result<bool, StoreError> {
 
 /// Looks first, for whoever finds it there need not be allowed to make it.
 async fn make_schema(writer: &AnyPool, schema: Schema) -> Result<(), StoreError> {
-    let mut tx = writer.begin_with(schema.begin()).await?;
+    let mut tx = schema.begin().on(writer).await?;
     let there: Option<i64> = sqlx::query_scalar("select 1 from pg_namespace where nspname = $1")
         .bind(schema.name())
         .fetch_optional(&mut *tx)
@@ -128,6 +140,12 @@ impl Bell {
 /// Whether somebody else's write took too long: `lock_not_available`.
 pub(super) fn is_locked(code: &str) -> bool {
     code == "55P03"
+}
+
+/// Whether a row was refused for what is in it: the classes 22, `data_exception`, and 23,
+/// `integrity_constraint_violation`.
+pub(super) fn is_refused(code: &str) -> bool {
+    code.len() == 5 && (code.starts_with("22") || code.starts_with("23"))
 }
 
 /// Whether the server is going, coming, or full: the classes 08 and 57P, and `too_many_connections`.

@@ -1,6 +1,7 @@
 //! A SQLite file: how it is opened, and emptied of what was erased.
 
 use std::fs::OpenOptions;
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions};
 
 use super::StoreError;
-use super::database::{Database, Engine, pool};
+use super::database::{Begin, Database, Engine, pool};
 
 /// How long a write waits for another process's write.
 const WAIT_FOR_WRITERS: Duration = Duration::from_secs(5);
@@ -36,10 +37,11 @@ pub(super) fn holds_data(database: &Path) -> bool {
 
 /// Opens the file, making and migrating it as needed.
 pub(super) async fn open(file: &Path, migrations: &Migrator) -> Result<Database, StoreError> {
+    // In a URL a relative path would begin with a host, and whatever follows a % is decoded.
+    let path = std::path::absolute(file)?;
+    let path = path.to_str().ok_or_else(|| not_unicode(&path))?.replace('%', "%25");
     // SQLite would create it readable by everybody; its write-ahead log gets the same mode.
     OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
-    // In a URL a relative path would begin with a host, and whatever follows a % is decoded.
-    let path = std::path::absolute(file)?.to_string_lossy().replace('%', "%25");
     let named = SqliteConnectOptions::new().filename(path);
     let options = |named: SqliteConnectOptions| AnyConnectOptions::from_url(&named.to_url_lossy());
     let wait = format!("pragma busy_timeout = {};", WAIT_FOR_WRITERS.as_millis());
@@ -48,6 +50,7 @@ pub(super) async fn open(file: &Path, migrations: &Migrator) -> Result<Database,
         options(named.clone().create_if_missing(true))?,
         AnyPoolOptions::new().max_connections(1),
         format!("{wait} {durable} {ALL}"),
+        Some(wait.clone()),
     );
     let writer = writer.await?;
     migrations.run(&writer).await?;
@@ -55,9 +58,17 @@ pub(super) async fn open(file: &Path, migrations: &Migrator) -> Result<Database,
         options(named.read_only(true))?,
         AnyPoolOptions::new().max_connections(4),
         format!("{wait} {ALL}"),
+        None,
     );
     let readers = readers.await?;
-    Ok(Database { engine: Engine::Sqlite, writer, readers, begin: "begin immediate" })
+    let begin = Begin { statement: "begin immediate", lock: None };
+    Ok(Database { engine: Engine::Sqlite, writer, feed: readers.clone(), readers, begin })
+}
+
+/// sqlx names files in URLs, which hold Unicode alone: any other name would be another file's.
+fn not_unicode(path: &Path) -> io::Error {
+    let why = format!("the path of the database, {}, is not valid UTF-8", path.display());
+    io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
 impl Database {
@@ -96,6 +107,11 @@ impl Database {
 /// `SQLITE_BUSY`, and its extended codes in the higher bits; codes of five characters are PostgreSQL's.
 pub(super) fn is_locked(code: &str) -> bool {
     code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & 0xFF == 5)
+}
+
+/// Whether a row was refused for what is in it: `SQLITE_TOOBIG`, `SQLITE_CONSTRAINT` and `SQLITE_MISMATCH`.
+pub(super) fn is_refused(code: &str) -> bool {
+    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| matches!(code & 0xFF, 18..=20))
 }
 
 async fn set_busy_timeout(writer: &mut AnyConnection, time: Duration) -> Result<(), sqlx::Error> {

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection};
 
 use super::*;
 use crate::access::{Grant, KeyDigest, KeyName, Role};
-use crate::audit::{Action, Actor, Broken, Event, Outcome, Subject};
+use crate::audit::{Action, Actor, Broken, Event, Head, Outcome, Subject};
 use crate::embedding::ModelId;
 use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
 use crate::seal::{
@@ -101,6 +101,8 @@ with_both_engines! {
     enrolments_are_limited_and_end
     of_many_who_enrol_one_employee_at_once_one_wins
     data_keys_are_wrapped_anew
+    events_of_an_attempt_of_unknown_end_are_written_once
+    a_refused_event_is_told_from_a_database_that_cannot_be_written
 }
 
 fn audit_id(employee: &str, model: u8) -> AuditId {
@@ -155,7 +157,8 @@ async fn a_reference_comes_back_as_it_was_stored(place: Place) {
     assert_eq!(enroll(&store, &ada, "ada", false).await, Enrolled::New);
     assert_eq!(store.find(&ada.employee).await.unwrap(), Some(ada.clone()));
     let (key, template) = sealed("ada");
-    let expected = Kept { employee: ada.employee, template, key: Some(key), expires_at: None };
+    let (employee, audit_id) = (ada.employee, ada.audit_id);
+    let expected = Kept { employee, audit_id, template, key: Some(key), expires_at: None };
     assert_eq!(store.templates(ada.model.id, None).await.unwrap(), [expected]);
     assert_eq!(store.models().await.unwrap(), [(ada.model, 1)]);
 }
@@ -260,19 +263,23 @@ async fn trail(store: &Store) -> Vec<(String, Option<String>)> {
     events.into_iter().map(|entry| (entry.words.action, entry.words.subject)).collect()
 }
 
+fn verified(subject: Option<AuditId>) -> Event {
+    Event {
+        at: Timestamp::UNIX_EPOCH,
+        actor: Actor::Local,
+        action: Action::Verify,
+        outcome: Outcome::Match,
+        subject: subject.map(Subject::Reference),
+    }
+}
+
 async fn whatever_changes_is_in_the_trail_and_names_nobody(place: Place) {
     let store = place.store().await;
     let (first, second) = (reference("ada", 1), reference("ada", 2));
     enroll(&store, &first, "1", false).await;
     enroll(&store, &second, "2", false).await;
     enroll(&store, &second, "2", true).await;
-    let seen = Event {
-        at: Timestamp::UNIX_EPOCH,
-        actor: Actor::Local,
-        action: Action::Verify,
-        outcome: Outcome::Match,
-        subject: Some(Subject::Employee(first.employee.clone())),
-    };
+    let seen = verified(Some(second.audit_id));
     store.record(std::slice::from_ref(&seen)).await.unwrap();
     let receipt = erase(&store, &first.employee).await.unwrap();
     store.record(&[seen]).await.unwrap();
@@ -283,7 +290,7 @@ async fn whatever_changes_is_in_the_trail_and_names_nobody(place: Place) {
         ("enroll", Some(&two)),
         ("verify", Some(&two)),
         ("erase", Some(&two)),
-        ("verify", None),
+        ("verify", Some(&two)),
     ];
     let expected = expected.map(|(action, subject)| (action.to_owned(), subject.cloned()));
     assert_eq!(trail(&store).await, expected);
@@ -402,7 +409,11 @@ async fn enrolments_are_limited_and_end(place: Place) {
     let end = ada.enrolled_at + SignedDuration::from_hours(24);
     let sooner = Reference { expires_at: Some(end), ..reference("bob", 1) };
     enroll(&store, &sooner, "2", false).await;
-    store.limit_enrolments(SignedDuration::from_hours(48), end).await.unwrap();
+    for _ in 0..2 {
+        store.limit_enrolments(SignedDuration::from_hours(48), end).await.unwrap();
+    }
+    let rule = ("limit_enrolments".to_owned(), None);
+    assert_eq!(trail(&store).await[2..], [rule], "once, when it changed somebody's");
     let ends = async |name: &str| {
         store.find(&EmployeeId::parse(name).unwrap()).await.unwrap().unwrap().expires_at.unwrap()
     };
@@ -474,7 +485,14 @@ async fn the_feed_says_whose_enrolment_has_changed() {
     assert!(matches!(census.changes, Changes::Next { changes, .. } if changes.len() == 2));
     assert_eq!(census.rolls[&bob.model.id], Roll::of(&bob.employee, sealed("2").0.id));
     assert_eq!(store.last_change().await.unwrap(), 3);
-    store.drop_changes(bob.enrolled_at + SignedDuration::from_hours(1)).await.unwrap();
+    store.drop_changes().await.unwrap();
+    assert_eq!(
+        changes(&store, 1).await,
+        Some(all[1..].to_vec()),
+        "by the server's clock they are young, whatever the writer's said"
+    );
+    sqlx::query("update change set at = at - 61000").execute(&store.data.writer).await.unwrap();
+    store.drop_changes().await.unwrap();
     assert_eq!(changes(&store, 3).await, Some(vec![]), "the newest row stays");
     assert_eq!(changes(&store, 2).await, Some(all[2..].to_vec()));
     assert_eq!(changes(&store, 1).await, None, "who has read no further has missed something");
@@ -559,4 +577,177 @@ async fn a_copy_that_was_cut_short_goes_on_and_is_compared() {
     assert!(matches!(copy().await, Err(StoreError::Differs("employee"))));
     enroll(&copied, &reference("dan", 1), "dan", false).await;
     assert!(matches!(copy().await, Err(StoreError::InService)));
+}
+
+async fn events_of_an_attempt_of_unknown_end_are_written_once(place: Place) {
+    let store = place.store().await;
+    let events = [verified(None), verified(Some(audit_id("ada", 1)))];
+    let mut attempt = Attempt::default();
+    assert_eq!(store.record_once(&events[..1], &mut attempt).await.unwrap(), 1);
+    let (head, _) = store.verify_events(None).await.unwrap().unwrap();
+    // As if the answer to the commit had been lost.
+    attempt.tried = Some((head, 1));
+    assert_eq!(
+        store.record_once(&events, &mut attempt).await.unwrap(),
+        1,
+        "the first one is there"
+    );
+    assert_eq!(store.record_once(&events[1..], &mut attempt).await.unwrap(), 1);
+    // As if the commit had been lost.
+    let lost = Head { count: 3, ..head };
+    attempt.tried = Some((lost, 2));
+    assert_eq!(store.record_once(&events[1..], &mut attempt).await.unwrap(), 1);
+    let (head, _) = store.verify_events(None).await.unwrap().unwrap();
+    assert_eq!(head.count, 3);
+}
+
+async fn a_refused_event_is_told_from_a_database_that_cannot_be_written(place: Place) {
+    let store = place.store().await;
+    sqlx::query("alter table audit_event rename column subject to topic")
+        .execute(&store.data.writer)
+        .await
+        .unwrap();
+    assert!(!store.record(&[verified(None)]).await.unwrap_err().is_refused());
+    let undo = "alter table audit_event rename column topic to subject";
+    sqlx::query(undo).execute(&store.data.writer).await.unwrap();
+    let unique = "create unique index one_subject on audit_event (subject)";
+    sqlx::query(unique).execute(&store.data.writer).await.unwrap();
+    let about_ada = verified(Some(audit_id("ada", 1)));
+    store.record(std::slice::from_ref(&about_ada)).await.unwrap();
+    assert!(store.record(&[about_ada]).await.unwrap_err().is_refused());
+    store.record(&[verified(Some(audit_id("bob", 1)))]).await.unwrap();
+}
+
+/// As long as another session holds the lock, every write waits; then each connection writes again.
+#[tokio::test]
+async fn a_lock_that_times_out_leaves_no_connection_unusable() {
+    let Some(place) = server().await else { return };
+    let store = place.store().await;
+    let Location::Server { data, .. } = &place.location else { unreachable!() };
+    let mut other = sqlx::PgConnection::connect(data.of_postgres().unwrap()).await.unwrap();
+    let lock = "select pg_advisory_lock(1818848101, 0)";
+    sqlx::query(lock).execute(&mut other).await.unwrap();
+    // Four connections, each of which waits for the 5 seconds of its lock_timeout.
+    let enrol_many = |round: usize| {
+        let tasks = (0..4).map(|number| {
+            let (store, name) = (store.clone(), format!("e-{round}-{number}"));
+            tokio::spawn(async move {
+                let (key, template) = sealed(&name);
+                let written =
+                    Written { key: &key, template: &template, replace: false, seen: None };
+                store.enroll(&reference(&name, 1), written, &Actor::Local).await
+            })
+        });
+        tasks.collect::<Vec<_>>()
+    };
+    for task in enrol_many(1) {
+        let refused = task.await.unwrap().unwrap_err();
+        assert!(refused.is_locked(), "{refused}");
+    }
+    // And two seconds more, as the journal of a stalled writer's service would go on.
+    sqlx::query("select pg_sleep(2)").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    let mut connections = Vec::new();
+    for _ in 0..4 {
+        connections.push(store.data.writer.acquire().await.unwrap());
+    }
+    for connection in &mut connections {
+        let mut tx = connection.begin().await.unwrap();
+        sqlx::query("select 1").execute(&mut *tx).await.unwrap();
+        tx.rollback().await.unwrap();
+    }
+    drop(connections);
+    for task in enrol_many(2) {
+        assert_eq!(task.await.unwrap().unwrap(), Enrolled::New);
+    }
+}
+
+#[tokio::test]
+async fn other_reads_do_not_delay_the_change_feed() {
+    let Some(place) = server().await else { return };
+    let store = place.store().await;
+    enroll(&store, &reference("ada", 1), "1", false).await;
+    let mut busy = Vec::new();
+    for _ in 0..4 {
+        busy.push(store.data.readers.acquire().await.unwrap());
+        busy.push(store.keys.readers.acquire().await.unwrap());
+    }
+    assert!(store.list(None, 1).await.is_err(), "every reader is taken");
+    assert_eq!(changes(&store, 0).await, Some(vec![(1, "ada".to_owned(), true)]));
+    assert_eq!(store.census(0).await.unwrap().rolls.len(), 1);
+}
+
+#[tokio::test]
+async fn an_archive_has_the_key_of_every_template_even_if_one_is_replaced_meanwhile() {
+    let place = files();
+    let store = place.store().await;
+    enroll(&store, &reference("ada", 1), "first", false).await;
+    // Keeps the archive between its two copies.
+    let mut readers = Vec::new();
+    for _ in 0..4 {
+        readers.push(store.keys.readers.acquire().await.unwrap());
+    }
+    let archives = tempfile::tempdir().unwrap();
+    let data = archives.path().join("likeness.db");
+    let task = tokio::spawn({
+        let (store, data) = (store.clone(), data.clone());
+        async move { store.archive(&data, &data.with_file_name("data-keys.db")).await }
+    });
+    while !data.exists() {
+        tokio::task::yield_now().await;
+    }
+    // As the service does, which is another process.
+    let service = place.store().await;
+    let (key, template) = sealed("second");
+    let written = Written { key: &key, template: &template, replace: true, seen: None };
+    // It may have to wait for too long.
+    let replaced = service.enroll(&reference("ada", 2), written, &Actor::Local).await;
+    drop(readers);
+    task.await.unwrap().unwrap();
+    if let Err(error) = replaced {
+        assert!(error.is_locked(), "{error}");
+        enroll(&service, &reference("ada", 2), "second", true).await;
+    }
+    let restored = Store::open(&Location::File(data), &masters()).await.unwrap();
+    let page = restored.templates(reference("ada", 1).model.id, None).await.unwrap();
+    assert!(page.len() == 1 && page[0].key.is_some(), "{page:?}");
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_was_given_up_leaves_its_connection_as_patient_as_before() {
+    let place = files();
+    let store = place.store().await;
+    enroll(&store, &reference("ada", 1), "1", false).await;
+    let mut reader = store.data.readers.begin().await.unwrap();
+    sqlx::query("select * from template").fetch_all(&mut *reader).await.unwrap();
+    enroll(&store, &reference("bob", 1), "2", false).await;
+    let patience = async || {
+        let mut writer = store.data.writer.acquire().await.unwrap();
+        let time = sqlx::query_scalar("pragma busy_timeout").fetch_one(&mut *writer);
+        time.await.unwrap()
+    };
+    let usual: i64 = patience().await;
+    // The client leaves while the checkpoint waits for the reader.
+    for milliseconds in [1, 10, 50, 100, 200] {
+        let given_up = std::time::Duration::from_millis(milliseconds);
+        let _ = tokio::time::timeout(given_up, store.data.truncate_wal()).await;
+        assert_eq!(patience().await, usual, "left after {milliseconds} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_unicode_is_archived_to_and_no_database_lies_there() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = files();
+    let store = place.store().await;
+    enroll(&store, &reference("ada", 1), "a-photo", false).await;
+    let folder = place.folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9 100%"));
+    std::fs::create_dir(&folder).unwrap();
+    let (data, keys) = (folder.join("data"), folder.join("keys"));
+    store.archive(&data, &keys).await.unwrap();
+    assert!(on_disk(&folder, "a-photo") && on_disk(&folder, "key-of-a-photo"));
+    let copies = std::fs::read_dir(&folder).unwrap().count();
+    assert_eq!(copies, 2, "and nothing else is there");
+    let refused = Store::open(&Location::File(data), &masters()).await.unwrap_err().to_string();
+    assert!(refused.contains("is not valid UTF-8"), "{refused}");
 }

@@ -213,3 +213,21 @@ async fn two_services_never_share_a_data_folder() {
     service.kill();
     Process::start(folder.path()).kill();
 }
+
+#[tokio::test]
+async fn one_task_wipes_what_all_erasures_left() {
+    let app = App::spawn().await;
+    for person in 1..=8 {
+        let photo = photo(&format!("people/p{person:02}-a.jpg"));
+        assert_eq!(app.enroll(&format!("e-{person}"), photo).await.status, 201);
+    }
+    let reading = reader(&app).await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    assert_eq!(app.delete("/employees/e-1").await.status, 202);
+    let before = tasks();
+    for person in 2..=8 {
+        assert_eq!(app.delete(&format!("/employees/e-{person}")).await.status, 202);
+    }
+    assert!(tasks() < before + 7, "{before} tasks have become {}", tasks());
+    drop(reading);
+}

@@ -19,14 +19,14 @@ use tokio::net::TcpStream;
 use crate::app::{Answer, App, ENGINE, OPEN, POLICY, engine, file, photo, send};
 use crate::process::Process;
 
-async fn post(service: &Process, path: &str, employee: &str, name: &str) -> Answer {
+pub(crate) async fn post(service: &Process, path: &str, employee: &str, name: &str) -> Answer {
     let form =
         Form::new().text("employee_id", employee.to_owned()).part("photo", file(photo(name)));
     send(service.client.post(format!("{}{path}", service.url)).multipart(form)).await
 }
 
 /// How many events the trail of a folder holds, once it is verified.
-async fn events(folder: &Path) -> u64 {
+pub(crate) async fn events(folder: &Path) -> u64 {
     let masters = MasterKeys::open_or_create(&folder.join("master.key")).unwrap();
     let store = Store::open(&Location::File(folder.join("likeness.db")), &masters).await.unwrap();
     store.verify_events(None).await.unwrap().unwrap().0.count

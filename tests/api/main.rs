@@ -18,6 +18,7 @@ mod folders;
 mod forms;
 mod hostile;
 mod import;
+mod journal;
 mod jpegs;
 mod keys;
 mod kills;

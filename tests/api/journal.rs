@@ -1,0 +1,176 @@
+//! Audit events of decisions that were made while the database could not be written.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use likeness::employee::EmployeeId;
+use likeness::store::Store;
+use serde_json::{Value, json};
+use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqlitePool};
+use sqlx::{AssertSqlSafe, Transaction};
+
+use crate::app::{App, photo};
+use crate::faults::{events, post};
+use crate::process::Process;
+
+/// Another program's access to the database.
+async fn database(folder: &Path) -> SqlitePool {
+    let options = SqliteConnectOptions::new().filename(folder.join("likeness.db"));
+    SqlitePool::connect_with(options).await.unwrap()
+}
+
+/// Keeps everybody else from writing.
+async fn lock(folder: &Path) -> Transaction<'static, Sqlite> {
+    database(folder).await.begin_with("begin immediate").await.unwrap()
+}
+
+/// Asks until the answer is as wanted, for a minute at most.
+async fn until<T: PartialEq + std::fmt::Debug>(wanted: T, ask: impl AsyncFn() -> T) {
+    let end = Instant::now() + Duration::from_mins(1);
+    loop {
+        let answer = ask().await;
+        if answer == wanted {
+            return;
+        }
+        assert!(Instant::now() < end, "{answer:?} and never {wanted:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn backlog(app: &App) -> Value {
+    app.get("/readyz").await.body["audit"].clone()
+}
+
+/// Outcome and subject of each event of the trail, once it is verified.
+async fn trail(store: &Store) -> Vec<(String, Option<String>)> {
+    store.verify_events(None).await.unwrap().unwrap();
+    let events = store.events(1).await.unwrap();
+    events.into_iter().map(|entry| (entry.words.outcome, entry.words.subject)).collect()
+}
+
+#[tokio::test]
+async fn the_last_decision_of_the_day_is_written_once_the_database_is_free() {
+    let app = App::spawn().await;
+    app.enroll("e-1", photo("people/p01-a.jpg")).await;
+    assert_eq!(backlog(&app).await, json!({"waiting": 0, "quarantined": 0}));
+    let holding = lock(app.folder.path()).await;
+    assert_eq!(app.verify("e-1", photo("people/p01-b.jpg")).await.body["match"], true);
+    assert_eq!(backlog(&app).await, json!({"waiting": 1, "quarantined": 0}));
+    holding.rollback().await.unwrap();
+    // Nobody decides anything any more.
+    until(json!({"waiting": 0, "quarantined": 0}), async || backlog(&app).await).await;
+    assert_eq!(trail(&app.store).await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_event_names_the_reference_that_was_compared_even_if_its_id_is_reissued_meanwhile() {
+    let app = App::spawn().await;
+    app.enroll("e-1", photo("people/p01-a.jpg")).await;
+    let ada = app.store.find(&EmployeeId::parse("e-1").unwrap()).await.unwrap().unwrap();
+    let mut holding = lock(app.folder.path()).await;
+    assert_eq!(app.verify("e-1", photo("people/p01-b.jpg")).await.body["match"], true);
+    // Whoever holds the database erases the employee and gives the id to another.
+    for statement in [
+        "update employee set audit_id = x'0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b'",
+        "update employee set enrolled_at = enrolled_at + 1",
+    ] {
+        sqlx::query(statement).execute(&mut *holding).await.unwrap();
+    }
+    holding.commit().await.unwrap();
+    until(json!(0), async || backlog(&app).await["waiting"].clone()).await;
+    let (outcome, subject) = trail(&app.store).await.pop().unwrap();
+    assert_eq!((outcome, subject), ("match".to_owned(), Some(ada.audit_id.to_string())));
+}
+
+#[tokio::test]
+async fn a_service_that_stops_waits_for_its_last_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = Process::start(folder.path());
+    assert_eq!(post(&service, "/enroll", "e-1", "people/p01-a.jpg").await.status, 201);
+    let holding = lock(folder.path()).await;
+    assert_eq!(post(&service, "/verify", "e-1", "people/p01-b.jpg").await.status, 200);
+    service.terminate();
+    let log = folder.path().join("log");
+    let waits = async || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        log.contains("stopping waits for the audit trail")
+    };
+    until(true, waits).await;
+    holding.rollback().await.unwrap();
+    assert!(service.ended_well());
+    assert_eq!(events(folder.path()).await, 2);
+    // And the next start goes on with the trail.
+    let service = Process::start(folder.path());
+    assert_eq!(post(&service, "/verify", "e-1", "people/p01-b.jpg").await.status, 200);
+    service.kill();
+    assert_eq!(events(folder.path()).await, 3);
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_write_its_last_events_logs_them_and_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = Process::start(folder.path());
+    assert_eq!(post(&service, "/enroll", "e-1", "people/p01-a.jpg").await.status, 201);
+    let holding = lock(folder.path()).await;
+    assert_eq!(post(&service, "/verify", "e-1", "people/p01-b.jpg").await.status, 200);
+    service.terminate();
+    assert!(service.ended_well());
+    holding.rollback().await.unwrap();
+    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    let lost = log.lines().find(|line| line.contains("before the service stopped")).unwrap();
+    let lost: Value = serde_json::from_str(lost).unwrap();
+    let fields = lost.get("fields").unwrap_or(&lost);
+    assert_eq!((&fields["action"], &fields["outcome"]), (&json!("verify"), &json!("match")));
+    assert_eq!(events(folder.path()).await, 1);
+}
+
+#[tokio::test]
+async fn an_event_that_the_database_refuses_is_in_the_log_and_holds_up_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Process::start(folder.path());
+    assert_eq!(post(&service, "/enroll", "e-1", "people/p01-a.jpg").await.status, 201);
+    let refuse = "create trigger refuse before insert on audit_event
+                  when new.outcome = 'non_match' begin select raise(abort, 'refused'); end";
+    sqlx::query(refuse).execute(&database(folder.path()).await).await.unwrap();
+    let holding = lock(folder.path()).await;
+    for photo in ["p01-b", "p02-b", "p01-c", "p03-b", "p01-b"] {
+        let name = format!("people/{photo}.jpg");
+        assert_eq!(post(&service, "/verify", "e-1", &name).await.status, 200);
+    }
+    holding.rollback().await.unwrap();
+    let backlog = async || {
+        let ready = reqwest::get(format!("{}/readyz", service.url)).await.unwrap();
+        ready.json::<Value>().await.unwrap()["audit"].clone()
+    };
+    until(json!({"waiting": 0, "quarantined": 2}), backlog).await;
+    assert_eq!(post(&service, "/verify", "e-1", "people/p01-b.jpg").await.status, 200);
+    service.kill();
+    assert_eq!(events(folder.path()).await, 1 + 4);
+    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    let kept = log.lines().filter(|line| line.contains("kept in this log alone"));
+    let kept: Vec<Value> = kept.map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(kept.len(), 2);
+    for line in kept {
+        let event = line.get("fields").unwrap_or(&line);
+        assert_eq!((&event["action"], &event["outcome"]), (&json!("verify"), &json!("non_match")));
+        assert_eq!(event["subject"].as_str().unwrap().len(), 32, "{event}");
+        assert!(event["at"].is_i64() && event["actor"].is_string(), "{event}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_count_the_events_that_are_not_in_the_trail() {
+    let app = App::spawn().await;
+    app.enroll("e-1", photo("people/p01-a.jpg")).await;
+    let database = database(app.folder.path()).await;
+    let refuse = "create trigger refuse before insert on audit_event
+                  when new.outcome = 'non_match' begin select raise(abort, 'refused'); end";
+    sqlx::query(AssertSqlSafe(refuse.to_owned())).execute(&database).await.unwrap();
+    app.verify("e-1", photo("people/p02-b.jpg")).await;
+    let holding = lock(app.folder.path()).await;
+    app.verify("e-1", photo("people/p01-b.jpg")).await;
+    let page = app.client.get(app.at("/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("\nlikeness_audit_events_waiting 1\n"), "{page}");
+    assert!(page.contains("\nlikeness_audit_events_quarantined_total 1\n"), "{page}");
+    holding.rollback().await.unwrap();
+}
