@@ -7,6 +7,7 @@
 The data keys lie in a second database and nowhere else, and are gone from it with whoever is erased. A connection is encrypted, and refused where the
 server's certificate is of another authority or name. The master key is replaced beneath two replicas that enrol meanwhile: nobody is lost, whoever has
 the former key goes on recognising and enrols nobody, and says so rather than miss somebody who was enrolled with the new one.
+Every connection is black-holed beneath a replica that decides, again and again: it answers again, and each decision is in the audit trail once.
 """
 
 import argparse
@@ -194,6 +195,55 @@ def rotated(place):
     print(f"the master key was replaced beneath two replicas, and all {len(staff)} people are found by both", flush=True)
 
 
+def until(what, ask, seconds=90):
+    end = time.monotonic() + seconds
+    while not (answer := ask()):
+        assert time.monotonic() < end, f"not {what} within {seconds} s"
+        time.sleep(0.1)
+    return answer
+
+
+def blackholed(place, rounds=5):
+    """The journal recovers from connections that fall silent without closing, more of them than its pool holds."""
+    key, data = make_key(place.folder / "silent.key"), place.database()
+    replica = Replica("silent", place.binary, key, place.folder, place.server, data.rsplit("/", 1)[1])
+    replica.start()
+    place.running.append(replica)
+    replica.until_ready()
+    assert enrol(replica, "p01", "p01")[0] == 201
+    sent, answered, enough = [0], [0], threading.Event()
+
+    def decide():
+        while not enough.is_set():
+            sent[0] += 1
+            status, _ = replica.call("POST", "/verify", {"employee_id": "p01", "photo": photo("p01", "b")})
+            answered[0] += status == 200
+
+    def written():
+        return int(sql(data, "select count(*) from likeness.audit_event where action = 'verify'")[0])
+
+    deciding = threading.Thread(target=decide)
+    deciding.start()
+    for _ in range(rounds):
+        before = answered[0]
+        until("deciding", lambda: answered[0] > before + 3)
+        replica.proxy.blackhole()
+        before = answered[0]
+        until("deciding after a black hole", lambda: answered[0] > before)
+    enough.set()
+    deciding.join()
+    # Nobody decides anything any more.
+    until("written", lambda: replica.call("GET", "/readyz")[1].get("audit") == {"waiting": 0, "quarantined": 0})
+    assert answered[0] <= written() <= sent[0], (answered, written(), sent)
+    twice = sql(data, "select at from likeness.audit_event where action = 'verify' group by at having count(*) > 1")
+    assert not twice, f"written twice: {twice}"
+    assert enrol(replica, "p02", "p02")[0] == 201
+    replica.stop()
+    done = place.run(key, "audit", "verify", "--database", data)
+    assert done.returncode == 0, done.stderr
+    print(f"{rounds} times every connection was black-holed: {answered[0]} decisions were answered, each is in the trail once", flush=True)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--binary", type=Path, required=True)
@@ -207,6 +257,7 @@ def main():
             keys_apart(place)
             encrypted(place, authority)
             rotated(place)
+            blackholed(place)
         finally:
             for replica in place.running:
                 if replica.process.poll() is None:

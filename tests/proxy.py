@@ -5,10 +5,14 @@ import threading
 
 
 class Proxy:
-    """Carries bytes to PostgreSQL while it is `open`; `shut` drops every connection, `dumb` swallows what comes."""
+    """Carries bytes to PostgreSQL while it is `open`; `shut` drops every connection, `dumb` swallows what comes.
+
+    `blackhole` swallows for ever what comes on the connections that there are, and closes none of them: neither side hears of the other again, as
+    after a failover that moved the address. New connections are carried."""
 
     def __init__(self, target):
         self.target, self.state, self.pairs, self.lock = target, "open", set(), threading.Lock()
+        self.swallowed = set()
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port = self.server.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -30,11 +34,12 @@ class Proxy:
     def carry(self, source, sink, pair):
         try:
             while data := source.recv(65536):
-                if self.state != "dumb":
+                if self.state != "dumb" and pair not in self.swallowed:
                     sink.sendall(data)
         except OSError:
             pass
-        self.drop(pair)
+        if pair not in self.swallowed:
+            self.drop(pair)
 
     def drop(self, pair):
         with self.lock:
@@ -45,6 +50,11 @@ class Proxy:
             except OSError:
                 pass
             end.close()
+
+    def blackhole(self):
+        with self.lock:
+            self.swallowed |= self.pairs
+            self.pairs.clear()
 
     def set(self, state):
         """Whoever was dumb has lost bytes: its connections end when it is joined again."""

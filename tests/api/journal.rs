@@ -37,6 +37,16 @@ async fn until<T: PartialEq + std::fmt::Debug>(wanted: T, ask: impl AsyncFn() ->
     }
 }
 
+async fn backlog_of(service: &Process) -> Value {
+    let ready = reqwest::get(format!("{}/readyz", service.url)).await.unwrap();
+    ready.json::<Value>().await.unwrap()["audit"].clone()
+}
+
+/// Whether a process has logged this.
+fn logged(folder: &Path, text: &str) -> bool {
+    std::fs::read_to_string(folder.join("log")).unwrap().contains(text)
+}
+
 async fn backlog(app: &App) -> Value {
     app.get("/readyz").await.body["audit"].clone()
 }
@@ -50,16 +60,19 @@ async fn trail(store: &Store) -> Vec<(String, Option<String>)> {
 
 #[tokio::test]
 async fn the_last_decision_of_the_day_is_written_once_the_database_is_free() {
-    let app = App::spawn().await;
-    app.enroll("e-1", photo("people/p01-a.jpg")).await;
-    assert_eq!(backlog(&app).await, json!({"waiting": 0, "quarantined": 0}));
-    let holding = lock(app.folder.path()).await;
-    assert_eq!(app.verify("e-1", photo("people/p01-b.jpg")).await.body["match"], true);
-    assert_eq!(backlog(&app).await, json!({"waiting": 1, "quarantined": 0}));
+    let folder = tempfile::tempdir().unwrap();
+    let service = Process::start(folder.path());
+    assert_eq!(post(&service, "/enroll", "e-1", "people/p01-a.jpg").await.status, 201);
+    assert_eq!(backlog_of(&service).await, json!({"waiting": 0, "quarantined": 0}));
+    let holding = lock(folder.path()).await;
+    assert_eq!(post(&service, "/verify", "e-1", "people/p01-b.jpg").await.status, 200);
+    assert_eq!(backlog_of(&service).await, json!({"waiting": 1, "quarantined": 0}));
+    until(true, async || logged(folder.path(), "they wait in memory")).await;
     holding.rollback().await.unwrap();
     // Nobody decides anything any more.
-    until(json!({"waiting": 0, "quarantined": 0}), async || backlog(&app).await).await;
-    assert_eq!(trail(&app.store).await.len(), 2);
+    until(json!({"waiting": 0, "quarantined": 0}), async || backlog_of(&service).await).await;
+    service.kill();
+    assert_eq!(events(folder.path()).await, 2);
 }
 
 #[tokio::test]
@@ -90,12 +103,7 @@ async fn a_service_that_stops_waits_for_its_last_events() {
     let holding = lock(folder.path()).await;
     assert_eq!(post(&service, "/verify", "e-1", "people/p01-b.jpg").await.status, 200);
     service.terminate();
-    let log = folder.path().join("log");
-    let waits = async || {
-        let log = std::fs::read_to_string(&log).unwrap();
-        log.contains("stopping waits for the audit trail")
-    };
-    until(true, waits).await;
+    until(true, async || logged(folder.path(), "stopping waits for the audit trail")).await;
     holding.rollback().await.unwrap();
     assert!(service.ended_well());
     assert_eq!(events(folder.path()).await, 2);
@@ -138,11 +146,7 @@ async fn an_event_that_the_database_refuses_is_in_the_log_and_holds_up_no_other(
         assert_eq!(post(&service, "/verify", "e-1", &name).await.status, 200);
     }
     holding.rollback().await.unwrap();
-    let backlog = async || {
-        let ready = reqwest::get(format!("{}/readyz", service.url)).await.unwrap();
-        ready.json::<Value>().await.unwrap()["audit"].clone()
-    };
-    until(json!({"waiting": 0, "quarantined": 2}), backlog).await;
+    until(json!({"waiting": 0, "quarantined": 2}), async || backlog_of(&service).await).await;
     assert_eq!(post(&service, "/verify", "e-1", "people/p01-b.jpg").await.status, 200);
     service.kill();
     assert_eq!(events(folder.path()).await, 1 + 4);
