@@ -143,10 +143,10 @@ impl Writer {
         let mut arrived = Vec::new();
         loop {
             let retry = async {
-                match self.waiting.is_empty() {
-                    true => std::future::pending().await,
-                    false => sleep(RETRY).await,
+                if self.waiting.is_empty() {
+                    std::future::pending::<()>().await;
                 }
+                sleep(RETRY).await;
             };
             let goes_on = tokio::select! {
                 count = receiver.recv_many(&mut arrived, MOST_WAITING) => count > 0,
