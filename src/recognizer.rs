@@ -1,7 +1,8 @@
 //! The use cases, free of HTTP: enroll, verify, identify, compare, list, forget.
 //!
 //! Each reads as the flow does: those that decide are here, those that change who is enrolled in
-//! `enrolment`. What is decided is in the audit trail before it is answered.
+//! `enrolment`. The event of a decision is written before the answer, unless the
+//! database is unavailable (`journal`).
 
 mod cohort;
 mod enrolment;

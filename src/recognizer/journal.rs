@@ -84,8 +84,7 @@ impl Journal {
         Self { sender, backlog, stop: Arc::new(stop), task: Arc::new(Mutex::new(Some(task))) }
     }
 
-    /// Writes an event. While the store can't be written it waits in memory, and the caller goes on: a full disk
-    /// or somebody else's lock shuts no door.
+    /// Writes an event. If the database is unavailable, the event waits in memory and the caller proceeds.
     ///
     /// # Errors
     /// [`Full`].
