@@ -66,13 +66,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     told_to_stop.await;
     tracing::info!("stopping: what is under way is answered first");
     drop(stop);
-    serving.await??;
+    let served = serving.await;
     retention.abort();
     recognizer.end().await;
     // With the last of it the change feed is no longer followed.
     drop((state, recognizer));
     store.close().await;
-    Ok(())
+    Ok(served??)
 }
 
 /// Issues the local credential as long as no API key was ever added, and withdraws it otherwise.
