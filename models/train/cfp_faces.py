@@ -73,8 +73,8 @@ def prominent(faces, width, height):
     return faces[np.argmax(faces[:, 2] * faces[:, 3] * (1 - 0.75 * np.clip(away, 0, 1)))]
 
 
-def align(photo, detector):
-    """The prominent face of a BGR photo at 112 x 112, RGB, or None."""
+def detect(photo, detector):
+    """YuNet's row for the prominent face of a BGR photo, in the photo's pixels but for the score, or None."""
     import cv2
 
     shrink = min(1.0, 640 / max(photo.shape[:2]))
@@ -84,10 +84,18 @@ def align(photo, detector):
     if faces is None:
         return None
     face = prominent(faces, small.shape[1], small.shape[0])
-    matrix = similarity(face[4:14].reshape(5, 2).astype(np.float64) / shrink)
+    return np.append(face[:14].astype(np.float64) / shrink, face[14])
+
+
+def align(photo, row, margin=0):
+    """The face of YuNet's row at 112 x 112 and a margin on each side, RGB."""
+    import cv2
+
+    matrix = similarity(row[4:14].reshape(5, 2))
     while np.sqrt(abs(np.linalg.det(matrix[:, :2]))) < 0.5:  # bilinear sampling of a much larger face would alias
         photo, matrix = cv2.resize(photo, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), matrix * [2, 2, 1]
-    return cv2.warpAffine(photo, matrix, (112, 112), flags=cv2.INTER_LINEAR)[:, :, ::-1]
+    side = 112 + 2 * margin
+    return cv2.warpAffine(photo, matrix + [0, 0, margin], (side, side), flags=cv2.INTER_LINEAR)[:, :, ::-1]
 
 
 def aligned(cfp, detector, work):
@@ -97,7 +105,9 @@ def aligned(cfp, detector, work):
     cache, listed = Path(work) / "encoder" / "cfp.npz", protocol(cfp)
     if not cache.exists():
         yunet = cv2.FaceDetectorYN.create(str(detector), "", (320, 320), 0.6, 0.3)
-        faces = [align(cv2.imread(str(photo)), yunet) for photo in listed.photos]
+        photos = [cv2.imread(str(photo)) for photo in listed.photos]
+        rows = [detect(photo, yunet) for photo in photos]
+        faces = [row if row is None else align(photo, row) for photo, row in zip(photos, rows)]
         blank = np.zeros((112, 112, 3), np.uint8)
         cache.parent.mkdir(parents=True, exist_ok=True)
         np.savez(cache, faces=np.stack([blank if face is None else face for face in faces]),
