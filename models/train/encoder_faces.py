@@ -1,7 +1,8 @@
-"""The aligned training faces and the views made of them.
+"""The aligned training faces: those of the data folder, and those that `encoder_more.py` added.
 
 `load(data, work)` decodes the five tars once into one uint8 array (kept under --work as `faces.npy`) and returns it with the
-teacher's embeddings. Run alone (`python encoder_faces.py --data DATA`) it only decodes and prints what is there.
+teacher's embeddings; `every(data, work)` returns all sets, added ones last. Run alone
+(`python encoder_faces.py --data DATA`) it only decodes and prints what is there.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 SETS = ("utk", "celeb", "vote", "mask", "mask2")
+ADDED = ("aaf", "dsca", "pretrain", "cutouts", "council", "omi")
 SIDE = 120  # as stored: 112 and a margin of 4 on each side
 
 
@@ -39,10 +41,49 @@ def load(data, work):
     return faces, np.concatenate(teacher), source
 
 
+def added(work):
+    """Names of the added sets that are complete, and their folder."""
+    folder = Path(work) / "encoder" / "more"
+    return [name for name in ADDED if (folder / f"{name}.sface.npy").exists()], folder
+
+
+def embeddings(data, work):
+    """The teacher's embeddings of every set that is complete."""
+    names, folder = added(work)
+    paths = [Path(data) / "faces" / f"{name}.sface.npy" for name in SETS] + [folder / f"{name}.sface.npy" for name in names]
+    return np.concatenate([np.load(path).astype(np.float32) for path in paths])
+
+
+class Every:
+    """Faces of several arrays, indexed as one."""
+
+    def __init__(self, parts):
+        self.parts = parts
+        self.ends = np.cumsum([len(part) for part in parts])
+
+    def __len__(self):
+        return int(self.ends[-1])
+
+    def __getitem__(self, at):
+        part = int(np.searchsorted(self.ends, at, "right"))
+        return self.parts[part][at - self.ends[part] + len(self.parts[part])]
+
+
+def every(data, work):
+    """As `load`, for all sets; the third value holds each face's set by name."""
+    faces, teacher, source = load(data, work)
+    names, folder = added(work)
+    parts = [faces] + [np.memmap(folder / f"{name}.faces", np.uint8, "r").reshape(-1, SIDE, SIDE, 3) for name in names]
+    teacher = [teacher] + [np.load(folder / f"{name}.sface.npy") for name in names]
+    assert all(len(a) == len(b) for a, b in zip(parts, teacher))
+    sets = np.concatenate([np.array(SETS)[source]] + [np.full(len(t), name) for name, t in zip(names, teacher[1:])])
+    return Every(parts), np.concatenate(teacher), sets
+
+
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", required=True, type=Path)
     arguments.add_argument("--work", default=Path("../train"), type=Path)
     chosen = arguments.parse_args()
-    faces, teacher, source = load(chosen.data, chosen.work)
-    print(faces.shape, teacher.shape, dict(zip(SETS, np.bincount(source).tolist())))
+    faces, teacher, sets = every(chosen.data, chosen.work)
+    print(len(faces), teacher.shape, dict(zip(*(part.tolist() for part in np.unique(sets, return_counts=True)))))
