@@ -1,11 +1,13 @@
 """The encoder: one aligned face, 1 x 3 x 112 x 112, RGB, (pixel - 127.5) / 128, to 128 numbers (not yet of unit length).
 
-Dense convolutions in the shapes that tract runs fastest: a 7 x 7 stem of stride 4, most of the work at 14 x 14 and 7 x 7 with 128
-and 256 channels, ReLU; at the end every channel's weighted sum over the face, and what few channels say of each place. `python encoder.py` prints its size.
+Dense convolutions in the shapes that tract runs fastest: a 7 x 7 stem of stride 4, most of the work at 14 x 14 and 7 x 7 with 192
+and 384 channels, ReLU; at the end every channel's weighted sum over the face, and what few channels say of each place. `python encoder.py` prints its size.
 """
 
 import torch
 from torch import nn
+
+FORMER = {"blocks": ("t", "bb", "bt"), "widths": (48, 128, 256)}  # likeness-encoder-5 and its predecessors' widths
 
 
 class Norm(nn.BatchNorm2d):
@@ -78,7 +80,7 @@ class Head(nn.Module):
 class Encoder(nn.Module):
     """Three stages at 28 x 28, 14 x 14 and 7 x 7; `blocks` names the residual blocks of each."""
 
-    def __init__(self, stem=7, blocks=("t", "bb", "bt"), widths=(48, 128, 256), few=64, length=128):
+    def __init__(self, stem=7, blocks=("t", "bbb", "bt"), widths=(64, 192, 384), few=64, length=128):
         super().__init__()
         layers = [Unit(3, widths[0], stem, 4, (stem - 4 + 1) // 2)]
         for stage, kinds in enumerate(blocks):
@@ -107,6 +109,6 @@ def cost(network):
 
 
 if __name__ == "__main__":
-    for settings in ({}, {"stem": 4}, {"few": 32}, {"widths": (64, 128, 256)}):
+    for settings in ({}, {"blocks": ("t", "bb", "bbt")}, FORMER):
         operations, parameters = cost(Encoder(**settings))
         print(f"{settings}: {operations / 1e6:.0f} M multiply-adds, {parameters / 1e6:.2f} M parameters")

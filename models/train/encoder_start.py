@@ -49,6 +49,21 @@ def normalised(network, kept, images):
         hook.remove()
 
 
+def pixels(faces, chosen):
+    """Stored faces as the network takes them."""
+    return (torch.from_numpy(faces[chosen][:, 4:-4, 4:-4].copy()).permute(0, 3, 1, 2).float() - 127.5) / 128
+
+
+def sample(faces):
+    """The faces that batch norms are measured on."""
+    return pixels(faces, np.sort(np.random.default_rng(0).choice(len(faces), MEASURED_ON, replace=False)))
+
+
+def width(path):
+    """Channels of the last stage of an exported network."""
+    return stored(path)["head.sums.0.weight"].shape[0]
+
+
 @torch.no_grad()
 def take_over(network, path, faces):
     """`faces`: N x 120 x 120 x 3, uint8, as stored."""
@@ -60,9 +75,7 @@ def take_over(network, path, faces):
     for node in onnx.load(path).graph.node:
         if node.op_type == "MatMul":  # the one layer with neither norm nor bias, exported without its name
             network.head.places[-1].weight.copy_(kept[node.input[1]].T)
-    chosen = np.sort(np.random.default_rng(0).choice(len(faces), MEASURED_ON, replace=False))
-    pixels = torch.from_numpy(faces[chosen][:, 4:-4, 4:-4].copy()).permute(0, 3, 1, 2).float()
-    normalised(network, kept, (pixels - 127.5) / 128)
+    normalised(network, kept, sample(faces))
 
 
 def measure(norm, seen, gain, bias):
