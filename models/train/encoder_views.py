@@ -2,6 +2,8 @@
 
     python encoder_views.py --data DATA --teacher SFACE.onnx              (until it is stopped; --shards N to stop by itself)
 
+A shard is made when the training has taken each earlier view --reuse times on average, a few shards ahead.
+
 Each shard under --work/encoder/views holds 1,024 views with the teacher's embeddings and comes from its number as the seed; only the newest are
 kept. One view in five is a stored face as it is. Most others show people who do not exist: what lies between two faces or beyond one of them, faces
 mixed of two, and faces with other proportions; then turned, squeezed as when the head turns, blurred, dark, grey, noisy, compressed, occluded, masked.
@@ -18,12 +20,14 @@ import torch
 
 import cfp_faces
 import encoder_faces
+import encoder_heldout
 from encoder_teacher import Teacher
 
 SIDE, SHARD = 112, 1024
 PLAIN, TURNED = 0.2, 0.36  # shares of faces as they are, and of turned heads
 KEPT = 96  # shards
 NEWEST, FEWEST = 64, 8  # shards that the training takes views from, and that it waits for
+AHEAD = 24  # shards that are made before the training needs them
 FLOW = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
 
@@ -217,12 +221,25 @@ def make(faces, teacher, folder, number):
         partial.rename(folder / f"{number:05}.{name}.npy")
 
 
-class Pool:
-    """Batches for the training, of the newest views."""
+class Training:
+    """The faces that are not held out."""
 
-    def __init__(self, work, seed):
+    def __init__(self, faces, chosen):
+        self.faces, self.chosen = faces, np.flatnonzero(chosen)
+
+    def __len__(self):
+        return len(self.chosen)
+
+    def __getitem__(self, at):
+        return self.faces[self.chosen[at]]
+
+
+class Pool:
+    """Batches for the training, of the newest views. `taken`: faces that batches have held so far."""
+
+    def __init__(self, work, seed, taken=0):
         self.folder, self.rng = Path(work) / "encoder" / "views", np.random.default_rng(seed)
-        self.shards, self.looked = {}, 0.0
+        self.shards, self.looked, self.taken = {}, 0.0, taken
 
     def look(self):
         """Takes in what has been made since; waits for the first."""
@@ -232,6 +249,7 @@ class Pool:
             print("\rwaiting for the views of encoder_views.py ", end="", flush=True)
             time.sleep(5)
         self.looked = time.time()
+        (self.folder / "taken").write_text(str(self.taken))
         self.shards = {number: self.shards.get(number) or self.load(number) for number in newest}
 
     def load(self, number):
@@ -241,6 +259,7 @@ class Pool:
     def batch(self, size):
         """Faces as the network takes them, and the teacher's embeddings."""
         self.look()
+        self.taken += size
         shards = list(self.shards.values())
         pixels, targets = np.empty((size, SIDE, SIDE, 3), np.uint8), np.empty((size, 128), np.float32)
         for row, (shard, at) in enumerate(zip(self.rng.integers(len(shards), size=size), self.rng.integers(SHARD, size=size))):
@@ -256,19 +275,29 @@ class Pool:
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().sub_(127.5).mul_(gain).add_(shift)
 
 
+def needed(folder, number, reuse):
+    """Whether the training is due a shard of this number."""
+    taken = folder / "taken"
+    return (number - AHEAD) * SHARD * reuse < (int(taken.read_text() or 0) if taken.exists() else 0)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", required=True, type=Path)
     arguments.add_argument("--teacher", required=True, type=Path)
     arguments.add_argument("--work", default=Path("../train"), type=Path)
     arguments.add_argument("--shards", default=100_000, type=int)
+    arguments.add_argument("--reuse", default=2.0, type=float, help="how often the training takes a view, on average")
     chosen = arguments.parse_args()
     cv2.setNumThreads(1)
-    faces, _, _ = encoder_faces.load(chosen.data, chosen.work)
+    faces = Training(encoder_faces.every(chosen.data, chosen.work)[0], encoder_heldout.split(chosen.data, chosen.work)[0])
+    print(f"{len(faces):,} faces", flush=True)
     teacher, folder = Teacher(chosen.teacher), chosen.work / "encoder" / "views"
     folder.mkdir(parents=True, exist_ok=True)
     first = max(numbers(folder), default=-1) + 1
     for number in range(first, first + chosen.shards):
+        while not needed(folder, number, chosen.reuse):
+            time.sleep(2)
         make(faces, teacher, folder, number)
         for old in numbers(folder)[:-KEPT]:
             for name in ("sface", "faces"):
