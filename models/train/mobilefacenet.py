@@ -82,7 +82,7 @@ def main():
     sys.argv = [sys.argv[0], "--name", "mobilefacenet"] + [word for word in sys.argv[1:] if word != "--export"]
     chosen = train_encoder.options()
     train_encoder.Encoder = MobileFaceNet  # the same training of another network
-    train_encoder.CHECKPOINT_SECONDS = 600  # judging on CFP takes as long as hundreds of steps of so small a network
+    train_encoder.JUDGE_SECONDS = 600  # judging on CFP takes as long as hundreds of steps of so small a network
     if not only_export:
         train_encoder.main()
     export(chosen.work / "encoder" / chosen.name, chosen.name)
