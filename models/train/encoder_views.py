@@ -287,7 +287,7 @@ def main():
     arguments.add_argument("--teacher", required=True, type=Path)
     arguments.add_argument("--work", default=Path("../train"), type=Path)
     arguments.add_argument("--shards", default=100_000, type=int)
-    arguments.add_argument("--reuse", default=2.0, type=float, help="how often the training takes a view, on average")
+    arguments.add_argument("--reuse", default=3.0, type=float, help="how often the training takes a view, on average")
     chosen = arguments.parse_args()
     cv2.setNumThreads(1)
     faces = Training(encoder_faces.every(chosen.data, chosen.work)[0], encoder_heldout.split(chosen.data, chosen.work)[0])
