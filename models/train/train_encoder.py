@@ -219,7 +219,7 @@ def train(run, folder, bank, chosen):
         if run.steps % 20 == 0:
             print(f"\r{part:6.1%}  {run.seen:,} faces  cosine {cosine:.3f}  own {own:.2f} ", end="", flush=True)
         if part >= 1 or time.time() - judged > JUDGE_SECONDS:
-            record(run, folder, judge, {"seen": run.seen, "minutes": run.spent / 60, "cosine": cosine, "own": own, "rate": rate})
+            record(run, folder, judge, {"seen": run.seen, "minutes": run.spent / 60, "cosine": cosine, "own": own, "rate": run.rate})
             saved = judged = time.time()
         elif time.time() - saved > CHECKPOINT_SECONDS:
             run.save(folder / "checkpoint.pt")
