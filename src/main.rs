@@ -1,7 +1,5 @@
 //! Parse the configuration, start the logs, run the subcommand.
 
-mod allocator;
-
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -12,13 +10,8 @@ use likeness::cli::{
 use likeness::config::{Cli, Command};
 use likeness::telemetry;
 
-fn main() -> ExitCode {
-    allocator::return_large_blocks();
-    with_runtime()
-}
-
 #[tokio::main]
-async fn with_runtime() -> ExitCode {
+async fn main() -> ExitCode {
     match run(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -26,7 +26,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("fast_image_resize", &["photo"]),
     ("indicatif", &["cli"]),
     ("jpeg_decoder", &["photo"]),
-    ("libc", &["allocator"]),
+    ("memmap2", &["http"]),
     ("opentelemetry", &["http", "telemetry"]),
     ("opentelemetry_http", &["http", "telemetry"]),
     ("opentelemetry_otlp", &["telemetry"]),
@@ -47,7 +47,6 @@ const CRATES: &[(&str, &[&str])] = &[
 /// `employee`, which all may.
 const MODULES: &[(&str, &[&str])] = &[
     ("access", &["seal"]),
-    ("allocator", &[]),
     ("audit", &["access"]),
     (
         "cli",
@@ -76,7 +75,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("face", &["photo"]),
     ("gallery", &["seal"]),
     ("http", &["access", "audit", "engine", "face", "gallery", "photo", "quality", "recognizer"]),
-    ("main", &["allocator", "cli", "config", "telemetry"]),
+    ("main", &["cli", "config", "telemetry"]),
     ("photo", &[]),
     ("quality", &["face"]),
     (

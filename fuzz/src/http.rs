@@ -2,6 +2,8 @@
 
 #[path = "../../src/http/form.rs"]
 mod form;
+#[path = "../../src/http/buffer.rs"]
+mod buffer;
 #[path = "../../src/http/photo_text.rs"]
 mod photo_text;
 mod problem;

@@ -13,7 +13,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::{BoxError, RequestExt};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -21,6 +21,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tower_http::timeout::TimeoutError;
 
+use super::buffer::Buffer;
 use super::photo_text;
 use super::problem::{Code, Problem};
 use crate::employee::{EmployeeId, parse_expiry};
@@ -108,15 +109,17 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 impl Form {
     async fn from_parts(mut parts: Multipart) -> Result<Self, Problem> {
         let mut form = Self::default();
-        while let Some(part) = parts.next_field().await.map_err(|e| refused(&e))? {
+        while let Some(mut part) = parts.next_field().await.map_err(|e| refused(&e))? {
             let Some(name) = part.name().map(ToOwned::to_owned) else {
                 return Err(Problem::malformed("a part of the form has no name"));
             };
-            let value = part.bytes().await.map_err(|e| refused(&e))?;
-            if value.len() > MOST_PHOTO_BYTES {
-                return Err(too_large());
+            let mut value = Buffer::new(MOST_PHOTO_BYTES);
+            while let Some(piece) = part.chunk().await.map_err(|e| refused(&e))? {
+                if !value.append(&piece).map_err(Problem::internal)? {
+                    return Err(too_large());
+                }
             }
-            form.insert(name, Field::Part(value)).map_err(Problem::malformed)?;
+            form.insert(name, Field::Part(value.into_bytes())).map_err(Problem::malformed)?;
         }
         Ok(form)
     }
@@ -155,14 +158,15 @@ impl Form {
     pub(super) fn photo(&mut self, name: &str) -> Result<Bytes, Problem> {
         let photo = match self.required(name)? {
             Field::Part(bytes) => bytes,
-            Field::Member(json) => photo_text::decode(&json, MOST_PHOTO_BYTES)
-                .map_err(|error| match error {
+            Field::Member(json) => {
+                photo_text::decode(&json, MOST_PHOTO_BYTES).map_err(|error| match error {
                     photo_text::Refused::TooLarge => too_large(),
+                    photo_text::Refused::Memory(error) => Problem::internal(error),
                     _ => Problem::malformed(format!("{name} {error}")),
                 })?
-                .into(),
+            }
         };
-        if photo.len() > MOST_PHOTO_BYTES { Err(too_large()) } else { Ok(photo) }
+        Ok(photo)
     }
 
     /// Takes the `employee_id`, which must be there.
@@ -261,7 +265,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
         use serde::de::Error as _;
         let mut members = Vec::new();
-        while let Some(name) = map.next_key::<String>()? {
+        while let Some(Name(name)) = map.next_key()? {
             if members.len() == MOST_FIELDS {
                 return Err(A::Error::custom("there are too many members"));
             }
@@ -276,18 +280,48 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
+/// The name of a member, if it is not too long; a longer one is not copied.
+struct Name(String);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl Visitor<'_> for NameVisitor {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a field")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Name, E> {
+                if name.len() > MOST_TEXT_BYTES {
+                    return Err(E::custom("a member's name is too long"));
+                }
+                Ok(Name(name.to_owned()))
+            }
+        }
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
 /// The whole body, within its limit, copied once.
 async fn collected(request: Request) -> Result<Bytes, BoxError> {
     let mut body = request.into_limited_body();
-    let announced = http_body::Body::size_hint(&body).lower();
-    let mut bytes = BytesMut::with_capacity(announced.min(most_body_bytes(2) as u64) as usize);
+    let mut bytes = Buffer::new(most_body_bytes(2));
     while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            bytes.extend_from_slice(&data);
+        if let Ok(data) = frame?.into_data()
+            && !bytes.append(&data)?
+        {
+            return Err(Box::new(TooLarge));
         }
     }
-    Ok(bytes.freeze())
+    Ok(bytes.into_bytes())
 }
+
+/// The failure of a body that is larger than any may be.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is too large")]
+struct TooLarge;
 
 /// What the failure of a body means, where it was not the client's connection.
 fn of_body(error: &(dyn Error + 'static)) -> Option<Problem> {
@@ -295,7 +329,7 @@ fn of_body(error: &(dyn Error + 'static)) -> Option<Problem> {
         Some(Problem::new(Code::TimedOut, "the rest of the body did not come in time"))
     } else if error.is::<NoRoom>() {
         Some(Problem::new(Code::Busy, "too many large bodies arrive at once; try again shortly"))
-    } else if error.is::<LengthLimitError>() {
+    } else if error.is::<LengthLimitError>() || error.is::<TooLarge>() {
         Some(too_large())
     } else {
         error.source().and_then(of_body)

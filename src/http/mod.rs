@@ -6,6 +6,7 @@
 mod answer;
 mod asset;
 mod body;
+mod buffer;
 mod check;
 mod compare;
 mod console;

@@ -4,6 +4,9 @@
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+
+use super::buffer::Buffer;
 
 /// Some encoders leave bits behind the last byte.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -20,11 +23,14 @@ const PIECE: usize = 4096;
 const MOST_MEDIA_TYPE: usize = 200;
 
 /// Why a text is no photo, as the end of a sentence that begins with the field's name.
-#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
     /// It decodes to more bytes than a photo may have.
     #[error("is too large")]
     TooLarge,
+    /// The system has no more memory.
+    #[error(transparent)]
+    Memory(#[from] std::io::Error),
     /// A number or a truth value.
     #[error("must be a photo in base64")]
     NoText,
@@ -55,11 +61,11 @@ pub(super) enum Refused {
 ///
 /// # Errors
 /// [`Refused`]; at most `most_bytes` are decoded.
-pub(super) fn decode(json: &[u8], most_bytes: usize) -> Result<Vec<u8>, Refused> {
+pub(super) fn decode(json: &[u8], most_bytes: usize) -> Result<Bytes, Refused> {
     let text = json.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
     let mut text = Unescaped(str::from_utf8(text.ok_or(Refused::NoText)?).unwrap_or_default());
     let skipped = skip_data_uri(&mut text)?;
-    let mut decoded = Decoded::new(text.0.len() / 4 * 3, most_bytes);
+    let mut decoded = Decoded::new(most_bytes);
     let mut padding = None;
     for (at, symbol) in (skipped + 1..).zip(text) {
         match symbol {
@@ -91,16 +97,14 @@ fn skip_data_uri(text: &mut Unescaped<'_>) -> Result<usize, Refused> {
 
 /// The bytes so far, and the symbols that wait for a piece to be full.
 struct Decoded {
-    bytes: Vec<u8>,
-    most: usize,
+    bytes: Buffer,
     piece: [u8; PIECE],
     filled: usize,
 }
 
 impl Decoded {
-    fn new(expected: usize, most: usize) -> Self {
-        let bytes = Vec::with_capacity(expected.min(most) + PIECE);
-        Self { bytes, most, piece: [0; PIECE], filled: 0 }
+    fn new(most: usize) -> Self {
+        Self { bytes: Buffer::new(most), piece: [0; PIECE], filled: 0 }
     }
 
     fn push(&mut self, symbol: u8) -> Result<(), Refused> {
@@ -110,16 +114,17 @@ impl Decoded {
     }
 
     fn decode(&mut self) -> Result<(), Refused> {
+        let mut decoded = [0; PIECE / 4 * 3];
         let symbols = &self.piece[..self.filled];
         // Every symbol is one of the alphabet, so only a group of one fails.
-        BASE64.decode_vec(symbols, &mut self.bytes).map_err(|_| Refused::CutOff)?;
+        let length = BASE64.decode_slice(symbols, &mut decoded).map_err(|_| Refused::CutOff)?;
         self.filled = 0;
-        if self.bytes.len() > self.most { Err(Refused::TooLarge) } else { Ok(()) }
+        if self.bytes.append(&decoded[..length])? { Ok(()) } else { Err(Refused::TooLarge) }
     }
 
-    fn finish(mut self) -> Result<Vec<u8>, Refused> {
+    fn finish(mut self) -> Result<Bytes, Refused> {
         self.decode()?;
-        Ok(self.bytes)
+        Ok(self.bytes.into_bytes())
     }
 }
 
@@ -163,8 +168,12 @@ mod tests {
 
     use super::*;
 
-    fn decoded(text: &str) -> Result<Vec<u8>, Refused> {
-        decode(serde_json::to_string(text).unwrap().as_bytes(), 1 << 20)
+    fn decoded(text: &str) -> Result<Bytes, String> {
+        read(&serde_json::to_string(text).unwrap(), 1 << 20)
+    }
+
+    fn read(json: &str, most: usize) -> Result<Bytes, String> {
+        decode(json.as_bytes(), most).map_err(|refused| refused.to_string())
     }
 
     proptest! {
@@ -182,28 +191,30 @@ mod tests {
                 padded.clone(),
             ];
             for text in &texts {
-                prop_assert_eq!(decoded(text), Ok(bytes.clone()), "{}", text);
+                prop_assert_eq!(decoded(text), Ok(bytes.clone().into()), "{}", text);
             }
             let escaped = padded.replace('/', "\\/").replace('+', "\\u002B");
-            prop_assert_eq!(decode(format!("\"{escaped}\"").as_bytes(), 1 << 20), Ok(bytes));
+            prop_assert_eq!(read(&format!("\"{escaped}\""), 1 << 20), Ok(bytes.into()));
         }
     }
 
     #[test]
     fn each_fault_is_named() {
-        let symbol = |symbol, at| Err(Refused::Symbol { symbol, at });
-        assert_eq!(decoded("AAAA%AAA"), symbol('%', 5));
-        assert_eq!(decoded("AA\u{e4}A"), symbol('\u{e4}', 3));
-        assert_eq!(decoded("data:;base64,AA\u{1F600}A"), symbol('\u{1F600}', 16));
-        assert_eq!(decoded("AA==AAAA"), Err(Refused::BehindPadding { at: 3 }));
-        assert_eq!(decoded("AAAAA"), Err(Refused::CutOff));
-        assert_eq!(decoded("data:image/jpeg,AAAA"), Err(Refused::DataUri));
-        assert_eq!(decoded("data:image/jpeg;base64"), Err(Refused::DataUri));
-        assert_eq!(decode(b"7", 100), Err(Refused::NoText));
-        assert_eq!(
-            decode(format!("\"{}\"", "A".repeat(200)).as_bytes(), 100),
-            Err(Refused::TooLarge)
-        );
-        assert_eq!(decoded("").as_deref(), Ok(&[][..]));
+        for (text, fault) in [
+            ("AAAA%AAA", "'%' is character 5"),
+            ("AA\u{e4}A", "'\u{e4}' is character 3"),
+            ("data:;base64,AA\u{1F600}A", "'\u{1F600}' is character 16"),
+            ("AA==AAAA", "its padding (=) is at character 3"),
+            ("AAAAA", "cut off"),
+            ("data:image/jpeg,AAAA", "without base64 data"),
+            ("data:image/jpeg;base64", "without base64 data"),
+        ] {
+            let refused = decoded(text).unwrap_err();
+            assert!(refused.contains(fault), "{text}: {refused}");
+        }
+        assert!(matches!(decode(b"7", 100), Err(Refused::NoText)));
+        let long = format!("\"{}\"", "A".repeat(200));
+        assert!(matches!(decode(long.as_bytes(), 100), Err(Refused::TooLarge)));
+        assert_eq!(decoded(""), Ok(Bytes::new()));
     }
 }

@@ -134,7 +134,11 @@ fn requests(
         ("an unknown field", enroll(of("e-1").text("admin", "true")), Some(Code::Malformed)),
         ("an unknown employee", verify(of("e-1")), Some(Code::NotEnrolled)),
         ("an employee_id out of its characters", verify(of("../../etc")), Some(Code::Malformed)),
-        ("a path in place of a photo", post("/identify").json(&path), Some(Code::UnsupportedFormat)),
+        (
+            "a path in place of a photo",
+            post("/identify").json(&path),
+            Some(Code::UnsupportedFormat),
+        ),
         ("a good photo after all that", post("/identify").multipart(good), None),
     ]
 }

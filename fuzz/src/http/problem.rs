@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 pub(super) enum Code {
     BodyTooLarge,
     Busy,
+    Internal,
     Malformed,
     TimedOut,
     UnsupportedBody,
@@ -22,6 +23,10 @@ pub(super) struct Problem {
 impl Problem {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
+    }
+
+    pub(super) fn internal(source: impl std::fmt::Display) -> Self {
+        Self::new(Code::Internal, source.to_string())
     }
 
     pub(super) fn malformed(detail: impl Into<String>) -> Self {
