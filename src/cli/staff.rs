@@ -56,14 +56,17 @@ impl Refusal {
         }
     }
 
-    /// A line for whoever takes the next photo.
+    /// Formats the refusal as one line of fields between tabs.
     pub(super) fn line(&self) -> String {
         let (_, code, _) = self.code.row();
-        format!("{}\t{}\t{code}\t{}", self.employee, self.photo.display(), self.reason)
+        let photo = self.photo.display().to_string();
+        let [employee, photo] =
+            [&self.employee, &photo].map(|name| name.replace(char::is_control, "?"));
+        format!("{employee}\t{photo}\t{code}\t{}", self.reason)
     }
 }
 
-/// What a folder or table has for an import.
+/// Entries of a folder or table: photos to enroll, refusals, skipped files.
 #[derive(Debug, Default)]
 pub(super) struct Source {
     pub(super) joiners: Vec<Joiner>,

@@ -37,7 +37,13 @@ pub async fn run(config: Config, args: &SyncArgs) -> anyhow::Result<()> {
 }
 
 async fn sync(recognizer: &Recognizer, rows: Vec<Row>, args: &SyncArgs) -> anyhow::Result<()> {
-    let enrolled = everybody(recognizer).await?;
+    let now = super::wall_clock();
+    if !args.dry_run {
+        recognizer.erase_expired(now).await?;
+    }
+    let mut enrolled = everybody(recognizer).await?;
+    // An enrollment that has ended is never extended.
+    enrolled.retain(|reference| reference.expires_at.is_none_or(|end| end > now));
     let expiry_of = |reference: &Reference, asked| recognizer.expiry_of(reference, asked);
     let (mut plan, people) = (plan(rows, &enrolled, expiry_of), enrolled.len());
     plan.changed_photos = changes::changed_photos(recognizer, &plan.newer_photos).await?;

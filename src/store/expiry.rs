@@ -7,7 +7,8 @@ use crate::audit::{Action, Actor, Event, Outcome, Subject};
 use crate::employee::EmployeeId;
 
 impl Store {
-    /// Lets an enrollment end at another time, or not by itself; `false` where nobody of this name is enrolled.
+    /// Lets an enrollment end at another time, or not by itself; `false` where nobody of this name is enrolled, or the
+    /// enrollment has ended already.
     /// The change and its event are one commit.
     ///
     /// # Errors
@@ -21,11 +22,18 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut tx = self.data.begin().await?;
         let Some(audit_id) = audit::audit_id(&mut tx, employee).await? else { return Ok(false) };
-        sqlx::query("update employee set expires_at = $1 where employee_id = $2")
-            .bind(expires_at.map(Timestamp::as_millisecond))
-            .bind(employee.as_str())
-            .execute(&mut *tx)
-            .await?;
+        let changed = sqlx::query(
+            "update employee set expires_at = $1
+             where employee_id = $2 and (expires_at is null or expires_at > $3)",
+        )
+        .bind(expires_at.map(Timestamp::as_millisecond))
+        .bind(employee.as_str())
+        .bind(now.as_millisecond())
+        .execute(&mut *tx)
+        .await?;
+        if changed.rows_affected() == 0 {
+            return Ok(false);
+        }
         let event = Event {
             at: now,
             actor: actor.clone(),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use reqwest::multipart::Form;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 
 use crate::app::{App, ENGINE, data, file, photo};
@@ -214,16 +215,24 @@ fn whatever_a_folder_has_is_enrolled_refused_or_passed_over_by_name() {
     fs::create_dir(at("sales")).unwrap();
     fs::copy(at("e-1.jpg"), at("sales/e-6.jpg")).unwrap();
     fs::write(at(".DS_Store"), b"").unwrap();
+    // Beside the photo that is read, and before it by name.
+    fs::write(at("e-1.cr2"), b"II*\0").unwrap();
+    // Neither the end of a pipe nor that of a device is waited for.
+    std::os::unix::fs::symlink("/dev/zero", at("e-7.jpg")).unwrap();
+    assert!(Command::new("mkfifo").arg(at("e-8.jpg")).status().unwrap().success());
     let folder = tempfile::tempdir().unwrap();
     let (well, said) = likeness(folder.path(), &["import", source.path().to_str().unwrap()]);
     assert!(
-        !well && said.contains("2 enrolled, 0 were already, 5 refused, 2 passed over"),
+        !well && said.contains("2 enrolled, 0 were already, 7 refused, 3 passed over"),
         "{said}"
     );
     for (name, reason) in [
         ("e-3.heic\tunsupported_format", "HEIC photos are not read"),
         ("e-4.bmp\tunsupported_format", "BMP photos are not read"),
         ("e-5.jpg\tunreadable_photo", "there is no such file"),
+        ("e-1.cr2 (there is", "another photo of this employee"),
+        ("e-7.jpg\tunreadable_photo", "no regular file"),
+        ("e-8.jpg\tunreadable_photo", "no regular file"),
         ("e-1.png\talready_enrolled", "another photo of this employee"),
         ("Ada Lovelace.jpg\tmalformed", "1 to 64 characters"),
         ("sales (a folder", "are not looked at"),
@@ -232,6 +241,28 @@ fn whatever_a_folder_has_is_enrolled_refused_or_passed_over_by_name() {
         let line = said.lines().find(|line| line.contains(name));
         assert!(line.is_some_and(|line| line.contains(reason)), "{name}: {said}");
     }
+}
+
+#[tokio::test]
+async fn sync_extends_no_enrollment_that_has_ended() {
+    let (source, folder) = (staff(1), tempfile::tempdir().unwrap());
+    let (table, data) = (source.path().join("staff.csv"), folder.path());
+    fs::write(&table, "employee_id,photo,expires_at\ne-1,e-1.jpg,2030-01-31\n").unwrap();
+    let sync = |more: &str| likeness(data, &["sync", table.to_str().unwrap(), more]);
+    likeness(data, &["import", table.to_str().unwrap()]);
+    let options = SqliteConnectOptions::new().filename(data.join("likeness.db"));
+    let database = SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query("update employee set expires_at = 1000").execute(&database).await.unwrap();
+    let audit_id = async || {
+        let id = sqlx::query_scalar::<_, Vec<u8>>("select audit_id from employee");
+        id.fetch_one(&database).await.unwrap()
+    };
+    let ended = audit_id().await;
+    let (well, said) = sync("--dry-run");
+    assert!(well && said.contains("enroll") && !said.contains("expires "), "{said}");
+    let (well, said) = sync("--yes");
+    assert!(well, "{said}");
+    assert_ne!(audit_id().await, ended, "erased, and enrolled anew");
 }
 
 #[tokio::test]

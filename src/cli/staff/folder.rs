@@ -10,7 +10,8 @@ use crate::cli::evaluate::folder::{ENDINGS, ending, entries};
 use crate::employee::EmployeeId;
 use crate::http::Code;
 
-/// Endings of photos that are not read: each is a person, who is told of by name.
+/// Photo formats that are not supported; such a file is reported as a refusal, unless another photo of the employee is
+/// read.
 const FOREIGN: [&str; 16] = [
     "arw", "avif", "bmp", "cr2", "cr3", "dng", "gif", "heic", "heif", "jp2", "jxl", "nef", "orf",
     "raf", "tif", "tiff",
@@ -23,10 +24,15 @@ const FOREIGN: [&str; 16] = [
 pub(in crate::cli) fn folder(dir: &Path) -> anyhow::Result<Source> {
     let mut source = Source::default();
     let mut names = HashSet::new();
-    for path in entries(dir)? {
+    // Cameras write a raw file, and phones a HEIC, beside the JPEG.
+    let (foreign, others): (Vec<_>, Vec<_>) =
+        entries(dir)?.into_iter().partition(|path| FOREIGN.contains(&ending(path).as_str()));
+    for path in others.into_iter().chain(foreign) {
         let ending = ending(&path);
         if path.is_dir() {
             source.passed_over.push((path, "a folder: its photos are not looked at"));
+        } else if FOREIGN.contains(&ending.as_str()) && is_named(&names, &path) {
+            source.passed_over.push((path, "there is another photo of this employee"));
         } else if ENDINGS.contains(&ending.as_str()) || FOREIGN.contains(&ending.as_str()) {
             add(&mut source, &mut names, &path);
         } else {
@@ -37,6 +43,11 @@ pub(in crate::cli) fn folder(dir: &Path) -> anyhow::Result<Source> {
         bail!("{}: there are no photos (EMPLOYEE.{})", dir.display(), ENDINGS.join(", "));
     }
     Ok(source)
+}
+
+fn is_named(names: &HashSet<EmployeeId>, path: &Path) -> bool {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    EmployeeId::parse(&stem).is_ok_and(|employee| names.contains(&employee))
 }
 
 fn add(source: &mut Source, names: &mut HashSet<EmployeeId>, path: &Path) {

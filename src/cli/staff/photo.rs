@@ -1,18 +1,23 @@
 //! The files of photos that a table or folder names.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use crate::http::Code;
 
-/// Bytes of a file that are read. More than over HTTP: whoever runs the command has the memory to themselves.
+/// Maximum file size; larger than over HTTP because a command serves one user.
 const MOST_BYTES: u64 = 128 * 1024 * 1024;
 
 /// The bytes of a photo, or why there are none: a code and a reason.
 pub(in crate::cli) fn read_photo(path: &Path) -> Result<Vec<u8>, (Code, String)> {
     check_photo(path)?;
-    fs::read(path).map_err(|error| unreadable(&error))
+    let read = || {
+        let mut bytes = Vec::new();
+        fs::File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|error| unreadable(&error))
 }
 
 /// Whether a photo's file can be read; its contents are not looked at.
@@ -20,11 +25,13 @@ pub(in crate::cli) fn check_photo(path: &Path) -> Result<(), (Code, String)> {
     if path.as_os_str().is_empty() {
         return Err((Code::UnreadablePhoto, "no photo is given".to_owned()));
     }
-    let file = fs::File::open(path).map_err(|error| unreadable(&error))?;
-    let about = file.metadata().map_err(|error| unreadable(&error))?;
-    if about.is_dir() {
-        return Err((Code::UnreadablePhoto, "this is a folder, not a photo".to_owned()));
+    // Before it is opened, which would wait for the other end of a pipe.
+    let about = fs::metadata(path).map_err(|error| unreadable(&error))?;
+    if !about.is_file() {
+        let what = if about.is_dir() { "a folder" } else { "no regular file" };
+        return Err((Code::UnreadablePhoto, format!("this is {what}, not a photo")));
     }
+    fs::File::open(path).map_err(|error| unreadable(&error))?;
     if about.len() > MOST_BYTES {
         let reason = format!("a file may have at most {} MiB", MOST_BYTES / 1024 / 1024);
         return Err((Code::BodyTooLarge, reason));

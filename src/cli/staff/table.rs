@@ -72,6 +72,9 @@ fn read(text: &str, folder: &Path, now: Timestamp) -> anyhow::Result<Table> {
             continue;
         }
         let line = record.position().map_or(0, csv::Position::line) + skipped;
+        if record.iter().any(|field| field.contains(['\n', '\r'])) {
+            bail!("line {line}: a field spans several lines; is a quotation mark not closed?");
+        }
         let row = header.row(&record, folder, now).with_context(|| format!("line {line}"))?;
         if !names.insert(row.employee.clone()) {
             bail!("line {line}: {} is there twice", row.employee.as_str());
@@ -180,6 +183,19 @@ mod tests {
         assert_eq!((&rows[1].photo, &rows[1].expires_at), (&None, &Some(Ok(None))));
         let alone = parsed(b"employee_id\ne-1\n").unwrap();
         assert_eq!((alone.rows.len(), &alone.rows[0].expires_at), (1, &None));
+    }
+
+    /// The rows in such a field would be missing, and their people erased.
+    #[test]
+    fn a_field_that_spans_lines_is_refused() {
+        for text in [
+            "employee_id,photo\ne-1,\"1.jpg\ne-2,2.jpg\ne-3,\"3.jpg\"\ne-4,4.jpg\n",
+            "employee_id,photo\ne-1,\"1.jpg\ne-2,\ne-3,",
+            "employee_id,name\ne-1,\"Ada\r\nLovelace\"\n",
+        ] {
+            let refused = parsed(text.as_bytes()).unwrap_err();
+            assert!(refused.contains("line 2: a field spans several lines"), "{refused}");
+        }
     }
 
     #[test]
