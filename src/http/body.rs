@@ -21,14 +21,20 @@ use tokio::time::timeout;
 
 use super::form::{NoRoom, most_body_bytes};
 
-/// Memory for the bodies that arrive at once: that of the largest one there may be.
-const MOST_BYTES: usize = WEIGHT * most_body_bytes(2);
+/// Memory budget for all request bodies in flight: one body of maximum size, and what is kept for small ones.
+const MOST_BYTES: usize = WEIGHT * most_body_bytes(2) + KEPT_FOR_SMALL;
+
+/// Memory that only small bodies may use, so that a few large ones refuse no ordinary photo.
+const KEPT_FOR_SMALL: usize = 16 * 1024 * 1024;
+
+/// Memory up to which a body is a small one: photos of 2 MiB.
+const SMALL: usize = WEIGHT * 2 * 1024 * 1024;
 
 /// Bytes of memory for each byte of a body: a photo in JSON lies there as text and, decoded, at three quarters of its
 /// size; a part of a form is copied as it grows.
 const WEIGHT: usize = 2;
 
-/// More than this is not read behind an answer.
+/// Maximum number of bytes drained after an early response.
 const MOST_UNREAD: u64 = most_body_bytes(2) as u64;
 
 /// The memory that is left for bodies; cheap to clone.
@@ -44,7 +50,7 @@ impl BodyRoom {
 /// Takes room for each piece of the body as it arrives, and gives it back once the request is answered. Where there is
 /// none the body ends with [`NoRoom`]: to wait for room while holding some would stop everybody.
 pub(super) async fn bound(State(room): State<BodyRoom>, request: Request, next: Next) -> Response {
-    let taken = Arc::new(Mutex::new(Vec::new()));
+    let taken = Arc::new(Mutex::new(None));
     let held = taken.clone();
     let request = request.map(|body| Body::new(Bounded { body, room, taken }));
     let response = next.run(request).await;
@@ -56,7 +62,7 @@ struct Bounded {
     body: Body,
     room: BodyRoom,
     /// Shared with the request, which outlives the body.
-    taken: Arc<Mutex<Vec<OwnedSemaphorePermit>>>,
+    taken: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
 }
 
 impl HttpBody for Bounded {
@@ -74,14 +80,17 @@ impl HttpBody for Bounded {
             return Poll::Ready(frame.map(|f| f.map_err(Into::into)));
         };
         let bytes = WEIGHT * frame.data_ref().map_or(0, Bytes::len);
-        let Ok(permit) = self.room.0.clone().try_acquire_many_owned(bytes as u32) else {
-            return Poll::Ready(Some(Err(NoRoom.into())));
-        };
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        match taken.first_mut() {
-            Some(first) => first.merge(permit),
-            None => taken.push(permit),
+        let held = taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let kept = if held + bytes > SMALL { KEPT_FOR_SMALL } else { 0 };
+        let room = self.room.0.available_permits() >= bytes + kept;
+        let permit = room.then(|| self.room.0.clone().try_acquire_many_owned(bytes as u32));
+        let Some(Ok(permit)) = permit else { return Poll::Ready(Some(Err(NoRoom.into()))) };
+        match &mut *taken {
+            Some(taken) => taken.merge(permit),
+            taken => *taken = Some(permit),
         }
+        drop(taken);
         Poll::Ready(Some(Ok(frame)))
     }
 
