@@ -210,10 +210,17 @@ def configurations(binary, folder):
     print("the guide's configurations serve the console, at the root and under a prefix", flush=True)
 
 
+def any_proxy():
+    return any(shutil.which(name) for name in PLAIN)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--binary", type=Path, default=ROOT / "target/debug/likeness")
     binary = str(arguments.parse_args().binary.resolve())
+    if not any_proxy():
+        print("skipped: no proxy is installed")
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         data = folder / "data"

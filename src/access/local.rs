@@ -37,7 +37,7 @@ impl LocalCredential {
             fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
         let header = Zeroizing::new(format!("Authorization: Bearer {}\n", key.as_str()));
         written.write_all(header.as_bytes())?;
-        fs::rename(&partial, &file)?;
+        fs::rename(&partial, &file).inspect_err(|_| drop(fs::remove_file(&partial)))?;
         Ok((Self(KeyDigest::of(&key)), key))
     }
 
@@ -55,10 +55,12 @@ impl LocalCredential {
     }
 }
 
+/// Looks first: on a read-only file system a file that does not exist could not be deleted either.
 fn remove(file: &Path) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    match fs::symlink_metadata(file) {
+        Ok(_) => fs::remove_file(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

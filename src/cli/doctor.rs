@@ -176,6 +176,7 @@ async fn keys(config: &Config, store: &Store, findings: &mut Findings) {
     let Some(grants) = findings.of(grants, |grants| format!("{} access keys", grants.len())) else {
         return;
     };
+    let ever = store.ever_granted().await.unwrap_or(false);
     let admins = grants.iter().filter(|grant| grant.role == Role::Admin).count();
     if grants.is_empty() && !config.listen.ip().is_loopback() {
         findings.say(
@@ -183,6 +184,9 @@ async fn keys(config: &Config, store: &Store, findings: &mut Findings) {
             "other machines are listened to and there are no keys: make one with `likeness keys \
              add --first`",
         );
+    } else if grants.is_empty() && ever {
+        let none = "every access key is revoked, so no call is admitted: `likeness keys add --first` makes one";
+        findings.say(Wrong, none);
     } else if !grants.is_empty() && admins == 0 {
         findings.say(Mind, "no key is an admin's: `likeness keys add NAME --role admin`");
     }

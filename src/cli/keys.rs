@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use zeroize::Zeroizing;
 
 use crate::access::{self, Grant, KeyDigest, KeyName, LocalCredential, Role};
 use crate::audit::{Action, Actor};
@@ -51,22 +52,48 @@ async fn add(store: &Store, args: &KeysAddArgs, data_folder: &Path) -> anyhow::R
     if args.first && !store.grants().await?.is_empty() {
         bail!("there are keys already; --first is for the first one");
     }
-    let name = args.name.clone().map_or_else(|| KeyName::parse("admin"), Ok)?;
     let role = args.role.unwrap_or(Role::Admin);
-    let key = access::generate();
-    let created_at = super::wall_clock();
-    let grant = Grant { name: name.clone(), role, digest: KeyDigest::of(&key), created_at };
-    if !store.grant(&grant, Actor::Operator).await? {
+    let (key, name) = match &args.name {
+        Some(name) => (granted(store, name, role).await?, name.clone()),
+        None => first_admin(store).await?,
+    };
+    let Some(key) = key else {
         bail!("there is, or was, a key named {}; each name is used once", name.as_str());
-    }
-    LocalCredential::withdraw(data_folder)?;
+    };
     println!("{}", key.as_str());
     eprintln!(
         "This is the key of {} ({}). It is shown this once; send it as: Authorization: Bearer KEY",
         name.as_str(),
         role.as_str()
     );
+    if let Err(error) = LocalCredential::withdraw(data_folder) {
+        eprintln!("the local credential is void, but its file could not be deleted: {error}");
+    }
     Ok(())
+}
+
+/// A new key by this name; `None` where the name was used before.
+async fn granted(
+    store: &Store,
+    name: &KeyName,
+    role: Role,
+) -> anyhow::Result<Option<Zeroizing<String>>> {
+    let key = access::generate();
+    let (digest, created_at) = (KeyDigest::of(&key), super::wall_clock());
+    let grant = Grant { name: name.clone(), role, digest, created_at };
+    Ok(store.grant(&grant, Actor::Operator).await?.then_some(key))
+}
+
+/// A new admin's key by the first name that was never used: admin, admin-2, and so on.
+async fn first_admin(store: &Store) -> anyhow::Result<(Option<Zeroizing<String>>, KeyName)> {
+    let mut name = KeyName::parse("admin")?;
+    for number in 2.. {
+        if let Some(key) = granted(store, &name, Role::Admin).await? {
+            return Ok((Some(key), name));
+        }
+        name = KeyName::parse(&format!("admin-{number}"))?;
+    }
+    Ok((None, name))
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of the command")]

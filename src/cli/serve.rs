@@ -97,12 +97,25 @@ async fn local_credential(
                 "every API key is revoked, so no call is admitted: `likeness keys add` makes a key"
             );
         }
-        LocalCredential::withdraw(folder)
-            .with_context(|| format!("deleting {}", file.display()))?;
+        withdraw(folder);
         return Ok(None);
     }
     let issued = LocalCredential::issue(folder);
-    Ok(Some(issued.with_context(|| format!("writing {}", file.display()))?))
+    let issued = issued.with_context(|| format!("writing {}", file.display()))?;
+    // A key may have been added meanwhile.
+    if store.ever_granted().await? {
+        withdraw(folder);
+        return Ok(None);
+    }
+    Ok(Some(issued))
+}
+
+/// Deletes the file of a local credential that is void.
+fn withdraw(folder: &Path) {
+    if let Err(error) = LocalCredential::withdraw(folder) {
+        let file = LocalCredential::file(folder);
+        tracing::warn!(%error, "the local credential is void, but {} could not be deleted", file.display());
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "what a person at a terminal waits for")]

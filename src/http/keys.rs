@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::access::Grant;
 use crate::recognizer::{Error, Recognizer};
 
-/// For how long a revoked key may still be accepted, and a new one refused.
+/// Maximum age of the cached keys: a new key is accepted, and a revoked one refused, within this time.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// The API keys of one moment.

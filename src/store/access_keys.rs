@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{Store, StoreError, audit};
 use crate::access::{Grant, KeyDigest, KeyName, Role};
 use crate::audit::{Action, Actor, Event, Outcome, Subject};
+use crate::seal;
 
 #[derive(sqlx::FromRow)]
 struct GrantRow {
@@ -74,10 +75,13 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut tx = self.data.begin().await?;
         let revoked = sqlx::query(
-            "update access_key set revoked_at = $2 where name = $1 and revoked_at is null",
+            "update access_key set revoked_at = $2, digest = $3
+             where name = $1 and revoked_at is null",
         )
         .bind(name.as_str())
         .bind(now.as_millisecond())
+        // A replica of an earlier version knows no `revoked_at`, so that no key may fit the digest any more.
+        .bind(seal::random::<32>().as_slice())
         .execute(&mut *tx)
         .await?;
         if revoked.rows_affected() == 0 {

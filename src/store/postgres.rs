@@ -142,10 +142,10 @@ pub(super) fn is_locked(code: &str) -> bool {
     code == "55P03"
 }
 
-/// Whether a row was refused for what is in it: the classes 22, `data_exception`, and 23,
-/// `integrity_constraint_violation`.
+/// Whether a row was refused for what is in it: the classes 22, `data_exception`, 23, `integrity_constraint_violation`,
+/// and P0, an exception of a trigger.
 pub(super) fn is_refused(code: &str) -> bool {
-    code.len() == 5 && (code.starts_with("22") || code.starts_with("23"))
+    code.len() == 5 && ["22", "23", "P0"].iter().any(|class| code.starts_with(class))
 }
 
 /// Whether the server is going, coming, or full: the classes 08 and 57P, and `too_many_connections`.

@@ -204,6 +204,33 @@ async fn local_credential_never_comes_back_after_the_last_key_is_revoked() {
     assert_eq!(send(call).await.status, 401);
 }
 
+/// The command that the service recommends then makes a key, by a name that was never used.
+#[tokio::test]
+async fn first_key_can_be_made_again_after_the_last_was_revoked() {
+    let app = App::spawn().await;
+    keys(&app, &["add", "--first"]).await;
+    keys(&app, &["revoke", "admin"]).await;
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_likeness"));
+    let doctor = doctor.arg("doctor").arg("--data-dir").arg(app.folder.path()).output().unwrap();
+    let said = String::from_utf8(doctor.stdout).unwrap();
+    assert!(!doctor.status.success() && said.contains("keys add --first"), "{said}");
+    let second = keys(&app, &["add", "--first"]).await;
+    assert_eq!(send(app.client.get(app.at("/employees")).bearer_auth(&second)).await.status, 200);
+    assert!(keys(&app, &["list"]).await.contains("admin-2"));
+}
+
+/// The key is stored, so that it must be shown whatever becomes of the file.
+#[tokio::test]
+async fn key_is_printed_although_the_local_credential_cannot_be_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(LocalCredential::file(folder.path())).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
+    let output = command.arg("--data-dir").arg(folder.path()).args(["keys", "add", "--first"]);
+    let output = output.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stdout.starts_with(b"likeness_"), "{output:?}");
+}
+
 #[tokio::test]
 async fn local_credential_is_rotated_at_each_start() {
     let folder = tempfile::tempdir().unwrap();
