@@ -5,7 +5,7 @@
 
 nginx with nothing but proxy_pass, HAProxy and socat forward to a service that has no keys yet: nothing is served without the
 local credential. Then with keys, the last of which is revoked: nothing is served any more. Last the configurations that
-docs/install.md shows, under a path prefix too: the console, its assets and its calls work. A proxy that is not installed is
+docs/behind-a-proxy.md shows, under a path prefix too: the console, its assets and its calls work. A proxy that is not installed is
 named as skipped. Needs Python's standard library; all listen on loopback. Exit status 1 where anything is wrong.
 """
 
@@ -171,7 +171,7 @@ def with_the_last_key_revoked(binary, data, url, folder):
 
 def shown(server):
     """The configurations that the guide shows, by the words in front of them."""
-    text = (ROOT / "docs/install.md").read_text()
+    text = (ROOT / "docs/behind-a-proxy.md").read_text()
     return re.findall(rf"```{server}\n(.*?)```", text, re.S)
 
 
@@ -199,7 +199,7 @@ def configurations(binary, folder):
         service = url.removeprefix("http://")
         for name, start in installed({"nginx": nginx, "caddy": caddy}):
             examples = shown(name)
-            assert len(examples) == 2, f"docs/install.md shows {len(examples)} configurations of {name}"
+            assert len(examples) == 2, f"docs/behind-a-proxy.md shows {len(examples)} configurations of {name}"
             for example, prefix in zip(examples, ("", "/face")):
                 with start(example.replace("127.0.0.1:8080", service), folder) as port:
                     console_works(port, prefix, key, f"{name}{prefix}")
