@@ -1,6 +1,7 @@
-//! What the person who starts the service may say, as flags or environment; `--help` is the reference.
+//! Command-line flags and environment variables; `--help` is the reference.
 
 mod commands;
+mod help;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -22,11 +23,11 @@ use crate::photo::PhotoLimits;
 use crate::recognizer::Policy;
 use crate::store::{DatabaseUrl, Location};
 
-/// Knows a colleague by their face: enrol from one photo, verify and identify by another.
+/// Self-hosted face verification and identification for organizations.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, about)]
 pub struct Cli {
-    /// What to do; without it: serve.
+    /// Command to run [default: serve]
     #[command(subcommand)]
     pub command: Option<Command>,
     /// Settings of the service.
@@ -34,127 +35,170 @@ pub struct Cli {
     pub config: Config,
 }
 
-/// How logs are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Human-readable text.
     Text,
 }
 
-/// Settings of the service.
+/// Settings of the service. The help of each command shows those that it uses, by [`help::used_by`].
 #[derive(Args, Debug)]
 pub struct Config {
-    /// Address and port to listen on. Any address but loopback needs keys (`likeness keys add`).
-    #[arg(long, env = "LIKENESS_LISTEN", default_value = "127.0.0.1:8080", global = true)]
+    /// Address and port to listen on. An address other than loopback requires an API key (`likeness
+    /// keys add --first`).
+    #[arg(
+        long,
+        env = "LIKENESS_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDR:PORT"
+    )]
+    #[arg(global = true, help_heading = "Server")]
     pub listen: SocketAddr,
 
-    /// Folder of the database. `serve`, `import`, `restore` and `keys add --first` create it where it is missing.
-    #[arg(long, env = "LIKENESS_DATA_DIR", default_value = "likeness-data", global = true)]
-    pub data_dir: PathBuf,
-
-    /// PostgreSQL in place of SQLite files, for several replicas: `postgres://USER:PASSWORD@HOST/DATABASE`. Its
-    /// tables are in the schema `likeness`. Give all replicas the same master key and settings.
-    #[arg(long, env = "LIKENESS_DATABASE", hide_env_values = true, global = true)]
-    database: Option<DatabaseUrl>,
-
-    /// Another database for the data keys, outside the backups of --database. [default: the schema
-    /// `likeness_keys` of --database]
-    #[arg(long, env = "LIKENESS_KEY_DATABASE", hide_env_values = true, global = true)]
-    key_database: Option<DatabaseUrl>,
-
-    /// File of the 32-byte key that seals every template; made at the first start. Keep a copy
-    /// apart: without it nothing that is stored can be read. [default: master.key in the data folder]
-    #[arg(long, env = "LIKENESS_MASTER_KEY_FILE", global = true)]
-    master_key_file: Option<PathBuf>,
-
-    /// Encoder to use in place of the embedded one: an ONNX file with its manifest beside it.
-    #[arg(long, env = "LIKENESS_ENCODER", global = true)]
-    encoder: Option<PathBuf>,
-
-    /// The encoder before --encoder, which goes on serving those who are not yet enrolled anew; the
-    /// word "embedded" means the one of this binary. `likeness model switch` lists them.
-    #[arg(long, env = "LIKENESS_FORMER_ENCODER", global = true)]
-    former_encoder: Option<PathBuf>,
-
-    /// Detector to use in place of the embedded one: an ONNX file with its manifest beside it.
-    #[arg(long, env = "LIKENESS_DETECTOR", global = true)]
-    detector: Option<PathBuf>,
-
-    /// Network to use in place of the embedded one that looks closer at each face that the detector finds: an ONNX file with
-    /// its manifest beside it; the word "none" lets the detector be believed.
-    #[arg(long, env = "LIKENESS_LANDMARKS", global = true)]
-    landmarks: Option<PathBuf>,
-
-    /// Calibration to use in place of the encoder's own: the file that `likeness evaluate` writes.
-    #[arg(long, env = "LIKENESS_CALIBRATION", global = true)]
-    calibration: Option<PathBuf>,
-
-    /// False match rate that verification is decided at.
-    #[arg(long, env = "LIKENESS_VERIFY_FMR", default_value = "1e-4", value_parser = rate, global = true)]
-    verify_fmr: f64,
-
-    /// False positive identification rate that identification is decided at.
-    #[arg(long, env = "LIKENESS_IDENTIFY_FPIR", default_value = "1e-2", value_parser = rate, global = true)]
-    identify_fpir: f64,
-
-    /// Photos worked on at once. [default: the number of cores]
-    #[arg(long, env = "LIKENESS_WORKERS", value_parser = 1..=1024_i64, global = true)]
-    workers: Option<i64>,
-
-    /// Photos under way beside those worked on, waiting for a worker or for what was decided to be written down;
-    /// more are answered 503 at once. [default: one for every two workers, so that an answer comes soon or not at all]
-    #[arg(long, env = "LIKENESS_QUEUE", value_parser = 0..=65_536_i64, global = true)]
-    queue: Option<i64>,
-
-    /// Calls a second that each API key may make; more are answered 429.
-    #[arg(long, env = "LIKENESS_RATE_LIMIT", default_value = "100", global = true)]
-    rate_limit: NonZeroU32,
-
-    /// Requests a second from each address, before a key is looked at; more are answered 429. Behind a proxy all
-    /// clients share one address.
-    #[arg(long, env = "LIKENESS_ADDRESS_RATE_LIMIT", default_value = "1000", global = true)]
-    address_rate_limit: NonZeroU32,
-
-    /// Days after which an event of the audit trail is dropped.
-    #[arg(long, env = "LIKENESS_AUDIT_DAYS", default_value = "365", value_parser = 1..=36_500_i64, global = true)]
-    audit_days: i64,
-
-    /// Days after which every enrolment ends at the latest, whatever `expires_at` says; also those that
-    /// are there already. [default: none ends by itself]
-    #[arg(long, env = "LIKENESS_ENROLMENT_DAYS", value_parser = 1..=36_500_i64, global = true)]
-    enrolment_days: Option<i64>,
-
-    /// Seconds from the start of a request to its answer.
-    #[arg(long, env = "LIKENESS_REQUEST_TIMEOUT", default_value = "30", value_parser = 1..=3600_i64, global = true)]
-    request_timeout: i64,
-
-    /// Seconds that a client may take for its handshake or the head of a request, and say nothing within
-    /// a body.
-    #[arg(long, env = "LIKENESS_CLIENT_TIMEOUT", default_value = "10", value_parser = 1..=3600_i64, global = true)]
-    client_timeout: i64,
-
-    /// Certificate chain (PEM): serves TLS, and nothing else. The file and its key are followed when they change.
-    #[arg(long, env = "LIKENESS_TLS_CERT", requires = "tls_key", global = true)]
+    /// TLS certificate chain (PEM). The service then accepts TLS only; the files are reloaded when
+    /// they change.
+    #[arg(long, env = "LIKENESS_TLS_CERT", requires = "tls_key", value_name = "FILE")]
+    #[arg(global = true, help_heading = "Server")]
     tls_cert: Option<PathBuf>,
 
-    /// Private key of --tls-cert (PEM).
-    #[arg(long, env = "LIKENESS_TLS_KEY", requires = "tls_cert", global = true)]
+    /// Private key for --tls-cert (PEM).
+    #[arg(long, env = "LIKENESS_TLS_KEY", requires = "tls_cert", value_name = "FILE")]
+    #[arg(global = true, help_heading = "Server")]
     tls_key: Option<PathBuf>,
 
-    /// How logs are written, to standard error.
-    #[arg(long, env = "LIKENESS_LOG_FORMAT", default_value = "text", global = true)]
-    pub log_format: LogFormat,
+    /// Data directory. `serve`, `import`, `restore` and `keys add --first` create it if it does not
+    /// exist.
+    #[arg(long, env = "LIKENESS_DATA_DIR", default_value = "likeness-data", value_name = "DIR")]
+    #[arg(global = true, help_heading = "Storage")]
+    pub data_dir: PathBuf,
 
-    /// What is logged, in tracing's filter syntax.
-    #[arg(long, env = "LIKENESS_LOG", default_value = "info,tract=warn,sqlx=warn", global = true)]
+    /// PostgreSQL database to use instead of SQLite files, for several replicas:
+    /// `postgres://USER:PASSWORD@HOST/DATABASE`. Tables are created in the schema `likeness`. All
+    /// replicas need the same master key and settings.
+    #[arg(long, env = "LIKENESS_DATABASE", hide_env_values = true, value_name = "URL")]
+    #[arg(global = true, help_heading = "Storage")]
+    database: Option<DatabaseUrl>,
+
+    /// Separate PostgreSQL database for the data keys, to keep them out of the backups of
+    /// --database. [default: the schema `likeness_keys` of --database]
+    #[arg(long, env = "LIKENESS_KEY_DATABASE", hide_env_values = true, value_name = "URL")]
+    #[arg(global = true, help_heading = "Storage")]
+    key_database: Option<DatabaseUrl>,
+
+    /// File of the 32-byte master key, which encrypts every template. It is created at the first
+    /// start. Keep a separate copy: without the key, stored data cannot be decrypted. [default:
+    /// master.key in the data directory]
+    #[arg(long, env = "LIKENESS_MASTER_KEY_FILE", value_name = "FILE")]
+    #[arg(global = true, help_heading = "Storage")]
+    master_key_file: Option<PathBuf>,
+
+    /// Face encoder to use instead of the embedded one: an ONNX file with its manifest (.toml) in
+    /// the same directory.
+    #[arg(long, env = "LIKENESS_ENCODER", value_name = "FILE")]
+    #[arg(global = true, help_heading = "Models")]
+    encoder: Option<PathBuf>,
+
+    /// Previous encoder, kept in use for employees not yet re-enrolled with --encoder; `embedded`
+    /// selects the embedded one. `likeness model switch` lists these employees.
+    #[arg(long, env = "LIKENESS_FORMER_ENCODER", value_name = "FILE")]
+    #[arg(global = true, help_heading = "Models")]
+    former_encoder: Option<PathBuf>,
+
+    /// Face detector to use instead of the embedded one: an ONNX file with its manifest (.toml) in
+    /// the same directory.
+    #[arg(long, env = "LIKENESS_DETECTOR", value_name = "FILE")]
+    #[arg(global = true, help_heading = "Models")]
+    detector: Option<PathBuf>,
+
+    /// Landmark refiner to use instead of the embedded one: an ONNX file with its manifest (.toml)
+    /// in the same directory; `none` uses the detector's landmarks.
+    #[arg(long, env = "LIKENESS_LANDMARKS", value_name = "FILE")]
+    #[arg(global = true, help_heading = "Models")]
+    landmarks: Option<PathBuf>,
+
+    /// Score calibration to use instead of the encoder's own: a file written by `likeness evaluate
+    /// --calibration-out`.
+    #[arg(long, env = "LIKENESS_CALIBRATION", value_name = "FILE")]
+    #[arg(global = true, help_heading = "Models")]
+    calibration: Option<PathBuf>,
+
+    /// Target false match rate (FMR) of verification.
+    #[arg(long, env = "LIKENESS_VERIFY_FMR", default_value = "1e-4", value_parser = rate)]
+    #[arg(value_name = "RATE", global = true, help_heading = "Decision")]
+    verify_fmr: f64,
+
+    /// Target false positive identification rate (FPIR) of identification.
+    #[arg(long, env = "LIKENESS_IDENTIFY_FPIR", default_value = "1e-2", value_parser = rate)]
+    #[arg(value_name = "RATE", global = true, help_heading = "Decision")]
+    identify_fpir: f64,
+
+    /// Number of photos processed in parallel. [default: number of CPU cores]
+    #[arg(long, env = "LIKENESS_WORKERS", value_parser = 1..=1024_i64, value_name = "N")]
+    #[arg(global = true, help_heading = "Limits")]
+    workers: Option<i64>,
+
+    /// Number of further photos admitted to wait for a worker or for the audit event to be
+    /// committed; requests beyond that receive 503. [default: half the number of workers]
+    #[arg(long, env = "LIKENESS_QUEUE", value_parser = 0..=65_536_i64, value_name = "N")]
+    #[arg(global = true, help_heading = "Limits")]
+    queue: Option<i64>,
+
+    /// Requests per second allowed for each API key; requests beyond that receive 429.
+    #[arg(long, env = "LIKENESS_RATE_LIMIT", default_value = "100", value_name = "N")]
+    #[arg(global = true, help_heading = "Limits")]
+    rate_limit: NonZeroU32,
+
+    /// Requests per second allowed for each client address, before authentication; requests beyond
+    /// that receive 429. Behind a proxy, all clients share one address.
+    #[arg(long, env = "LIKENESS_ADDRESS_RATE_LIMIT", default_value = "1000", value_name = "N")]
+    #[arg(global = true, help_heading = "Limits")]
+    address_rate_limit: NonZeroU32,
+
+    /// Time limit for a request, from its start to the response, in seconds.
+    #[arg(long, env = "LIKENESS_REQUEST_TIMEOUT", default_value = "30", value_name = "SECONDS")]
+    #[arg(value_parser = 1..=3600_i64, global = true, help_heading = "Limits")]
+    request_timeout: i64,
+
+    /// Time limit for the TLS handshake and the request head, and idle timeout while reading a
+    /// request body, in seconds.
+    #[arg(long, env = "LIKENESS_CLIENT_TIMEOUT", default_value = "10", value_name = "SECONDS")]
+    #[arg(value_parser = 1..=3600_i64, global = true, help_heading = "Limits")]
+    client_timeout: i64,
+
+    /// Retention period of audit events, in days.
+    #[arg(long, env = "LIKENESS_AUDIT_DAYS", default_value = "365", value_name = "DAYS")]
+    #[arg(value_parser = 1..=36_500_i64, global = true, help_heading = "Retention")]
+    audit_days: i64,
+
+    /// Maximum lifetime of an enrollment, in days, regardless of `expires_at`. It also applies to
+    /// existing enrollments. [default: unlimited]
+    #[arg(long, env = "LIKENESS_ENROLLMENT_DAYS", value_name = "DAYS")]
+    #[arg(value_parser = 1..=36_500_i64, global = true, help_heading = "Retention")]
+    enrollment_days: Option<i64>,
+
+    /// The former name of --enrollment-days.
+    #[arg(long, env = "LIKENESS_ENROLMENT_DAYS", value_parser = 1..=36_500_i64)]
+    #[arg(global = true, hide = true)]
+    enrolment_days: Option<i64>,
+
+    /// Log filter, in the syntax of tracing's `EnvFilter`.
+    #[arg(long, env = "LIKENESS_LOG", default_value = "info,tract=warn,sqlx=warn")]
+    #[arg(value_name = "FILTER", global = true, help_heading = "Logging")]
     pub log: String,
 
-    /// Address of an OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`: each
-    /// request becomes a trace there. [default: nobody is told]
+    /// Format of the log, which is written to standard error.
+    #[arg(long, env = "LIKENESS_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    #[arg(global = true, help_heading = "Logging")]
+    pub log_format: LogFormat,
+
+    /// OpenTelemetry collector that receives a trace of each request by OTLP over HTTP, such as
+    /// `http://127.0.0.1:4318`. [default: no traces]
     #[cfg(feature = "otlp")]
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", global = true)]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    #[arg(global = true, help_heading = "Logging")]
     pub otlp_endpoint: Option<String>,
 }
 
@@ -211,7 +255,7 @@ impl Config {
         Policy {
             verify_fmr: self.verify_fmr,
             identify_fpir: self.identify_fpir,
-            longest_enrolment: self.enrolment_days.map(days),
+            longest_enrolment: self.enrollment_days.or(self.enrolment_days).map(days),
         }
     }
 
@@ -228,7 +272,7 @@ impl Config {
         let files = self.files_at(&self.data_dir.join("likeness.db"))?;
         let location = match (&self.database, &self.key_database) {
             (None, None) => return Ok(files),
-            (None, Some(_)) => bail!("--key-database goes with --database"),
+            (None, Some(_)) => bail!("--key-database requires --database"),
             (Some(data), keys) => {
                 let keys = keys.as_ref().unwrap_or(data).clone();
                 Location::Server { data: data.clone(), keys }
@@ -242,7 +286,7 @@ impl Config {
     /// # Errors
     /// Where the path has no folder.
     pub fn files_at(&self, database: &Path) -> anyhow::Result<Files> {
-        let folder = database.parent().context("a database lies in a folder")?;
+        let folder = database.parent().context("the path of the database has no directory")?;
         let named = self.master_key_file.clone();
         Ok(Files {
             location: Location::File(database.to_owned()),
@@ -277,7 +321,11 @@ fn days(days: i64) -> SignedDuration {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|e| format!("{e}"))?;
-    if rate > 0.0 && rate < 1.0 { Ok(rate) } else { Err("a rate lies between 0 and 1".to_owned()) }
+    if rate > 0.0 && rate < 1.0 {
+        Ok(rate)
+    } else {
+        Err("a rate must be between 0 and 1, exclusive".to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -289,5 +337,13 @@ mod tests {
         let cli = Cli::parse_from(["likeness", "serve", "--listen", "127.0.0.1:1"]);
         assert!(matches!(cli.command, Some(Command::Serve)));
         assert_eq!(cli.config.listen.port(), 1);
+    }
+
+    #[test]
+    fn the_former_name_of_a_flag_is_accepted() {
+        for flag in ["--enrollment-days", "--enrolment-days"] {
+            let cli = Cli::parse_from(["likeness", flag, "400"]);
+            assert_eq!(cli.config.policy().longest_enrolment, Some(days(400)), "{flag}");
+        }
     }
 }

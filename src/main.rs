@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use likeness::cli::{
     NoData, audit, backup, doctor, evaluate, export, health, import, keys, lookalikes,
     migrate_store, model, restore, score, serve, sync,
@@ -12,7 +11,7 @@ use likeness::telemetry;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Cli::parse()).await {
+    match run(Cli::read()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("likeness: {error:#}");

@@ -13,48 +13,52 @@ use crate::store::DatabaseUrl;
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check the audit trail, or print it.
+    /// Verify or export the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Write database and data keys as two archives; the service may go on.
+    /// Back up the database and the data keys to two archives. The service may be running.
     Backup(ArchiveArgs),
-    /// Look at configuration, models, keys, data and audit trail, and say what to do about each fault.
+    /// Check the configuration, models, keys, data and audit trail, and suggest fixes.
     Doctor,
-    /// Measure error rates on photos of your own, recommend a threshold, and calibrate.
+    /// Measure error rates on your own photos, recommend a threshold and calibrate scores.
     Evaluate(EvaluateArgs),
-    /// Print all that is held on one employee, as JSON.
+    /// Print all data stored about one employee, as JSON.
     Export(ExportArgs),
-    /// Ask the running service at `--listen` whether it is ready; over TLS only whether it is there.
+    /// Check that the service at --listen is ready; with TLS, only that it accepts connections.
     Health,
-    /// Enrol everyone of a folder or table of photos; the service must not run. Given again it goes on.
+    /// Enroll a folder or CSV of photos. Safe to rerun: resumes where it stopped. Stop the service
+    /// first.
     Import(ImportArgs),
-    /// Make, list and take back the keys that callers present.
+    /// Create, list and revoke API keys, and rotate the master key.
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// List the pairs of employees whom the encoder finds hardest to tell apart.
+    /// List the pairs of employees with the highest similarity to each other.
     Lookalikes(LookalikesArgs),
-    /// Copy the SQLite files of a service that is stopped into PostgreSQL. Given again it goes on.
+    /// Copy SQLite files to PostgreSQL. Safe to rerun: resumes where it stopped. Stop the service
+    /// first.
     MigrateStore(MigrateStoreArgs),
-    /// Look at an encoder before it serves, or go from one to another.
+    /// Check an encoder before using it, or follow the move to a new encoder.
     #[command(subcommand)]
     Model(ModelCommand),
-    /// Put two archives into an empty data folder; whoever was erased since they were made stays so.
+    /// Restore two archives into an empty data directory. Employees erased after the backup stay
+    /// erased.
     Restore(ArchiveArgs),
-    /// Compare every photo of a list with every other, to calibrate or judge a model.
+    /// Compare all photos of a list with each other, to calibrate or evaluate a model.
     Score(ScoreArgs),
-    /// Run the HTTP service (the default).
+    /// Run the HTTP service (default).
     Serve,
-    /// Make the enrolled those of a table: enrol joiners, erase leavers. The service must not run.
+    /// Synchronize enrollments with a CSV staff list: enroll joiners, erase leavers. Stop the service
+    /// first.
     Sync(SyncArgs),
 }
 
-/// What `backup` writes and `restore` reads.
+/// Arguments of `backup` and `restore`.
 #[derive(Args, Debug)]
 pub struct ArchiveArgs {
-    /// The archive of the employees and their sealed templates.
+    /// Archive of the database: employees and their encrypted templates.
     #[arg(long = "data-archive", value_name = "FILE")]
     pub data: PathBuf,
-    /// The archive of the data keys. Keep the newest alone.
+    /// Archive of the data keys. Keep only the newest one.
     #[arg(long = "key-archive", value_name = "FILE")]
     pub keys: PathBuf,
 }
@@ -62,51 +66,54 @@ pub struct ArchiveArgs {
 /// The subcommands of `audit`.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Say whether any event was changed, moved or taken out since it was written.
+    /// Verify that no event was changed, reordered or removed.
     Verify(AuditVerifyArgs),
-    /// Print every event, as JSON lines.
+    /// Print all events as JSON lines.
     Export,
 }
 
-/// What `audit verify` takes.
+/// Arguments of `audit verify`.
 #[derive(Args, Debug)]
 pub struct AuditVerifyArgs {
-    /// A head of the trail that was kept elsewhere, as in a receipt: shows too whether the tail was cut off.
-    #[arg(long, value_name = "COUNT:CODE")]
+    /// Earlier head of the trail, kept elsewhere or taken from a receipt: also verifies that no
+    /// events were cut off the end.
+    #[arg(long, value_name = "COUNT:MAC")]
     pub head: Option<Head>,
 }
 
-/// What `export` takes.
+/// Arguments of `export`.
 #[derive(Args, Debug)]
 pub struct ExportArgs {
-    /// Whose data.
+    /// Employee whose data to print.
     #[arg(value_parser = EmployeeId::parse)]
     pub employee: EmployeeId,
 }
 
-/// What `import` takes.
+/// Arguments of `import`.
 #[derive(Args, Debug)]
 pub struct ImportArgs {
-    /// A folder of photos, each named by its employee (e-17.jpg), or a CSV file with the columns `employee_id`,
-    /// photo and, where wanted, `expires_at`.
+    /// Folder of photos named by employee ID (e-17.jpg), or a CSV file with the columns
+    /// `employee_id`, `photo` and optionally `expires_at`.
     pub from: PathBuf,
-    /// Look at everything and store nothing.
+    /// Check all photos without storing anything.
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// What `sync` takes.
+/// Arguments of `sync`.
 #[derive(Args, Debug)]
 pub struct SyncArgs {
-    /// A CSV file of all staff: `employee_id` and, for joiners, photo and `expires_at`.
+    /// CSV file of all staff with the column `employee_id` and, for joiners, `photo` and
+    /// optionally `expires_at`.
     pub staff: PathBuf,
-    /// Show the plan and do nothing.
+    /// Print the plan without applying it.
     #[arg(long)]
     pub dry_run: bool,
-    /// Agree to the plan beforehand.
+    /// Apply the plan without asking for confirmation.
     #[arg(long)]
     pub yes: bool,
-    /// Erase up to so many, where they are more than ten or one in twenty.
+    /// Maximum number of employees to erase if the plan would erase more than ten or more than 5 %
+    /// of all.
     #[arg(long, value_name = "N", default_value = "0")]
     pub allow_erase: usize,
 }
@@ -114,113 +121,115 @@ pub struct SyncArgs {
 /// The subcommands of `keys`.
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
-    /// Make a key and print it, this once.
+    /// Create an API key and print it; it cannot be shown again.
     Add(KeysAddArgs),
-    /// List the keys by name, role and age.
+    /// List the API keys with name, role and creation time.
     List,
-    /// Replace the master key: wrap every data key by a new one. The service must not run; after a kill
-    /// the same command goes on.
+    /// Replace the master key and rewrap all data keys. Safe to rerun: resumes where it stopped.
+    /// Stop the service first.
     RotateMaster,
-    /// Take a key back; whoever presents it is refused from now on.
+    /// Revoke an API key.
     Revoke {
-        /// The key's name.
+        /// Name of the key.
         #[arg(value_parser = KeyName::parse)]
         name: KeyName,
     },
 }
 
-/// What `keys add` takes.
+/// Arguments of `keys add`.
 #[derive(Args, Debug)]
 pub struct KeysAddArgs {
-    /// What to call it: a terminal, a program, a person. [default with --first: admin]
+    /// Name of the key, such as the terminal, program or person that uses it. [default with
+    /// --first: admin]
     #[arg(value_parser = KeyName::parse, required_unless_present = "first")]
     pub name: Option<KeyName>,
-    /// What its holder may do: terminal (verify, identify), enroller (also enrol, compare, look up,
-    /// erase), admin (everything), metrics (/metrics alone).
+    /// Role of the key: terminal (verify, identify), enroller (also enroll, compare, look up,
+    /// erase), admin (everything) or metrics (/metrics only).
     #[arg(long, value_parser = role, required_unless_present = "first", conflicts_with = "first")]
     pub role: Option<Role>,
-    /// Make the first key, an admin's; refused where there is any.
+    /// Create the first key, with the role admin. Fails if there is a key.
     #[arg(long)]
     pub first: bool,
 }
 
-/// What `migrate-store` takes.
+/// Arguments of `migrate-store`.
 #[derive(Args, Debug)]
 pub struct MigrateStoreArgs {
-    /// The SQLite file, `sqlite://PATH/likeness.db`; its data keys lie beside it.
+    /// SQLite database to copy, `sqlite://PATH/likeness.db`, with data-keys.db in the same
+    /// directory.
     #[arg(value_parser = sqlite_file)]
     pub from: PathBuf,
-    /// An empty database, `postgres://USER:PASSWORD@HOST/DATABASE`; the data keys go to --key-database, where that
-    /// is given.
+    /// Empty PostgreSQL database, `postgres://USER:PASSWORD@HOST/DATABASE`. The data keys are
+    /// copied to --key-database if it is set.
     pub to: DatabaseUrl,
 }
 
 /// The subcommands of `model`.
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
-    /// Show what an ONNX encoder is and whether it can serve; draft its manifest where it has none.
+    /// Inspect an ONNX encoder and check that it can be used; write a draft manifest if it has none.
     Check(ModelCheckArgs),
-    /// List who must be enrolled again before the former encoder can go.
+    /// List the employees to re-enroll before the former encoder can be removed.
     Switch,
 }
 
-/// What `model check` takes.
+/// Arguments of `model check`.
 #[derive(Args, Debug)]
 pub struct ModelCheckArgs {
-    /// The ONNX file; its manifest lies beside it, with the ending .toml.
+    /// ONNX file. Its manifest has the same name with the extension .toml.
     pub file: PathBuf,
-    /// Measure calibration and error rates on labelled photos, DIR/PERSON/*.jpg, and write them into the
-    /// manifest. Where how pixels become numbers is still a guess, the usual ways are tried.
+    /// Measure calibration and error rates on labeled photos, DIR/PERSON/*.jpg, and write them to
+    /// the manifest. If the manifest is a draft, the usual input normalizations are tried.
     #[arg(long, value_name = "DIR")]
     pub calibrate: Option<PathBuf>,
 }
 
-/// What `evaluate` takes.
+/// Arguments of `evaluate`.
 #[derive(Args, Debug)]
 pub struct EvaluateArgs {
-    /// Folder of one folder for each person, with their photos: DIR/PERSON/*.jpg, jpeg, png, webp.
+    /// Directory with one subdirectory of photos per person: DIR/PERSON/*.jpg, jpeg, png, webp.
     pub dir: PathBuf,
-    /// The false match rate that a threshold is wanted for.
-    #[arg(long, default_value = "1e-4", value_parser = rate)]
+    /// Target false match rate of the recommended threshold.
+    #[arg(long, default_value = "1e-4", value_parser = rate, value_name = "RATE")]
     pub target_fmr: f64,
-    /// Where to write the report, one HTML page.
-    #[arg(long)]
+    /// Write a report to this file, as one HTML page.
+    #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Where to write the calibration that the photos ask for, for --calibration.
-    #[arg(long)]
+    /// Write the calibration measured on these photos to this file, for use with --calibration.
+    #[arg(long, value_name = "FILE")]
     pub calibration_out: Option<PathBuf>,
 }
 
-/// What `lookalikes` takes.
+/// Arguments of `lookalikes`.
 #[derive(Args, Debug)]
 pub struct LookalikesArgs {
-    /// How many pairs to list.
-    #[arg(long, default_value = "10")]
+    /// Number of pairs to list.
+    #[arg(long, default_value = "10", value_name = "N")]
     pub top: usize,
 }
 
-/// What `score` takes.
+/// Arguments of `score`.
 #[derive(Args, Debug)]
 pub struct ScoreArgs {
-    /// A file with the path of a photo on each line.
-    #[arg(long)]
+    /// File with one path of a photo per line.
+    #[arg(long, value_name = "FILE")]
     pub photos: PathBuf,
-    /// Where to write the matrix: N x N little-endian 32-bit floats, row by row; NaN in the rows
-    /// and columns of photos that are refused.
-    #[arg(long)]
+    /// Output file of the score matrix: N x N little-endian 32-bit floats, row by row (references)
+    /// with NaN in the rows and columns of refused photos.
+    #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Where to write what was measured of each photo, as CSV: its path, the code that it is refused
-    /// with or nothing, each measure, and the reasons that speak against it as a reference.
-    #[arg(long)]
+    /// Output CSV file of photo quality: path, error code if the photo is refused, quality
+    /// measures, and reasons why it is unsuitable as a reference.
+    #[arg(long, value_name = "FILE")]
     pub quality: Option<PathBuf>,
 }
 
 fn sqlite_file(url: &str) -> Result<PathBuf, &'static str> {
     let path = url.strip_prefix("sqlite://").filter(|path| !path.is_empty());
-    path.map(PathBuf::from).ok_or("files are named as sqlite://PATH/likeness.db")
+    path.map(PathBuf::from).ok_or("expected sqlite://PATH/likeness.db")
 }
 
 fn role(word: &str) -> Result<Role, String> {
     let words = || Role::ALL.map(Role::as_str).join(", ");
-    Role::parse(word).ok_or_else(|| format!("a role is one of {}", words()))
+    Role::parse(word).ok_or_else(|| format!("expected one of {}", words()))
 }
