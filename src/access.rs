@@ -80,7 +80,7 @@ pub struct KeyName(Arc<str>);
 
 /// A name that is empty, too long or holds another character.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a key's name is 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '@' and '-'")]
+#[error("a key name must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '@' and '-'")]
 pub struct InvalidKeyName;
 
 impl KeyName {

@@ -188,14 +188,18 @@ pub struct ErrorRates(Vec<ErrorRate>);
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ErrorRatesError {
     /// Rates must fall and scores must rise from row to row, all within their ranges.
-    #[error("error rates must lie in 0..1 and fall from row to row while the scores rise")]
+    #[error(
+        "error rates must be between 0 and 1 and decrease from row to row as the scores increase"
+    )]
     Disordered,
     /// An interval must hold the score, and somebody must be behind the errors.
-    #[error("an error rate's interval must hold its score, and its pairs be at least 1")]
+    #[error(
+        "the interval of an error rate must contain its score, and its pairs must be at least 1"
+    )]
     Doubtful,
     /// No row is as strict as that.
     #[error(
-        "a false match rate of {target} is stricter than this model's data support; the strictest is {strictest}"
+        "a false match rate of {target} is stricter than the error rates of this model support; the strictest is {strictest}"
     )]
     TooStrict {
         /// The rate that was asked for.

@@ -41,7 +41,7 @@ pub struct Embedding(Vec<f32>);
 
 /// A vector that stands for no face: not finite, beyond all measure, or of no length.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("an embedding must be finite and have a direction")]
+#[error("an embedding must be finite and nonzero")]
 pub struct DegenerateEmbedding;
 
 impl Embedding {

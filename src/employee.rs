@@ -17,7 +17,7 @@ pub struct EmployeeId(Arc<str>);
 /// An identifier that is empty, too long or holds another character.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "an employee_id is 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '@' and '-', not dots alone"
+    "an employee_id must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '@' and '-', and not only dots"
 )]
 pub struct InvalidEmployeeId;
 
@@ -50,14 +50,14 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 36_525);
 pub enum InvalidExpiry {
     /// Neither a time nor a date.
     #[error(
-        "must be a time with its offset, like 2030-12-31T18:00:00Z, or a date, like 2030-12-31, which counts until its end in UTC"
+        "must be an RFC 3339 timestamp such as 2030-12-31T18:00:00Z, or a date such as 2030-12-31, which includes that day in UTC"
     )]
     NotATime,
     /// Now, or before.
-    #[error("must be a time to come")]
+    #[error("must be in the future")]
     Past,
     /// Further ahead than anybody is employed.
-    #[error("must be at most 100 years ahead; leave it out where there is no end")]
+    #[error("must be at most 100 years ahead; omit it for no expiry")]
     TooFar,
 }
 

@@ -71,12 +71,12 @@ impl Reason {
     /// What is wrong and what to do about it.
     pub fn advice(self) -> &'static str {
         match self {
-            Self::TooSmall => "the face is too small: come nearer, or send the photo in full size",
+            Self::TooSmall => "the face is too small: move closer, or send the photo in full size",
             Self::TooBlurred => "the face is blurred: hold still and let the camera focus",
-            Self::TooDark => "the face is too dark: turn towards the light",
-            Self::TooBright => "the face is overexposed: step out of the glare",
+            Self::TooDark => "the face is too dark: turn toward the light",
+            Self::TooBright => "the face is overexposed: avoid direct light",
             Self::TurnedAway => "the head is turned away: look straight into the camera",
-            Self::CutOff => "the face is cut off: get all of it into the photo",
+            Self::CutOff => "the face is cut off: get the whole face into the photo",
         }
     }
 }

@@ -105,7 +105,7 @@ impl Recognizer {
             if cohorts.all().all(|cohort| cohort.model().id != model.id) {
                 tracing::warn!(
                     enrolled,
-                    "{enrolled} employees were enrolled with {} ({}), which does not run: they are not recognised (see `likeness model switch`)",
+                    "{enrolled} employees cannot be recognized: enrolled with the encoder {} ({}), which is not loaded (see `likeness model switch`)",
                     model.name,
                     model.id
                 );

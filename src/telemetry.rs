@@ -15,7 +15,7 @@ use crate::config::LogFormat;
 /// # Errors
 /// Where the filter cannot be read.
 pub fn start(format: LogFormat, filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).context("the log filter (--log)")?;
+    let filter = EnvFilter::try_new(filter).context("invalid log filter (--log)")?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

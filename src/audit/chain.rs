@@ -71,7 +71,7 @@ impl fmt::Display for Head {
 
 /// A text that is no head.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a head is written COUNT:CODE, as in a receipt")]
+#[error("a head has the form COUNT:MAC, as in a receipt")]
 pub struct InvalidHead;
 
 impl FromStr for Head {
@@ -184,16 +184,18 @@ impl fmt::Debug for AuditKey {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Broken {
     /// The chain does not begin where retention ended.
-    #[error("the start of the trail was changed: events before number {0} are missing")]
+    #[error("the start of the trail was changed: events before event {0} are missing")]
     Start(u64),
     /// A number is missing.
     #[error("event {0} is missing")]
     Missing(u64),
     /// The code does not fit.
-    #[error("event {0} was changed, or put in another's place")]
+    #[error("event {0} was changed or reordered")]
     Changed(u64),
     /// The chain is shorter than a head that was given.
-    #[error("the trail ends with event {ends}, but event {head} was written: its tail was cut off")]
+    #[error(
+        "the trail ends with event {ends}, but event {head} was written: the trail was truncated"
+    )]
     Cut {
         /// The last event that is there.
         ends: u64,
@@ -201,7 +203,7 @@ pub enum Broken {
         head: u64,
     },
     /// The chain does not lead through a head that was given.
-    #[error("event {0} is not the one that the head was given for: the trail was written anew")]
+    #[error("event {0} does not match the given head: the trail was rewritten")]
     OtherHead(u64),
 }
 

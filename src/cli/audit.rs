@@ -28,12 +28,12 @@ pub async fn run(config: &Config, command: &AuditCommand) -> anyhow::Result<()> 
 async fn verify(store: &Store, args: &AuditVerifyArgs) -> anyhow::Result<()> {
     let (head, met) = store.verify_events(args.head).await??;
     if !met {
-        bail!("the given head is older than the oldest event that is kept: it cannot be compared");
+        bail!("the given head is older than the oldest stored event and cannot be compared");
     }
-    println!("whole, up to event {}: {head}", head.count);
+    println!("intact up to event {}: {head}", head.count);
     if args.head.is_none() {
         eprintln!(
-            "Whether its tail was cut off shows only against a head that is kept elsewhere: give one of a receipt with --head."
+            "Truncation is detected only against a head kept elsewhere: pass one from a receipt with --head."
         );
     }
     Ok(())

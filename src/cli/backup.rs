@@ -13,7 +13,7 @@ use crate::store::Location;
 pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> {
     let files = super::existing_data(config).await?;
     if matches!(files.location, Location::Server { .. }) {
-        bail!("PostgreSQL is backed up by its own tools: see docs/scale.md");
+        bail!("back up PostgreSQL with its own tools: see docs/scale.md");
     }
     let store = super::open_store(&files).await?;
     store.record(&[super::event(Action::Backup, None)]).await?;
@@ -23,8 +23,9 @@ pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> 
     store.close().await;
     written.with_context(|| format!("writing {} and {}", data.display(), keys.display()))?;
     eprintln!(
-        "{} opens nothing by itself; {} opens it with the master key. Keep the two apart, and of the second the newest alone: \
-         destroy every archive of keys from before {begun}, for whoever was erased since is gone from this one only.",
+        "{} can be decrypted only with {} and the master key: store the two archives separately. \
+         Destroy every archive of data keys made before {begun}: employees erased since are \
+         absent from the newest one only.",
         data.display(),
         keys.display()
     );

@@ -1,4 +1,4 @@
-//! `likeness doctor`: looks at everything that the service needs, and says what to do about each fault.
+//! `likeness doctor`: checks everything that the service needs, and suggests a fix for each fault.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -33,11 +33,11 @@ impl Findings {
     #[expect(clippy::print_stdout, reason = "the answer of the command")]
     fn say(&mut self, mark: Mark, what: &str) {
         let word = match mark {
-            Good => "good",
-            Mind => "mind",
-            Wrong => "WRONG",
+            Good => "ok",
+            Mind => "warn",
+            Wrong => "FAIL",
         };
-        println!("{word:<5}  {what}");
+        println!("{word:<4}  {what}");
         self.faults += usize::from(mark == Wrong);
     }
 
@@ -65,23 +65,28 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     let mut findings = Findings::default();
     let engine = findings.of(models(config), |engine| {
         let model = engine.encoder().model();
-        format!("the models load and answer as they should: {} ({})", model.name, model.id)
+        format!("models load and pass their self-test: {} ({})", model.name, model.id)
     });
     certificate(config, &mut findings).await;
     let files = super::existing_data(config).await?;
     data(config, &files, engine, &mut findings).await;
     match findings.faults {
         0 => Ok(()),
-        1 => bail!("one thing is wrong"),
-        faults => bail!("{faults} things are wrong"),
+        1 => bail!("1 check failed"),
+        faults => bail!("{faults} checks failed"),
     }
+}
+
+/// A number with its noun.
+fn counted(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 fn models(config: &Config) -> anyhow::Result<Engine> {
     let engine = Engine::load(&config.engine_options()?)?;
     let rates = engine.encoder().error_rates();
     let rates = rates.context(
-        "the encoder has no error rates: measure them with `likeness model check --calibrate`",
+        "the encoder's manifest has no error rates: measure them with `likeness model check --calibrate`",
     )?;
     rates.for_verification(config.policy().verify_fmr)?;
     Ok(engine)
@@ -91,14 +96,16 @@ async fn certificate(config: &Config, findings: &mut Findings) {
     let local = config.listen.ip().is_loopback();
     match config.tls() {
         Some([chain, key]) => {
-            let read = Certificate::read(chain, key).await.context("the certificate and its key");
-            findings.of(read, |_| "the certificate and its key belong together".to_owned());
+            let read = Certificate::read(chain, key)
+                .await
+                .context("the TLS certificate or its key is invalid");
+            findings.of(read, |_| "the TLS certificate matches its private key".to_owned());
         }
-        None if local => findings.say(Good, "only this machine is listened to, without TLS"),
+        None if local => findings.say(Good, "the service listens on loopback only, without TLS"),
         None => findings.say(
             Mind,
-            "other machines are listened to without TLS: photos and keys travel in the clear unless \
-             a proxy encrypts them (--tls-cert, --tls-key)",
+            "the service listens on the network without TLS: photos and keys are sent unencrypted \
+             unless a proxy terminates TLS (--tls-cert, --tls-key)",
         ),
     }
 }
@@ -109,12 +116,13 @@ async fn data(config: &Config, files: &Files, engine: Option<Engine>, findings: 
             let path = files.master_key.display();
             key.with_context(|| {
             format!(
-                "the master key {path} is missing: put its copy back, for without it nothing can \
-                 be read"
+                "the master key {path} is missing: restore its copy; without it, stored data cannot \
+                 be decrypted"
             )
         })
         });
-    let Some(masters) = findings.of(masters, |_| "the master key is its owner's alone".to_owned())
+    let Some(masters) =
+        findings.of(masters, |_| "the master key is readable by its owner only".to_owned())
     else {
         return;
     };
@@ -122,31 +130,31 @@ async fn data(config: &Config, files: &Files, engine: Option<Engine>, findings: 
     if files.key_beside_data {
         findings.say(
             Mind,
-            "the master key lies beside the data it seals: keep it elsewhere (--master-key-file), \
-             and a copy apart from the backups",
+            "the master key is stored with the data that it encrypts: move it elsewhere \
+             (--master-key-file), and keep a copy separate from the backups",
         );
     }
     if masters.next().is_some() {
         findings.say(
             Wrong,
-            "a replacement of the master key was begun and not ended: run `likeness keys \
-             rotate-master`",
+            "a rotation of the master key is incomplete: run `likeness keys rotate-master`",
         );
     }
     let store = Store::open(&files.location, &masters).await.map_err(anyhow::Error::from);
-    let Some(store) =
-        findings.of(store, |_| "the databases and the keys belong together".to_owned())
-    else {
+    let Some(store) = findings.of(store, |_| "the master key opens the database".to_owned()) else {
         return;
     };
-    let whole = store.check().await.context("restore the last backup (`likeness restore`)");
+    let whole = store
+        .check()
+        .await
+        .context("the database is corrupt: restore the last backup (`likeness restore`)");
     findings.of(whole, |()| match files.location {
-        Location::File(_) => "the databases are whole".to_owned(),
-        Location::Server { .. } => "PostgreSQL answers; of its pages it takes care".to_owned(),
+        Location::File(_) => "the database files pass their integrity check".to_owned(),
+        Location::Server { .. } => "PostgreSQL is reachable".to_owned(),
     });
     let trail = store.verify_events(None).await.map_err(anyhow::Error::from);
-    let trail = trail.and_then(|trail| trail.context("the audit trail"));
-    findings.of(trail, |(head, _)| format!("the audit trail is whole up to event {}", head.count));
+    let trail = trail.and_then(|trail| trail.context("the audit trail failed verification"));
+    findings.of(trail, |(head, _)| format!("the audit trail is intact up to event {}", head.count));
     keys(config, &store, findings).await;
     if let Some(engine) = engine {
         templates(config, engine, &store, Sealer::new(masters), findings).await;
@@ -164,16 +172,16 @@ fn private(folder: &Path, findings: &mut Findings) {
     let open: Vec<_> = files.chain([folder.to_owned()]).filter(open).collect();
     for path in &open {
         let (mode, path) = (if path.is_dir() { "700" } else { "600" }, path.display());
-        findings.say(Mind, &format!("{path} can be read by others: chmod {mode} {path}"));
+        findings.say(Mind, &format!("{path} is accessible to other users: chmod {mode} {path}"));
     }
     if open.is_empty() {
-        findings.say(Good, "the data folder and its files are private");
+        findings.say(Good, "the data directory and its files are private");
     }
 }
 
 async fn keys(config: &Config, store: &Store, findings: &mut Findings) {
     let grants = store.grants().await.map_err(anyhow::Error::from);
-    let Some(grants) = findings.of(grants, |grants| format!("{} access keys", grants.len())) else {
+    let Some(grants) = findings.of(grants, |grants| counted(grants.len() as u64, "API key")) else {
         return;
     };
     let ever = store.ever_granted().await.unwrap_or(false);
@@ -181,14 +189,14 @@ async fn keys(config: &Config, store: &Store, findings: &mut Findings) {
     if grants.is_empty() && !config.listen.ip().is_loopback() {
         findings.say(
             Wrong,
-            "other machines are listened to and there are no keys: make one with `likeness keys \
+            "the service listens on the network but has no API key: create one with `likeness keys \
              add --first`",
         );
     } else if grants.is_empty() && ever {
         let none = "every access key is revoked, so no call is admitted: `likeness keys add --first` makes one";
         findings.say(Wrong, none);
     } else if !grants.is_empty() && admins == 0 {
-        findings.say(Mind, "no key is an admin's: `likeness keys add NAME --role admin`");
+        findings.say(Mind, "no API key has the role admin: `likeness keys add NAME --role admin`");
     }
 }
 
@@ -206,15 +214,16 @@ async fn templates(
         Recognizer::start(engine, store.clone(), sealer, policy, super::wall_clock()).await;
     findings.of(started.map_err(anyhow::Error::from), |recognizer| {
         format!(
-            "{} employees can be recognised, and every template of theirs opens",
-            recognizer.gallery_size()
+            "{} can be recognized, and every template opens",
+            counted(recognizer.gallery_size() as u64, "employee")
         )
     });
     for (model, people) in store.models().await.unwrap_or_default() {
         if !running.contains(&Some(model.id)) {
             let unseen = format!(
-                "{people} employees were enrolled with {}, which does not run: enrol them anew \
-                 (`likeness model switch`)",
+                "{} cannot be recognized: enrolled with the encoder {}, which is not loaded; re-enroll \
+                 them (`likeness model switch`)",
+                counted(people, "employee"),
                 model.name
             );
             findings.say(Mind, &unseen);

@@ -17,7 +17,7 @@ use crate::config::{Config, ExportArgs};
 pub async fn run(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
     let store = super::open_store(&super::existing_data(config).await?).await?;
     let Some(held) = store.held(&args.employee).await? else {
-        bail!("nobody is enrolled as {}", args.employee.as_str());
+        bail!("no employee is enrolled with the ID {}", args.employee.as_str());
     };
     let subject = Subject::Reference(held.reference.audit_id);
     store.record(&[super::event(Action::Export, Some(subject))]).await?;
@@ -31,7 +31,7 @@ pub async fn run(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
             "digest": held.reference.model.id.to_string(),
         },
         "template": {
-            "about": "numbers that the encoder made of the face in one photo, encrypted; the photo itself was never kept",
+            "about": "face embedding computed from one photo, encrypted; the photo itself was never stored",
             "sealed": BASE64.encode(held.template.sealed.as_bytes()),
             "data_key": held.key.map(|key| BASE64.encode(key.wrapped.as_bytes())),
         },

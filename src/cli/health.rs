@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub fn run(config: &Config) -> anyhow::Result<()> {
     let address = reachable(config.listen);
     let stream = TcpStream::connect_timeout(&address, PATIENCE);
-    let mut stream = stream.with_context(|| format!("nothing answers at {address}"))?;
+    let mut stream = stream.with_context(|| format!("no response from {address}"))?;
     if config.tls().is_some() {
         return Ok(());
     }
@@ -25,11 +25,11 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let question = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(question.as_bytes())?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).with_context(|| format!("{address} does not answer"))?;
+    stream.read_to_string(&mut answer).with_context(|| format!("no response from {address}"))?;
     match answer.split_once("\r\n\r\n") {
         Some((head, _)) if head.starts_with("HTTP/1.1 200 ") => Ok(()),
         Some((_, body)) => bail!("{address} is not ready: {body}"),
-        None => bail!("what answers at {address} is no HTTP service"),
+        None => bail!("{address} is not an HTTP service"),
     }
 }
 

@@ -32,7 +32,7 @@ pub async fn run(config: Config, args: &ImportArgs) -> anyhow::Result<()> {
     refused.append(&mut done.refused);
     done.refused = refused;
     for (path, reason) in &passed_over {
-        eprintln!("passed over: {} ({reason})", path.display());
+        eprintln!("skipped: {} ({reason})", path.display());
     }
     done.passed_over = passed_over.len();
     done.tell(args.dry_run)
@@ -63,10 +63,10 @@ impl Done {
         let would = if rehearsal { "would be " } else { "" };
         let passed_over = match self.passed_over {
             0 => String::new(),
-            files => format!(", {files} passed over"),
+            files => format!(", {files} skipped"),
         };
         eprintln!(
-            "{} {would}enrolled, {} were already, {} {would}refused{passed_over}",
+            "{} {would}enrolled, {} already enrolled, {} {would}refused{passed_over}",
             self.enrolled,
             self.already,
             self.refused.len() + self.told
@@ -78,7 +78,7 @@ impl Done {
 /// # Errors
 /// Where anybody was refused.
 pub(super) fn nobody_refused(refused: usize) -> anyhow::Result<()> {
-    if refused == 0 { Ok(()) } else { bail!("not everybody could be enrolled") }
+    if refused == 0 { Ok(()) } else { bail!("some employees could not be enrolled") }
 }
 
 /// Enrolls everyone, so many photos at once; a bar on the terminal shows how far it is. A photo whose file can't be

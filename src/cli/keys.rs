@@ -36,7 +36,7 @@ pub async fn run(config: &Config, command: &KeysCommand) -> anyhow::Result<()> {
         KeysCommand::Revoke { name } => {
             match store.revoke(name, Actor::Operator, super::wall_clock()).await {
                 Ok(true) => Ok(()),
-                Ok(false) => bail!("there is no key named {}", name.as_str()),
+                Ok(false) => bail!("there is no API key named {}", name.as_str()),
                 Err(error) => Err(error.into()),
             }
         }
@@ -50,7 +50,7 @@ pub async fn run(config: &Config, command: &KeysCommand) -> anyhow::Result<()> {
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 async fn add(store: &Store, args: &KeysAddArgs, data_folder: &Path) -> anyhow::Result<()> {
     if args.first && !store.grants().await?.is_empty() {
-        bail!("there are keys already; --first is for the first one");
+        bail!("there is an API key already; --first creates the first one only");
     }
     let role = args.role.unwrap_or(Role::Admin);
     let (key, name) = match &args.name {
@@ -58,11 +58,14 @@ async fn add(store: &Store, args: &KeysAddArgs, data_folder: &Path) -> anyhow::R
         None => first_admin(store).await?,
     };
     let Some(key) = key else {
-        bail!("there is, or was, a key named {}; each name is used once", name.as_str());
+        bail!(
+            "the name {} is or was used by another API key; names are never reused",
+            name.as_str()
+        );
     };
     println!("{}", key.as_str());
     eprintln!(
-        "This is the key of {} ({}). It is shown this once; send it as: Authorization: Bearer KEY",
+        "API key of {} ({}). It cannot be shown again. Send it as: Authorization: Bearer KEY",
         name.as_str(),
         role.as_str()
     );
@@ -100,7 +103,7 @@ async fn first_admin(store: &Store) -> anyhow::Result<(Option<Zeroizing<String>>
 async fn list(store: &Store) -> anyhow::Result<()> {
     for grant in store.grants().await? {
         let (name, role) = (grant.name.as_str(), grant.role.as_str());
-        println!("{name:<24}  {role:<8}  since {}", grant.created_at);
+        println!("{name:<24}  {role:<8}  created {}", grant.created_at);
     }
     Ok(())
 }
@@ -110,7 +113,7 @@ async fn list(store: &Store) -> anyhow::Result<()> {
 async fn rotate_master(store: &Store, files: &Files) -> anyhow::Result<()> {
     let _lock = super::lock(files)?;
     let masters = MasterKeys::replacing(&files.master_key)?;
-    let next = masters.next().context("a replacement has a next key")?.id();
+    let next = masters.next().context("the rotation has no next master key")?.id();
     let all = store.count_data_keys().await?;
     let bar = super::bar(all, "data keys");
     // The first is the audit trail's: from its commit on nobody enrols with the former master key.
@@ -121,8 +124,7 @@ async fn rotate_master(store: &Store, files: &Files) -> anyhow::Result<()> {
             break;
         }
         let anew = batch.iter().map(|key| masters.rewrap(key)).collect::<Result<Vec<_>, _>>();
-        let anew =
-            anew.context("a data key was wrapped by another master key than the present one")?;
+        let anew = anew.context("a data key was wrapped by a different master key")?;
         store.rewrap(&anew).await?;
         bar.inc(anew.len() as u64);
         if at_once == 1 {
@@ -135,7 +137,7 @@ async fn rotate_master(store: &Store, files: &Files) -> anyhow::Result<()> {
     store.record(&[super::event(Action::RotateMaster, None)]).await?;
     MasterKeys::replaced(&files.master_key)?;
     eprintln!(
-        "{all} data keys are wrapped by a new master key in {}; copy it apart",
+        "{all} data keys rewrapped by the new master key in {}; keep a separate copy of it",
         files.master_key.display()
     );
     Ok(())

@@ -21,7 +21,7 @@ pub async fn run(config: Config, args: &LookalikesArgs) -> anyhow::Result<()> {
             pair.score.value(),
             pair.employees[0].as_str(),
             pair.employees[1].as_str(),
-            if confused { "  (each is identified as the other)" } else { "" }
+            if confused { "  (above the identification threshold)" } else { "" }
         );
     }
     store.close().await;

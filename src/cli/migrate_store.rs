@@ -16,12 +16,15 @@ use crate::store::{Location, Store};
 /// already, or a row differs.
 pub async fn run(config: &Config, args: &MigrateStoreArgs) -> anyhow::Result<()> {
     if !args.from.exists() {
-        bail!("{} is not there", args.from.display());
+        bail!("{} does not exist", args.from.display());
     }
     let files = config.files_at(&args.from)?;
     let _lock = super::lock(&files)?;
     let masters = MasterKeys::open(&files.master_key)?.with_context(|| {
-        format!("{} is missing: name the master key", files.master_key.display())
+        format!(
+            "{} is missing: set the path of the master key with --master-key-file",
+            files.master_key.display()
+        )
     })?;
     let store = Store::open(&files.location, &masters).await?;
     let to = Location::Server {
@@ -47,10 +50,10 @@ async fn migrate(store: &Store, to: &Location, masters: &MasterKeys) -> anyhow::
     let copy = Store::open(to, masters).await?;
     let verified = copy.verify_events(Some(head)).await?;
     copy.close().await;
-    let (copied_head, _) = verified.context("the audit trail of the copy")?;
+    let (copied_head, _) = verified.context("verifying the audit trail of the copy")?;
     eprintln!(
-        "{} rows are in PostgreSQL, each like its original, and the audit trail is whole up to event {}: {copied_head}. \
-         Start the replicas with --database and the same master key, and destroy the files once they serve.",
+        "{} rows copied to PostgreSQL and verified; the audit trail is intact up to event {}: {copied_head}. \
+         Start the replicas with --database and the same master key, and destroy the SQLite files once they are ready.",
         copied.get(),
         copied_head.count
     );

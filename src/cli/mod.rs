@@ -38,14 +38,15 @@ use crate::store::{Location, Store};
 pub enum NoData {
     /// Neither of SQLite's files.
     #[error(
-        "no likeness data in {}: name the service's data folder (--data-dir or LIKENESS_DATA_DIR), \
-         or begin a new one with `likeness serve`, `import`, `restore` or `keys add --first`", .0.display()
+        "no likeness data in {}: set the data directory of the service (--data-dir or \
+         LIKENESS_DATA_DIR), or create a new one with `likeness serve`, `import`, `restore` or \
+         `keys add --first`", .0.display()
     )]
     InFolder(PathBuf),
     /// No data keys.
     #[error(
-        "no likeness data keys in this PostgreSQL database: name the service's databases \
-         (--database and, where it has one, --key-database)"
+        "no likeness data keys in this PostgreSQL database: set the databases of the service \
+         (--database and, if it has one, --key-database)"
     )]
     InPostgres,
 }
@@ -54,7 +55,7 @@ pub enum NoData {
 fn create_data_folder(config: &Config) -> anyhow::Result<Files> {
     let folder = &config.data_dir;
     let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    created.with_context(|| format!("creating the data folder {}", folder.display()))?;
+    created.with_context(|| format!("creating the data directory {}", folder.display()))?;
     config.files()
 }
 
@@ -78,7 +79,7 @@ async fn master_keys(files: &Files) -> anyhow::Result<MasterKeys> {
     let path = &files.master_key;
     if !path.exists() && Store::holds_data(&files.location).await? {
         bail!(
-            "the master key file {} is missing, and without it the existing data cannot be read: put its copy back, or name it with --master-key-file",
+            "the master key file {} is missing; without it, the existing data cannot be decrypted: restore its copy, or set its path with --master-key-file",
             path.display()
         );
     }
@@ -91,12 +92,12 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
     let masters = master_keys(&files).await?;
     if masters.next().is_some() {
         tracing::warn!(
-            "a replacement of the master key was begun and not ended: run `likeness keys rotate-master`"
+            "a rotation of the master key is incomplete: run `likeness keys rotate-master`"
         );
     }
     if files.key_beside_data {
         tracing::warn!(
-            "the master key lies beside the data it seals ({}); in earnest use keep it elsewhere (--master-key-file)",
+            "the master key is stored with the data that it encrypts ({}); in production, keep it elsewhere (--master-key-file)",
             files.master_key.display()
         );
     }
@@ -111,7 +112,7 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
     let model = recognizer.model();
     tracing::info!(
         enrolled = recognizer.gallery_size(),
-        "{} enrolled, encoder {} ({})",
+        "{} employees enrolled, encoder {} ({})",
         recognizer.gallery_size(),
         model.name,
         model.id
@@ -120,14 +121,11 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
     if bound > policy.identify_fpir {
         tracing::warn!(
             bound,
-            "among so many people a stranger is taken for somebody in about {bound} of all identifications, not {}: the encoder's data support nothing stricter",
+            "with a gallery of this size, the false positive identification rate is about {bound}, not {}: the encoder's error rates support no stricter threshold",
             policy.identify_fpir
         );
     } else {
-        tracing::info!(
-            bound,
-            "a stranger is taken for somebody in at most about {bound} of all identifications"
-        );
+        tracing::info!(bound, "false positive identification rate: at most about {bound}");
     }
     Ok((store, recognizer))
 }
@@ -151,7 +149,7 @@ fn lock(files: &Files) -> anyhow::Result<Option<File>> {
     match lock.try_lock() {
         Ok(()) => Ok(Some(lock)),
         Err(TryLockError::WouldBlock) => bail!(
-            "another likeness is at work in {}; stop it first",
+            "another likeness process is using {}; stop it first",
             path.parent().unwrap_or(path).display()
         ),
         Err(TryLockError::Error(error)) => {

@@ -19,7 +19,7 @@ use crate::store::{Kept, Location, Store};
 pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> {
     let files = super::create_data_folder(config)?;
     let Location::File(database) = &files.location else {
-        bail!("PostgreSQL is restored by its own tools: see docs/scale.md");
+        bail!("restore PostgreSQL with its own tools: see docs/scale.md");
     };
     let _lock = super::lock(&files)?;
     let staged = Staged::in_folder_of(database);
@@ -28,13 +28,13 @@ pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> 
     }
     for path in [&staged.database.0, &staged.keys.0] {
         if path.exists() {
-            bail!("{} is there already: restore into an empty data folder", path.display());
+            bail!("{} already exists: restore into an empty data directory", path.display());
         }
     }
     let masters = MasterKeys::open(&files.master_key)?;
     let masters = masters.with_context(|| {
         format!(
-            "put the master key that the archives were made under at {}",
+            "the master key of the archives is missing: copy it to {}",
             files.master_key.display()
         )
     })?;
@@ -44,7 +44,7 @@ pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> 
     store.close().await;
     let (dropped, enrolled) = dropped.context("these archives cannot be restored")?;
     staged.put_in_place()?;
-    eprintln!("{enrolled} employees are back; {dropped} were erased after the backup and stay so");
+    eprintln!("{enrolled} employees restored; {dropped} erased after the backup stay erased");
     Ok(())
 }
 

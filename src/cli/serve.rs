@@ -37,7 +37,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let certificate = match config.tls() {
         Some([chain, key]) => {
             let read = Certificate::read(chain, key).await;
-            Some(read.context("the certificate and its key")?)
+            Some(read.context("the TLS certificate or its key is invalid")?)
         }
         None => None,
     };
@@ -56,15 +56,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let local = local_credential(&store, &data_folder, address).await?;
     // What a kill or a foreign reader has kept from being erased.
     if !store.wipe_leftovers().await {
-        tracing::warn!("pages of erased templates are still in a file; the next start tries again");
+        tracing::warn!(
+            "pages of erased templates remain in a database file; the next start retries"
+        );
     }
     let retention = tokio::spawn(erase_on_time(recognizer.clone(), events_kept));
     let (local, key) = local.unzip();
     state.set_ready(recognizer.clone(), local);
-    tracing::info!(%address, "likeness answers on {scheme}://{address}");
+    tracing::info!(%address, "listening on {scheme}://{address}");
     greet(&format!("{scheme}://{address}"), key.as_deref().map(String::as_str), &data_folder);
     told_to_stop.await;
-    tracing::info!("stopping: what is under way is answered first");
+    tracing::info!("shutting down, draining in-flight requests");
     drop(stop);
     let served = serving.await;
     retention.abort();
@@ -87,14 +89,14 @@ async fn local_credential(
     let none = store.grants().await?.is_empty();
     if none && !address.ip().is_loopback() {
         bail!(
-            "{address} can be reached from other machines, and there are no keys: make one with `likeness keys add --first`, or listen on 127.0.0.1"
+            "{address} is reachable from other machines, but there is no API key: create one with `likeness keys add --first`, or listen on 127.0.0.1"
         );
     }
     let file = LocalCredential::file(folder);
     if store.ever_granted().await? {
         if none {
             tracing::warn!(
-                "every API key is revoked, so no call is admitted: `likeness keys add` makes a key"
+                "all API keys are revoked, so every request is refused: create a key with `likeness keys add`"
             );
         }
         withdraw(folder);
@@ -126,12 +128,12 @@ fn greet(url: &str, local_key: Option<&str>, folder: &Path) {
     let curl = format!("curl -H @{} -F employee_id=e-17 -F", file.display());
     println!();
     println!(
-        "There are no API keys yet. Until the first one is added, this address opens the console:"
+        "There are no API keys yet. Until you add the first one, this address opens the console:"
     );
     println!();
     println!("  {url}/#key={key}");
     println!();
-    println!("and curl finds the same key in a file. The people in these photos do not exist:");
+    println!("and a file holds the same key for curl. The people in these photos do not exist:");
     println!();
     println!("  {curl} photo=@tests/data/people/p01-a.jpg {url}/enroll");
     println!("  {curl} photo=@tests/data/people/p01-b.jpg {url}/verify");
@@ -157,17 +159,20 @@ async fn erase_on_time(recognizer: Recognizer, events_kept: SignedDuration) {
         let now = super::wall_clock();
         match recognizer.erase_expired(now).await {
             Ok(0) => {}
-            Ok(erased) => tracing::info!(erased, "{erased} enrolments have ended and are erased"),
-            Err(error) => tracing::error!(%error, "ended enrolments could not be erased"),
+            Ok(erased) => tracing::info!(erased, "{erased} expired enrollments erased"),
+            Err(error) => tracing::error!(%error, "expired enrollments could not be erased"),
         }
         if let Err(error) = recognizer.drop_changes().await {
-            tracing::error!(%error, "old rows of the change feed could not be dropped");
+            tracing::error!(%error, "old rows of the change feed could not be deleted");
         }
         let Ok(oldest) = now.checked_sub(events_kept) else { continue };
         match recognizer.drop_events(oldest).await {
             Ok(0) => {}
-            Ok(dropped) => tracing::info!(dropped, "{dropped} events of the audit trail were old"),
-            Err(error) => tracing::error!(%error, "old events could not be dropped"),
+            Ok(dropped) => tracing::info!(
+                dropped,
+                "{dropped} audit events deleted after their retention period"
+            ),
+            Err(error) => tracing::error!(%error, "old audit events could not be deleted"),
         }
     }
 }

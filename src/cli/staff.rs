@@ -82,7 +82,7 @@ pub(super) struct Source {
 pub(super) fn read_table(file: &Path, now: Timestamp) -> anyhow::Result<Vec<Row>> {
     let table = table(file, now)?;
     if !table.others.is_empty() {
-        eprintln!("columns that are not read: {}", table.others.join(", "));
+        eprintln!("ignored columns: {}", table.others.join(", "));
     }
     Ok(table.rows)
 }

@@ -53,7 +53,7 @@ async fn sync(recognizer: &Recognizer, rows: Vec<Row>, args: &SyncArgs) -> anyho
         return nobody_refused(plan.refused.len());
     }
     if !args.yes && !agreed()? {
-        bail!("nothing was done (--yes agrees beforehand)");
+        bail!("nothing was changed (pass --yes to skip the confirmation)");
     }
     carry_out(recognizer, plan).await
 }
@@ -93,7 +93,7 @@ fn bounded(leavers: usize, people: usize, allowed: usize) -> anyhow::Result<()> 
     let many = leavers > FEW || leavers as f64 > SHARE * people as f64;
     if many && leavers > allowed {
         bail!(
-            "{leavers} of {people} employees would be erased: if that is meant, say --allow-erase {leavers}"
+            "{leavers} of {people} employees would be erased: if this is intended, pass --allow-erase {leavers}"
         );
     }
     Ok(())
@@ -103,7 +103,7 @@ fn agreed() -> io::Result<bool> {
     if !io::stdin().is_terminal() {
         return Ok(false);
     }
-    eprint!("Do it? [y/N] ");
+    eprint!("Apply these changes? [y/N] ");
     io::stderr().flush()?;
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;

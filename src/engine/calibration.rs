@@ -80,7 +80,7 @@ impl CalibrationSource {
     pub(super) fn of(&self, model: ModelId) -> Result<Recalibration, ModelError> {
         let error = |reason: String| ModelError::new(self.origin.clone(), reason);
         let File { model: digest, comparison, error_rate } =
-            toml::from_str(&self.text).map_err(|e| error(format!("its contents: {e}")))?;
+            toml::from_str(&self.text).map_err(|e| error(format!("invalid contents: {e}")))?;
         if digest.to_ascii_lowercase() != model.to_string() {
             return Err(error(format!(
                 "it was made with the encoder {digest}, and this one is {model}; make it anew with \
@@ -177,11 +177,11 @@ mod tests {
             ("abab", "cdab", "made with the encoder cdab"),
             ("scale = 24.25", "scale = -1.0", "scale must be above 0"),
             ("offset = -5.5", "offset = nan", "scale must be above 0"),
-            ("fmr = 0.01", "fmr = 1e-5", "fall from row to row"),
+            ("fmr = 0.01", "fmr = 1e-5", "decrease from row to row"),
             ("score = 3.5", "score = 4.5", "interval"),
             ("pairs = 57", "pairs = 0", "pairs"),
             ("pairs = 57", "people = 57", "unknown field"),
-            ("[comparison]", "[calibration]", "its contents"),
+            ("[comparison]", "[calibration]", "invalid contents"),
         ] {
             assert!(good.contains(word), "{word}");
             let error = read(&good.replacen(word, other, 1)).unwrap_err();

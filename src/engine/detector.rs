@@ -161,7 +161,7 @@ impl Detector {
                 let view = outputs[self.outputs[kind][level]].to_plain_array_view::<f32>()?;
                 let cells = (canvas.width / stride * (canvas.height / stride)) as usize;
                 if view.len() != cells * values {
-                    bail!("{name}_{stride} has {} values, not {values} a cell", view.len());
+                    bail!("{name}_{stride} has {} values, not {values} per cell", view.len());
                 }
                 maps[kind][level] = view.iter().copied().collect();
             }

@@ -52,10 +52,10 @@ pub enum NotAnEncoder {
     #[error("it has {0} inputs. {EXPORT}", EXPORT = super::model::EXPORT_THE_ENCODER)]
     Inputs(usize),
     /// An image.
-    #[error("its input is no image: {0}")]
+    #[error("its input is not an image: {0}")]
     Image(String),
     /// One vector out.
-    #[error("it gives {0}, not one vector of a known length")]
+    #[error("its output is {0}, not one vector of known length")]
     Output(String),
 }
 

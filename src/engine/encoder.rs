@@ -184,11 +184,11 @@ impl Encoder {
         let input = tensor(&self.pixels, pixels)?;
         let outputs = self.plan.run(tvec!(input.into_tvalue()))?;
         let [output] = outputs.as_slice() else {
-            bail!("the network gives {} outputs, not one vector", outputs.len());
+            bail!("the network has {} outputs, not one vector", outputs.len());
         };
         let values: Vec<f32> = output.to_plain_array_view::<f32>()?.iter().copied().collect();
         if values.len() != self.length {
-            bail!("the network gives {} values, the manifest says {}", values.len(), self.length);
+            bail!("the network outputs {} values, the manifest says {}", values.len(), self.length);
         }
         Ok(values)
     }

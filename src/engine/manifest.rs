@@ -325,8 +325,8 @@ pub(super) struct Golden {
 /// A network that does not see what its manifest says.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "its output for the test pattern is not the manifest's golden one; check the input's size, \
-     layout, colour order, mean and scale"
+    "its output for the test pattern differs from the golden output in the manifest; check the \
+     input's size, layout, color order, mean and scale"
 )]
 pub(super) struct GoldenMismatch;
 
@@ -370,7 +370,7 @@ mod tests {
             (("width = 112", "width = 8"), "16 to 1024"),
             (("offset = ", "offset = nan # "), "finite"),
             (("kind = \"cosine\"\nscale = ", "kind = \"cosine\"\nscale = 1e300 # "), "finite"),
-            (("fmr = ", "fmr = nan # "), "0..1"),
+            (("fmr = ", "fmr = nan # "), "between 0 and 1"),
             (("mean = [128.0,", "mean = [nan,"), "finite"),
             (("turned_references = ", "turned_references = nan # "), "0..=1"),
         ] {

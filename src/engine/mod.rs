@@ -61,7 +61,7 @@ pub struct EngineOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
     /// Too much is under way; later it will work.
-    #[error("the service is busy; try again shortly")]
+    #[error("the service is at capacity; retry later")]
     Busy,
     /// The models failed.
     #[error(transparent)]

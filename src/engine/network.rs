@@ -79,7 +79,7 @@ fn no_nan_within(model: &TypedModel) -> TractResult<()> {
         for tensor in known.filter(|tensor| tensor.datum_type() == f32::datum_type()) {
             let values = tensor.try_as_plain_ram()?;
             if values.as_slice::<f32>()?.iter().any(|value| value.is_nan()) {
-                bail!("{} holds a number that is NaN", node.name);
+                bail!("{} contains NaN", node.name);
             }
         }
     }

@@ -49,7 +49,7 @@ impl PixelFormat {
             return Err(format!("colour = {colour:?} has {expected} channels, not {channels}"));
         }
         if mean.len() != channels || !mean.iter().all(|m| m.is_finite()) {
-            return Err(format!("mean must be {channels} finite numbers, one a channel"));
+            return Err(format!("mean must be {channels} finite numbers, one per channel"));
         }
         let scale = match scale {
             Scale::All(scale) => vec![scale; channels],

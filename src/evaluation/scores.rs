@@ -49,7 +49,7 @@ pub struct Scores {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TooFew {
     /// No pair of photos shows two people.
-    #[error("photos of at least two people are needed")]
+    #[error("photos of at least two people are required")]
     OnePerson,
     /// No pair of photos shows one person.
     #[error("at least one person must have two photos")]

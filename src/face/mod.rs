@@ -108,10 +108,10 @@ impl Face {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NoProminentFace {
     /// No face was found.
-    #[error("no face was found in the photo; it should show one face, upright and in good light")]
+    #[error("no face was found in the photo; it must show one upright face in good light")]
     None,
     /// Two faces or more are about equally prominent.
-    #[error("several faces are about equally prominent; send a photo of one person")]
+    #[error("the photo shows several equally prominent faces; send a photo of one person")]
     Several,
 }
 

@@ -45,7 +45,7 @@ const MOST_TEXT_BYTES: usize = 1024;
 
 /// The failure of a body for which there is no memory while others arrive.
 #[derive(Debug, thiserror::Error)]
-#[error("no room for more bodies")]
+#[error("no memory left for request bodies")]
 pub(super) struct NoRoom;
 
 /// Fields by name, not yet taken.
@@ -94,13 +94,13 @@ impl<S: Send + Sync> FromRequest<S> for Form {
         } else if essence.eq_ignore_ascii_case("application/json") {
             Self::from_json(&collected(request).await.map_err(|error| {
                 of_body(&*error).unwrap_or_else(|| {
-                    Problem::malformed("the body ended before its announced length")
+                    Problem::malformed("the body is shorter than its Content-Length")
                 })
             })?)
         } else {
             Err(Problem::new(
                 Code::UnsupportedBody,
-                "send multipart/form-data, or application/json with each photo in base64",
+                "send multipart/form-data, or application/json with photos in base64",
             ))
         }
     }
@@ -127,12 +127,12 @@ impl Form {
     fn from_json(body: &Bytes) -> Result<Self, Problem> {
         if body.starts_with(&[0xFE, 0xFF]) || body.starts_with(&[0xFF, 0xFE]) {
             return Err(Problem::malformed(
-                "the body is UTF-16; send JSON in UTF-8 (RFC 8259, 8.1)",
+                "the body is UTF-16; send JSON in UTF-8 (RFC 8259, section 8.1)",
             ));
         }
         let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
         let Members(members) = serde_json::from_slice(text)
-            .map_err(|e| Problem::malformed(format!("the body is no JSON object: {e}")))?;
+            .map_err(|e| Problem::malformed(format!("the body is not a valid JSON object: {e}")))?;
         let mut form = Self::default();
         for (name, value) in members {
             let json = body.slice_ref(value.get().as_bytes());
@@ -143,14 +143,14 @@ impl Form {
 
     fn insert(&mut self, name: String, field: Field) -> Result<(), String> {
         if self.0.len() == MOST_FIELDS || name.len() > MOST_TEXT_BYTES {
-            return Err("there are too many fields, or one with too long a name".to_owned());
+            return Err("too many fields, or a field name is too long".to_owned());
         }
         match self.0.entry(name) {
             Entry::Vacant(place) => {
                 place.insert(field);
                 Ok(())
             }
-            Entry::Occupied(place) => Err(format!("the field {:?} is there twice", place.key())),
+            Entry::Occupied(place) => Err(format!("duplicate field {:?}", place.key())),
         }
     }
 
@@ -172,7 +172,7 @@ impl Form {
     /// Takes the `employee_id`, which must be there.
     pub(super) fn employee_id(&mut self) -> Result<EmployeeId, Problem> {
         let text = self.required("employee_id")?.text();
-        let text = text.ok_or_else(|| Problem::malformed("employee_id must be text"))?;
+        let text = text.ok_or_else(|| Problem::malformed("employee_id must be a string"))?;
         EmployeeId::parse(&text).map_err(|e| Problem::malformed(e.to_string()))
     }
 
@@ -217,7 +217,7 @@ impl Form {
         };
         number.filter(|n| range.contains(n)).ok_or_else(|| {
             let (least, most) = range.into_inner();
-            Problem::malformed(format!("{name} must be a number from {least} to {most}"))
+            Problem::malformed(format!("{name} must be an integer from {least} to {most}"))
         })
     }
 
@@ -225,7 +225,7 @@ impl Form {
     pub(super) fn finish(self) -> Result<(), Problem> {
         match self.0.into_keys().next() {
             None => Ok(()),
-            Some(name) => Err(Problem::malformed(format!("there is no field {name:?} here"))),
+            Some(name) => Err(Problem::malformed(format!("unknown field {name:?}"))),
         }
     }
 
@@ -239,7 +239,7 @@ impl Form {
             .0
             .remove(name)
             .filter(|field| !matches!(field, Field::Member(json) if json == "null"));
-        field.ok_or_else(|| Problem::malformed(format!("the field {name} is missing")))
+        field.ok_or_else(|| Problem::malformed(format!("missing field {name}")))
     }
 }
 
@@ -271,7 +271,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
             }
             let value = map.next_value::<&RawValue>()?;
             if value.get().starts_with(['[', '{']) {
-                let what = "a member is an array or an object, and no field is";
+                let what = "a field must not be an array or an object";
                 return Err(A::Error::custom(what));
             }
             members.push((name, value));
@@ -328,7 +328,7 @@ fn of_body(error: &(dyn Error + 'static)) -> Option<Problem> {
     if error.is::<TimeoutError>() {
         Some(Problem::new(Code::TimedOut, "the rest of the body did not come in time"))
     } else if error.is::<NoRoom>() {
-        Some(Problem::new(Code::Busy, "too many large bodies arrive at once; try again shortly"))
+        Some(Problem::new(Code::Busy, "too many large requests at once; retry later"))
     } else if error.is::<LengthLimitError>() || error.is::<TooLarge>() {
         Some(too_large())
     } else {
@@ -345,6 +345,6 @@ fn refused(error: &MultipartError) -> Problem {
         return too_large();
     }
     of_body(error).unwrap_or_else(|| {
-        Problem::malformed(format!("the form cannot be read: {}", error.body_text()))
+        Problem::malformed(format!("the form cannot be parsed: {}", error.body_text()))
     })
 }

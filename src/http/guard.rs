@@ -70,7 +70,8 @@ impl Guard {
         }
         let grant = access::admitted(&keys.valid, presented).ok_or_else(no_key)?;
         if !grant.role.may(self.right) {
-            let detail = format!("a key with the role {} may not do that", grant.role.as_str());
+            let detail =
+                format!("a key with the role {} is not allowed to do this", grant.role.as_str());
             return Err(Problem::new(Code::NotAllowed, detail));
         }
         self.limit.check(&grant.name)?;
@@ -96,8 +97,8 @@ fn local_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     if ["localhost", "127.0.0.1", "[::1]"].contains(&host.to_ascii_lowercase().as_str()) {
         return Ok(());
     }
-    let detail = "the local credential is for requests to localhost, 127.0.0.1 or [::1]; \
-                  `likeness keys add --first` makes a key for other hosts";
+    let detail = "the local credential is valid only for requests to localhost, 127.0.0.1 or [::1]; \
+                  create a key for other hosts with `likeness keys add --first`";
     Err(Problem::new(Code::NotAllowed, detail))
 }
 

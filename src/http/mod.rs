@@ -111,7 +111,7 @@ impl AppState {
 
     fn ready(&self) -> Result<&Ready, Problem> {
         let not_ready =
-            || Problem::new(Code::NotReady, "the models are being loaded; try again shortly");
+            || Problem::new(Code::NotReady, "the models are still loading; retry later");
         self.ready.get().ok_or_else(not_ready)
     }
 

@@ -35,10 +35,10 @@ pub(super) enum Refused {
     #[error("must be a photo in base64")]
     NoText,
     /// A data: URI with its data in another encoding.
-    #[error("is a data: URI without base64 data; send data:image/jpeg;base64,DATA, or DATA alone")]
+    #[error("is a data: URI without base64 data; send data:image/jpeg;base64,DATA, or only DATA")]
     DataUri,
     /// A character of no base64 alphabet.
-    #[error("is not base64: {symbol:?} is character {at} of the text")]
+    #[error("is not base64: invalid character {symbol:?} at position {at}")]
     Symbol {
         /// The character.
         symbol: char,
@@ -46,13 +46,13 @@ pub(super) enum Refused {
         at: usize,
     },
     /// Characters behind the padding.
-    #[error("is not base64: its padding (=) is at character {at}, and more follows")]
+    #[error("is not base64: data follows the padding (=) at position {at}")]
     BehindPadding {
         /// The place of the first padding character, from 1.
         at: usize,
     },
     /// One symbol too many or too few.
-    #[error("is not base64: the text is cut off, for its last group has one character")]
+    #[error("is not base64: the text is truncated (one character in its last group)")]
     CutOff,
 }
 
@@ -201,11 +201,11 @@ mod tests {
     #[test]
     fn each_fault_is_named() {
         for (text, fault) in [
-            ("AAAA%AAA", "'%' is character 5"),
-            ("AA\u{e4}A", "'\u{e4}' is character 3"),
-            ("data:;base64,AA\u{1F600}A", "'\u{1F600}' is character 16"),
-            ("AA==AAAA", "its padding (=) is at character 3"),
-            ("AAAAA", "cut off"),
+            ("AAAA%AAA", "'%' at position 5"),
+            ("AA\u{e4}A", "'\u{e4}' at position 3"),
+            ("data:;base64,AA\u{1F600}A", "'\u{1F600}' at position 16"),
+            ("AA==AAAA", "follows the padding (=) at position 3"),
+            ("AAAAA", "truncated"),
             ("data:image/jpeg,AAAA", "without base64 data"),
             ("data:image/jpeg;base64", "without base64 data"),
         ] {

@@ -25,7 +25,7 @@ use crate::recognizer;
 
 macro_rules! codes {
     ($($code:ident: $status:ident, $slug:literal, $title:literal;)*) => {
-        /// What went wrong, in a word that stays.
+        /// A stable, machine-readable error code.
         #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
         pub enum Code {
             $(#[doc = $title] $code,)*
@@ -47,27 +47,27 @@ macro_rules! codes {
 
 codes! {
     AlreadyEnrolled: CONFLICT, "already_enrolled", "The employee is already enrolled";
-    BodyTooLarge: PAYLOAD_TOO_LARGE, "body_too_large", "The request is too large";
+    BodyTooLarge: PAYLOAD_TOO_LARGE, "body_too_large", "The request body is too large";
     Busy: SERVICE_UNAVAILABLE, "busy", "The service is busy";
-    Internal: INTERNAL_SERVER_ERROR, "internal", "The service failed";
-    LooksLikeAnother: CONFLICT, "looks_like_another", "The photo looks like another employee";
+    Internal: INTERNAL_SERVER_ERROR, "internal", "Internal error";
+    LooksLikeAnother: CONFLICT, "looks_like_another", "The photo matches another employee";
     Malformed: BAD_REQUEST, "malformed", "The request is malformed";
-    MethodNotAllowed: METHOD_NOT_ALLOWED, "method_not_allowed", "This route takes another method";
-    NoFace: UNPROCESSABLE_ENTITY, "no_face", "No face in the photo";
-    NoKey: UNAUTHORIZED, "no_key", "An API key is needed";
+    MethodNotAllowed: METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed";
+    NoFace: UNPROCESSABLE_ENTITY, "no_face", "No face found in the photo";
+    NoKey: UNAUTHORIZED, "no_key", "A valid API key is required";
     NoSuchRoute: NOT_FOUND, "no_such_route", "No such route";
-    NotAllowed: FORBIDDEN, "not_allowed", "The caller may not do that";
+    NotAllowed: FORBIDDEN, "not_allowed", "The caller is not allowed to do this";
     NotEnrolled: NOT_FOUND, "not_enrolled", "The employee is not enrolled";
     NotReady: SERVICE_UNAVAILABLE, "not_ready", "The service is not ready";
     OtherModel: CONFLICT, "other_model", "The employee was enrolled with another model";
-    PoorPhoto: UNPROCESSABLE_ENTITY, "poor_photo", "The photo is too poor for a reference";
-    SeveralFaces: UNPROCESSABLE_ENTITY, "several_faces", "Several faces in the photo";
-    TimedOut: REQUEST_TIMEOUT, "timed_out", "The request took too long";
+    PoorPhoto: UNPROCESSABLE_ENTITY, "poor_photo", "The photo quality is insufficient for a reference";
+    SeveralFaces: UNPROCESSABLE_ENTITY, "several_faces", "Several faces found in the photo";
+    TimedOut: REQUEST_TIMEOUT, "timed_out", "The request timed out";
     TooManyRequests: TOO_MANY_REQUESTS, "too_many_requests", "Too many requests";
-    TooManyPixels: PAYLOAD_TOO_LARGE, "too_many_pixels", "The photo is too large";
-    UnreadablePhoto: UNPROCESSABLE_ENTITY, "unreadable_photo", "The photo is damaged";
-    UnsupportedBody: UNSUPPORTED_MEDIA_TYPE, "unsupported_body", "The request is neither multipart nor JSON";
-    UnsupportedFormat: UNSUPPORTED_MEDIA_TYPE, "unsupported_format", "The photo is of a format that is not read";
+    TooManyPixels: PAYLOAD_TOO_LARGE, "too_many_pixels", "The photo has too many pixels";
+    UnreadablePhoto: UNPROCESSABLE_ENTITY, "unreadable_photo", "The photo is corrupt";
+    UnsupportedBody: UNSUPPORTED_MEDIA_TYPE, "unsupported_body", "The content type of the request is not supported";
+    UnsupportedFormat: UNSUPPORTED_MEDIA_TYPE, "unsupported_format", "The photo format is not supported";
 }
 
 impl Serialize for Code {
@@ -81,7 +81,7 @@ impl ToSchema for Code {}
 impl PartialSchema for Code {
     fn schema() -> RefOr<Schema> {
         let codes = one_of(Self::ALL.iter().map(|code| code.row().1));
-        codes.description(Some("What went wrong, in a word that stays.")).into()
+        codes.description(Some("Stable, machine-readable error code.")).into()
     }
 }
 
@@ -115,7 +115,7 @@ impl Problem {
             source: Some(format!("{source:#}")),
             ..Self::new(
                 Code::Internal,
-                "something went wrong here; the log says what, by the request's id",
+                "the service failed; its log has the cause under this request_id",
             )
         }
     }
@@ -123,7 +123,7 @@ impl Problem {
     /// A caller who is to wait; `whose` says which limit was exceeded.
     pub(super) fn too_many_requests(whose: &str, wait: Duration) -> Self {
         let seconds = wait.as_secs() + 1;
-        let detail = format!("the rate limit of {whose} is exceeded; try again in {seconds} s");
+        let detail = format!("the rate limit of {whose} is exceeded; retry after {seconds} s");
         Self { retry_after: Some(seconds), ..Self::new(Code::TooManyRequests, detail) }
     }
 
@@ -134,26 +134,30 @@ impl Problem {
     /// What a bare status of the framework means.
     fn of_status(status: StatusCode) -> Self {
         match status {
-            StatusCode::NOT_FOUND => Self::new(Code::NoSuchRoute, "there is nothing at this path"),
+            StatusCode::NOT_FOUND => {
+                Self::new(Code::NoSuchRoute, "no resource exists at this path")
+            }
             StatusCode::FORBIDDEN => Self::new(
                 Code::NotAllowed,
-                "a web page of another origin sent this; a proxy must pass on the Host header as \
-                 it came (nginx: proxy_set_header Host $http_host)",
+                "cross-origin request refused; a proxy must forward the Host header unchanged \
+                 (nginx: proxy_set_header Host $http_host)",
             ),
-            StatusCode::METHOD_NOT_ALLOWED => Self::new(
-                Code::MethodNotAllowed,
-                "see the Allow header for the methods of this path",
-            ),
-            StatusCode::REQUEST_TIMEOUT => {
-                Self::new(Code::TimedOut, "the request was not complete or not answered in time")
+            StatusCode::METHOD_NOT_ALLOWED => {
+                Self::new(Code::MethodNotAllowed, "the Allow header lists the methods of this path")
             }
+            StatusCode::REQUEST_TIMEOUT => Self::new(
+                Code::TimedOut,
+                "the request was not received or processed within the time limit",
+            ),
             StatusCode::PAYLOAD_TOO_LARGE => {
-                Self::new(Code::BodyTooLarge, "a photo may have at most 16 MiB")
+                Self::new(Code::BodyTooLarge, "a photo must be at most 16 MiB")
             }
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 Self::new(Code::UnsupportedBody, "send multipart/form-data or application/json")
             }
-            status if status.is_client_error() => Self::malformed("the request could not be read"),
+            status if status.is_client_error() => {
+                Self::malformed("the request could not be parsed")
+            }
             status => Self::internal(format!("a bare {status} of the framework")),
         }
     }
@@ -199,11 +203,11 @@ impl From<recognizer::Error> for Problem {
             (Code::Internal, _) => Self::internal(error),
             (code, recognizer::Error::Store(store)) => {
                 let detail = if store.is_outdated() {
-                    "the master key has been replaced: ask another replica; this one must be started again with the new key"
+                    "the master key was rotated: use another replica, and restart this one with the new key"
                 } else if store.is_away() {
-                    "the database cannot be reached; try again shortly"
+                    "the database is unreachable; retry later"
                 } else {
-                    "another program holds the database; try again shortly"
+                    "the database is locked by another process; retry later"
                 };
                 Self { source: Some(error.to_string()), ..Self::new(code, detail) }
             }
@@ -224,24 +228,24 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A failure, after RFC 9457.
+/// An error response (RFC 9457).
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct Body<'a> {
-    /// `urn:likeness:problem:` and the code.
+    /// `urn:likeness:problem:` followed by the code.
     r#type: String,
-    /// The code in words, the same each time.
+    /// Human-readable summary of the code; constant for each code.
     title: &'static str,
-    /// The status of the answer.
+    /// HTTP status code of the response.
     status: u16,
     code: Code,
-    /// What happened this time, and what to do about it.
+    /// Explanation of this occurrence, with a suggested fix.
     detail: &'a str,
-    /// What is wrong with the photo, with the code `poor_photo` alone.
+    /// Quality defects of the photo; only with the code `poor_photo`.
     #[serde(skip_serializing_if = "Reasons::is_empty")]
     #[schema(value_type = Reasons, required = false)]
     reasons: &'a Reasons,
-    /// Names the request in the log, and in the header `X-Request-Id`.
+    /// Identifies the request in the log; the same as the `X-Request-Id` header.
     request_id: &'a str,
 }
 

@@ -41,10 +41,10 @@ impl Certificate {
                 tokio::time::sleep(LOOK_AGAIN).await;
                 match self.follow().await {
                     Ok(false) => {}
-                    Ok(true) => tracing::info!("the new certificate is used from now on"),
+                    Ok(true) => tracing::info!("TLS certificate reloaded"),
                     Err(error) => tracing::error!(
                         %error,
-                        "the certificate or its key was changed and cannot be used: the former one stays"
+                        "the changed TLS certificate or key is invalid: the previous one stays in use"
                     ),
                 }
             }

@@ -5,15 +5,15 @@
 pub enum PhotoError {
     /// An image of a known format, coded in a way that is not read.
     #[error(
-        "{0} are not read; save the photo as an ordinary JPEG (baseline or progressive, 8 bits), as PNG or as WebP"
+        "{0} are not supported; save the photo as baseline or progressive JPEG with 8 bits, as PNG or as WebP"
     )]
     ForeignCoding(&'static str),
     /// An image of a kind that is recognised but not read.
-    #[error("{0} photos are not read; convert it to JPEG, PNG or WebP first")]
+    #[error("{0} photos are not supported; convert the photo to JPEG, PNG or WebP")]
     ForeignFormat(&'static str),
     /// More pixels, a longer side or more memory than allowed.
     #[error(
-        "the photo is too large ({width} x {height} pixels); send at most {max_pixels} pixels, and at most {max_side} a side"
+        "the photo has too many pixels ({width} x {height}); the limit is {max_pixels} pixels, and {max_side} per side"
     )]
     TooManyPixels {
         /// Stored width, in pixels.
@@ -26,7 +26,7 @@ pub enum PhotoError {
         max_side: u32,
     },
     /// Too small to hold a face.
-    #[error("the photo is too small to hold a face ({width} x {height} pixels)")]
+    #[error("the photo is too small to show a face ({width} x {height} pixels)")]
     TooSmall {
         /// Stored width, in pixels.
         width: u32,
@@ -37,7 +37,7 @@ pub enum PhotoError {
     #[error("this is not a JPEG, PNG or WebP image")]
     UnknownFormat,
     /// An image of a known kind that is empty, damaged or cut off.
-    #[error("the photo cannot be read: {0}")]
+    #[error("the photo cannot be decoded: {0}")]
     Unreadable(Damage),
 }
 
@@ -48,22 +48,22 @@ pub enum Damage {
     #[error("it is empty")]
     Empty,
     /// Bytes are missing at the end.
-    #[error("it is cut off before its end; send the whole file")]
+    #[error("it is truncated; send the whole file")]
     CutOff,
     /// The file ends as it should, but much of the image is not in it.
-    #[error("a part of its image data is missing or damaged; send the original file")]
+    #[error("part of its image data is missing or corrupt; send the original file")]
     Incomplete,
     /// The parts of the file do not fit together.
-    #[error("it is damaged; open it in an image editor, save it anew and send that")]
+    #[error("it is corrupt; open it in an image editor and save it again")]
     Inconsistent,
     /// A frame of a WebP has another size than the file.
-    #[error("a frame in it has another size than its header says")]
+    #[error("the size of a frame differs from its header")]
     FrameSize,
     /// More scans than any program writes, each of which costs time.
-    #[error("it has more scans than any program writes; save it anew as an ordinary JPEG")]
+    #[error("it has too many scans; save it again as a baseline JPEG")]
     Scans,
     /// Texts or colour profiles beyond all measure.
-    #[error("its texts and colour profile take too much memory; save it without them")]
+    #[error("its metadata and color profile are too large; save it without them")]
     Metadata,
 }
 
@@ -76,7 +76,7 @@ impl From<Damage> for PhotoError {
 impl From<image::ImageError> for PhotoError {
     fn from(error: image::ImageError) -> Self {
         match error {
-            image::ImageError::Unsupported(_) => Self::ForeignCoding("images of this coding"),
+            image::ImageError::Unsupported(_) => Self::ForeignCoding("images with this coding"),
             image::ImageError::Limits(_) => Damage::Metadata.into(),
             _ => Damage::Inconsistent.into(),
         }

@@ -193,11 +193,11 @@ impl Frame {
     fn read(body: &[u8], progressive: bool) -> Result<Self, PhotoError> {
         let &[bits, h1, h0, w1, w0, count] = body.first_chunk().ok_or(Damage::Inconsistent)?;
         if bits != 8 {
-            return Err(PhotoError::ForeignCoding("JPEGs of more than 8 bits"));
+            return Err(PhotoError::ForeignCoding("JPEGs with more than 8 bits"));
         }
         let (height, width) = (u16::from_be_bytes([h1, h0]), u16::from_be_bytes([w1, w0]));
         if height == 0 {
-            return Err(PhotoError::ForeignCoding("JPEGs that tell their height at the end"));
+            return Err(PhotoError::ForeignCoding("JPEGs with their height in a DNL marker"));
         }
         let (components, _) = body.get(6..).unwrap_or_default().as_chunks::<3>();
         let components = components.get(..usize::from(count)).ok_or(Damage::Inconsistent)?;
@@ -211,7 +211,7 @@ impl Frame {
             // Alone it is never interleaved, whatever its factors say (T.81, A.2).
             [alone] => (alone.h, alone.v) = (1, 1),
             [_, _, _] | [_, _, _, _] => {}
-            _ => return Err(PhotoError::ForeignCoding("JPEGs of other than 1, 3 or 4 components")),
+            _ => return Err(PhotoError::ForeignCoding("JPEGs without 1, 3 or 4 components")),
         }
         Ok(Self { progressive, width: width.into(), height: height.into(), components })
     }

@@ -17,10 +17,10 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The employee has a reference, and replacing it was not asked for.
-    #[error("this employee is already enrolled; set replace to enrol them anew")]
+    #[error("this employee is already enrolled; set replace=true to replace the enrollment")]
     AlreadyEnrolled,
     /// Too much is under way.
-    #[error("the service is busy; try again shortly")]
+    #[error("the service is at capacity; retry later")]
     Busy,
     /// The models failed.
     #[error(transparent)]
@@ -30,7 +30,7 @@ pub enum Error {
     Face(NoProminentFace),
     /// The photo would be recognised as somebody else who is enrolled.
     #[error(
-        "this photo looks like {other}, who is enrolled already; if they are two people, set confirm_lookalike"
+        "this photo matches {other}, who is already enrolled; if they are different people, set confirm_lookalike=true"
     )]
     LooksLikeAnother {
         /// Who it looks like.
@@ -40,17 +40,19 @@ pub enum Error {
     #[error("the audit trail cannot be written")]
     AuditFull,
     /// The gallery may not be what the store holds.
-    #[error("this replica has lost touch with the database for now; ask another, or again shortly")]
+    #[error(
+        "this replica cannot confirm that its gallery is current; use another replica or retry later"
+    )]
     OutOfStep,
     /// There was no such erasure of this employee, or it is too long ago.
     #[error("no erasure of this employee has this receipt")]
     NoReceipt,
     /// Nobody of this name.
-    #[error("no employee of this id is enrolled")]
+    #[error("no employee is enrolled with this ID")]
     NotEnrolled,
     /// The employee's reference was made by another encoder.
     #[error(
-        "this employee was enrolled with the model {stored}; enrol them anew with the one that runs now"
+        "this employee was enrolled with the model {stored}, which is not loaded; re-enroll them"
     )]
     OtherModel {
         /// The name of the encoder that made the reference.
@@ -63,7 +65,7 @@ pub enum Error {
     #[error(transparent)]
     Search(#[from] SearchEnded),
     /// The photo is too poor for a reference.
-    #[error("this photo cannot serve as a reference: {}", advice(.0))]
+    #[error("this photo is not suitable as a reference: {}", advice(.0))]
     PoorPhoto(BTreeSet<Reason>),
     /// The store failed.
     #[error(transparent)]
@@ -94,7 +96,7 @@ impl From<ExtractError> for Error {
 pub enum LoadError {
     /// A template's data key is not there: the file of keys is not the one that belongs to the database.
     #[error(
-        "the data key of employee {employee} is missing: data-keys.db does not belong to likeness.db; put the right one back"
+        "the data key of employee {employee} is missing: data-keys.db does not match likeness.db; restore the matching one"
     )]
     DataKey {
         /// Whose it is.
@@ -135,11 +137,11 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The system gives no thread to search on.
-    #[error("no thread to search on: {0}")]
+    #[error("the search thread could not be started: {0}")]
     Thread(#[source] std::io::Error),
     /// Nobody knows what its scores mean.
     #[error(
-        "the encoder {model} has no error rates in its manifest; `likeness model check FILE --calibrate DIR` measures them on photos of yours"
+        "the manifest of the encoder {model} has no error rates; measure them on your own photos with `likeness model check FILE --calibrate DIR`"
     )]
     Unmeasured {
         /// The encoder's name.

@@ -80,10 +80,10 @@ impl Confirmed {
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
     /// Loaded anew, the galleries are not what the store holds.
-    #[error("the galleries are not what the store holds: a data key is missing")]
+    #[error("the gallery does not match the database: a data key is missing")]
     Differs,
     /// The database says nothing.
-    #[error("the database does not answer")]
+    #[error("the database does not respond")]
     Silent,
     /// Loading everything anew failed.
     #[error(transparent)]
@@ -153,7 +153,7 @@ impl Feed {
     /// Brings this process's own change into the galleries; where that fails they are out of step.
     pub(super) async fn follow(&self) {
         if let Err(error) = self.inner.follow().await {
-            tracing::warn!(%error, "an answered change has not reached the gallery: nobody is recognised for now");
+            tracing::warn!(%error, "an acknowledged change is not in the gallery yet: recognition is suspended");
             self.inner.lapse();
         }
     }
@@ -196,7 +196,7 @@ impl Inner {
         if self.is_proven(read).await? {
             return Ok(());
         }
-        tracing::warn!("the gallery lags too far behind the store: it is loaded anew");
+        tracing::warn!("the gallery is too far behind the database: reloading it");
         self.lapse();
         *read = patient(PATIENCE, self.store.last_change()).await?;
         for cohort in self.cohorts.all() {
@@ -250,11 +250,11 @@ async fn keep_following(inner: std::sync::Weak<Inner>) {
     while let Some(inner) = inner.upgrade() {
         match (inner.follow().await, lost) {
             (Ok(()), true) => {
-                tracing::info!("in step with the database again");
+                tracing::info!("the gallery is current again");
                 lost = false;
             }
             (Err(error), false) => {
-                tracing::warn!(%error, "the change feed is lost: nobody is recognised until it is back");
+                tracing::warn!(%error, "the change feed is lost: recognition is suspended until it is restored");
                 lost = true;
             }
             _ => {}

@@ -117,7 +117,7 @@ impl Journal {
         if let Some(task) = self.task.lock().await.take()
             && let Err(error) = task.await
         {
-            tracing::error!(%error, "the journal of the audit trail has ended by a defect");
+            tracing::error!(%error, "the audit journal task has failed");
         }
     }
 }
@@ -183,7 +183,7 @@ impl Writer {
             while !self.waiting.is_empty() {
                 tracing::warn!(
                     waiting = self.waiting.len(),
-                    "stopping waits for the audit trail to be written"
+                    "shutdown is waiting for audit events to be written"
                 );
                 sleep(RETRY).await;
                 self.flush().await;
@@ -214,7 +214,7 @@ impl Writer {
             }
         }
         if std::mem::take(&mut self.failing) {
-            tracing::info!("the audit trail is written again, and no event waits");
+            tracing::info!("the audit trail is writable again; all buffered events are written");
         }
     }
 
@@ -230,8 +230,8 @@ impl Writer {
     }
 
     fn quarantine(&mut self, error: &StoreError) {
-        tracing::error!(%error, "the database refused an event of the audit trail");
-        log(&self.waiting[0], "an event that the database refused is kept in this log alone");
+        tracing::error!(%error, "the database rejected an audit event");
+        log(&self.waiting[0], "audit event rejected by the database; recorded in this log only");
         self.leave(1);
         self.backlog.quarantined.fetch_add(1, Ordering::Relaxed);
     }
@@ -241,7 +241,7 @@ impl Writer {
             tracing::error!(
                 %error,
                 waiting = self.waiting.len(),
-                "events could not be written into the audit trail; they wait in memory"
+                "audit events could not be written; buffered in memory"
             );
         }
     }
@@ -250,7 +250,7 @@ impl Writer {
 /// Why a flush failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("the database does not answer")]
+    #[error("the database does not respond")]
     Silent,
     #[error(transparent)]
     Store(#[from] StoreError),

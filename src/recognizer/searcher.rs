@@ -18,7 +18,7 @@ const MOST_AT_ONCE: usize = 32;
 
 /// The search thread has panicked, so that the gallery can neither be searched nor changed any more.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the search thread has ended by a defect; start the service again")]
+#[error("the search thread has failed; restart the service")]
 pub struct SearchEnded;
 
 /// A change of a gallery.

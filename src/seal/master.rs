@@ -29,10 +29,12 @@ pub enum KeyError {
         source: io::Error,
     },
     /// Others on this machine could read it.
-    #[error("the master key file {0} is readable by others; allow its owner only (chmod 600)")]
+    #[error(
+        "the master key file {0} is accessible to other users; restrict it to its owner (chmod 600)"
+    )]
     Open(String),
     /// Not 32 bytes.
-    #[error("the master key file {0} does not hold 32 bytes")]
+    #[error("the master key file {0} is not 32 bytes long")]
     Length(String),
 }
 

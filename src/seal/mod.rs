@@ -89,7 +89,7 @@ pub struct WrappedKey {
 /// Ciphertext that is damaged, or was sealed for something else or under another key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "the template does not open: it is damaged, or was sealed for another employee, model or key"
+    "the template cannot be decrypted: it is corrupt, or belongs to another employee, model or key"
 )]
 pub struct DoesNotOpen;
 

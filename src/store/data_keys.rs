@@ -74,7 +74,7 @@ impl Store {
         match self.keys_without_templates().await {
             Ok(keys) => self.wipe_unused(&keys).await,
             Err(error) => {
-                tracing::error!(%error, "the data keys could not be looked through");
+                tracing::error!(%error, "the data keys could not be scanned");
                 false
             }
         }

@@ -39,25 +39,25 @@ use crate::seal::{DataKeyId, MasterKeys};
 pub enum StoreError {
     /// The key of the audit trail is not there or does not open, so nobody could go on with the trail.
     #[error(
-        "the key of the audit trail {0}: the data, the data keys (data-keys.db or --key-database) and the master key do not belong together; put the right ones back"
+        "the key of the audit trail {0}: the database, the data keys (data-keys.db or --key-database) and the master key do not match; restore the matching ones"
     )]
     AuditKey(&'static str),
     /// A copy is not like its original.
     #[error(
-        "the rows of {0} differ: PostgreSQL holds something else, or the original has changed since the copy was begun; empty it (drop schema likeness, likeness_keys cascade) and begin anew"
+        "the rows of {0} differ: PostgreSQL holds other data, or the original changed during the copy; empty it (drop schema likeness, likeness_keys cascade) and start over"
     )]
     Differs(&'static str),
     /// A copy is used already.
-    #[error("replicas have served from this PostgreSQL already: nothing is copied into it")]
+    #[error("this PostgreSQL database has already served replicas; nothing is copied into it")]
     InService,
     /// A page of a file is not what SQLite wrote.
-    #[error("the database is damaged: {0}")]
+    #[error("the database is corrupt: {0}")]
     Damaged(String),
     /// An archive cannot be written.
     #[error(transparent)]
     File(#[from] std::io::Error),
     /// SQLite, PostgreSQL or the file system says no.
-    #[error("the database: {0}")]
+    #[error("database error: {0}")]
     Driver(#[from] sqlx::Error),
     /// A row that this program did not write.
     #[error("the database is inconsistent: {table}.{column} of {row}")]
@@ -70,13 +70,13 @@ pub enum StoreError {
         row: String,
     },
     /// Another process has replaced the master key since this one started.
-    #[error("the master key has been replaced: give this replica the new one and start it again")]
+    #[error("the master key was rotated: restart this replica with the new key")]
     MasterKey,
     /// The URL of a database is none of PostgreSQL's.
-    #[error("a database is named as postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+    #[error("expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     Url,
     /// The schema could not be brought up to date.
-    #[error("the database's migrations: {0}")]
+    #[error("database migration failed: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
 }
 

@@ -82,11 +82,11 @@ impl Database {
         match &emptied {
             Ok(true) => {}
             Ok(false) => tracing::warn!(
-                "a reader holds the write-ahead log; erased pages stay in it for now"
+                "a reader holds the write-ahead log; erased pages remain in it for now"
             ),
             Err(error) => tracing::error!(
                 %error,
-                "the write-ahead log could not be emptied; erased pages stay in it for now"
+                "the write-ahead log could not be truncated; erased pages remain in it for now"
             ),
         }
         emptied.unwrap_or(false)

@@ -34,7 +34,7 @@ impl Traces {
     pub fn start(endpoint: &str) -> anyhow::Result<Self> {
         ensure!(
             endpoint.starts_with("http://"),
-            "--otlp-endpoint is http://HOST:PORT; where the way there needs TLS, let a collector beside the service forward"
+            "--otlp-endpoint must be http://HOST:PORT; if the connection needs TLS, forward through a local collector"
         );
         let exporter = SpanExporter::builder()
             .with_http()
@@ -58,7 +58,7 @@ impl Traces {
 impl Drop for Traces {
     fn drop(&mut self) {
         if let Err(error) = self.0.shutdown_with_timeout(LAST_PATIENCE) {
-            tracing::warn!(%error, "the last traces did not reach the collector");
+            tracing::warn!(%error, "the last traces could not be exported to the collector");
         }
     }
 }

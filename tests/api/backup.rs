@@ -67,7 +67,7 @@ async fn everybody_comes_back_but_whoever_was_erased_since() {
     let machine = machine(&app);
     let restored = likeness("restore", machine.path(), &data, &keys);
     assert!(restored.status.success(), "{}", said(&restored));
-    assert!(said(&restored).contains("1 employees are back; 1 were erased"), "{}", said(&restored));
+    assert!(said(&restored).contains("1 employees restored; 1 erased"), "{}", said(&restored));
     let app = App::on(machine).await.restarted(&ENGINE).await;
     assert_eq!(app.get("/employees/e-1").await.status, 404);
     let found = app.identify(photo("people/p02-b.jpg")).await;
@@ -111,8 +111,8 @@ async fn what_cannot_be_restored_leaves_everything_as_it_was() {
     let [data, keys] = archives.paths("first");
     let over = likeness("restore", app.folder.path(), &data, &keys);
     assert!(
-        said(&over).contains("another likeness is at work")
-            || said(&over).contains("is there already")
+        said(&over).contains("another likeness process is using")
+            || said(&over).contains("already exists")
     );
     assert_eq!(app.get("/readyz").await.body["gallery_size"], 2);
     let again = likeness("backup", app.folder.path(), &data, &keys);
@@ -120,7 +120,11 @@ async fn what_cannot_be_restored_leaves_everything_as_it_was() {
 
     let without_key = tempfile::tempdir().unwrap();
     let refused = likeness("restore", without_key.path(), &data, &keys);
-    assert!(said(&refused).contains("put the master key"), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("the master key of the archives is missing"),
+        "{}",
+        said(&refused)
+    );
     assert!(nothing_in_place(without_key.path()));
 
     let mut bytes = std::fs::read(&data).unwrap();

@@ -138,7 +138,10 @@ async fn tls_is_served_alone_and_a_new_certificate_is_followed() {
 
     std::fs::write(folder.path().join("cert.pem"), "no certificate").unwrap();
     let log = folder.path().join("log");
-    until(async || std::fs::read_to_string(&log).unwrap().contains("the former one stays")).await;
+    until(async || {
+        std::fs::read_to_string(&log).unwrap().contains("the previous one stays in use")
+    })
+    .await;
     assert!(ask(&service, &first).await.is_ok());
     let second = certify(folder.path());
     until(async || ask(&service, &second).await.is_ok()).await;

@@ -26,10 +26,10 @@ async fn a_sound_service_is_called_sound() {
     let (sound, said) = doctor(app.folder.path(), &[]);
     assert!(sound, "{said}");
     assert!(
-        said.contains("1 employees can be recognised") && said.contains("up to event 1"),
+        said.contains("1 employee can be recognized") && said.contains("up to event 1"),
         "{said}"
     );
-    assert!(said.contains("mind   the master key lies beside the data"), "{said}");
+    assert!(said.contains("warn  the master key is stored with the data"), "{said}");
 }
 
 #[tokio::test]
@@ -38,12 +38,12 @@ async fn files_that_others_can_read_are_reported() {
     let folder = app.folder.path();
     fs::set_permissions(folder, Permissions::from_mode(0o700)).unwrap();
     let (_, said) = doctor(folder, &[]);
-    assert!(said.contains("good   the data folder and its files are private"), "{said}");
+    assert!(said.contains("ok    the data directory and its files are private"), "{said}");
     for (path, mode) in [(folder.to_owned(), 0o755), (folder.join("data-keys.db"), 0o640)] {
         let private = fs::metadata(&path).unwrap().permissions();
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         let (sound, said) = doctor(folder, &[]);
-        let fault = format!("mind   {} can be read by others", path.display());
+        let fault = format!("warn  {} is accessible to other users", path.display());
         assert!(sound && said.contains(&fault), "{said}");
         fs::set_permissions(&path, private).unwrap();
     }
@@ -56,27 +56,27 @@ async fn each_fault_is_found() {
     let folder = app.folder.path();
     let found = |arguments: &[&str], fault: &str| {
         let (sound, said) = doctor(folder, arguments);
-        assert!(!sound && said.contains("WRONG") && said.contains(fault), "{said}");
+        assert!(!sound && said.contains("FAIL") && said.contains(fault), "{said}");
     };
-    found(&["--listen", "0.0.0.0:8080"], "there are no keys");
+    found(&["--listen", "0.0.0.0:8080"], "has no API key");
     found(&["--encoder", "/nowhere.onnx"], "/nowhere.onnx");
     found(&["--verify-fmr", "1e-12"], "");
     let (cert, key) = (folder.join("c.pem"), folder.join("k.pem"));
     fs::write(&cert, "x").unwrap();
     fs::write(&key, "x").unwrap();
     let tls = ["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
-    found(&tls, "the certificate and its key");
+    found(&tls, "the TLS certificate or its key is invalid");
 
     let options = SqliteConnectOptions::new().filename(folder.join("likeness.db"));
     let files = SqlitePool::connect_with(options).await.unwrap();
     sqlx::query("update audit_event set actor = 'key somebody'").execute(&files).await.unwrap();
     found(&[], "event 1 was changed");
     sqlx::query("update template set sealed = zeroblob(100)").execute(&files).await.unwrap();
-    found(&[], "does not open");
+    found(&[], "cannot be decrypted");
     fs::rename(folder.join("master.key"), folder.join("elsewhere")).unwrap();
-    found(&[], "is missing: put its copy back");
+    found(&[], "is missing: restore its copy");
     fs::write(folder.join("master.key"), [7; 32]).unwrap();
-    found(&[], "allow its owner only");
+    found(&[], "restrict it to its owner");
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn health_is_what_the_running_service_says() {
     let address = address.to_owned();
     service.kill();
     let (well, said) = health(&address);
-    assert!(!well && said.contains(&format!("nothing answers at {address}")), "{said}");
+    assert!(!well && said.contains(&format!("no response from {address}")), "{said}");
 
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap().to_string();

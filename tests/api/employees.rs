@@ -123,7 +123,11 @@ async fn all_that_is_held_on_somebody_can_be_handed_over() {
     assert_eq!((length("sealed"), length("data_key")), (720, 80));
     let nobody = export("e-2");
     assert!(!nobody.status.success());
-    assert!(String::from_utf8(nobody.stderr).unwrap().contains("nobody is enrolled as e-2"));
+    assert!(
+        String::from_utf8(nobody.stderr)
+            .unwrap()
+            .contains("no employee is enrolled with the ID e-2")
+    );
 }
 
 #[tokio::test]

@@ -208,7 +208,7 @@ async fn two_services_never_share_a_data_folder() {
         let mut second = Command::new(env!("CARGO_BIN_EXE_likeness"));
         let second = second.args(arguments).arg("--data-dir").arg(folder.path()).output().unwrap();
         let said = String::from_utf8(second.stderr).unwrap();
-        assert!(said.contains("another likeness is at work"), "{said}");
+        assert!(said.contains("another likeness process is using"), "{said}");
     }
     service.kill();
     Process::start(folder.path()).kill();

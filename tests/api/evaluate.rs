@@ -112,7 +112,7 @@ fn refused(folder: &Path, calibration: &str, written: &str) {
         text(&ended.stderr).to_owned()
     };
     let error = start(calibration);
-    assert!(error.contains("stricter than this model's data support"), "{error}");
+    assert!(error.contains("stricter than the error rates of this model support"), "{error}");
     let other = folder.join("other.toml");
     let (before, after) = written.split_once("model = \"").unwrap();
     fs::write(&other, format!("{before}model = \"{}{}", "0".repeat(64), &after[64..])).unwrap();

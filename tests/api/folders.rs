@@ -99,7 +99,7 @@ fn group_readable_master_key_is_accepted_as_a_systemd_credential_only() {
     let (elsewhere, credentials) = (place.path().join("elsewhere"), place.path());
     for (folder, mode, directory) in [("a", 0o440, &*elsewhere), ("b", 0o444, credentials)] {
         let (started, said) = started(folder, mode, directory);
-        assert!(!started && said.contains("readable by others"), "{folder}: {said}");
+        assert!(!started && said.contains("accessible to other users"), "{folder}: {said}");
     }
     let (started, said) = started("c", 0o440, credentials);
     assert!(started, "{said}");

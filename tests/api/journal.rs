@@ -67,7 +67,7 @@ async fn the_last_decision_of_the_day_is_written_once_the_database_is_free() {
     let holding = lock(folder.path()).await;
     assert_eq!(post(&service, "/verify", "e-1", "people/p01-b.jpg").await.status, 200);
     assert_eq!(backlog_of(&service).await, json!({"waiting": 1, "quarantined": 0}));
-    until(true, async || logged(folder.path(), "they wait in memory")).await;
+    until(true, async || logged(folder.path(), "buffered in memory")).await;
     holding.rollback().await.unwrap();
     // Nobody decides anything any more.
     until(json!({"waiting": 0, "quarantined": 0}), async || backlog_of(&service).await).await;
@@ -103,7 +103,7 @@ async fn a_service_that_stops_waits_for_its_last_events() {
     let holding = lock(folder.path()).await;
     assert_eq!(post(&service, "/verify", "e-1", "people/p01-b.jpg").await.status, 200);
     service.terminate();
-    until(true, async || logged(folder.path(), "stopping waits for the audit trail")).await;
+    until(true, async || logged(folder.path(), "shutdown is waiting for audit events")).await;
     holding.rollback().await.unwrap();
     assert!(service.ended_well());
     assert_eq!(events(folder.path()).await, 2);
@@ -151,7 +151,7 @@ async fn an_event_that_the_database_refuses_is_in_the_log_and_holds_up_no_other(
     service.kill();
     assert_eq!(events(folder.path()).await, 1 + 4);
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
-    let kept = log.lines().filter(|line| line.contains("kept in this log alone"));
+    let kept = log.lines().filter(|line| line.contains("recorded in this log only"));
     let kept: Vec<Value> = kept.map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(kept.len(), 2);
     for line in kept {

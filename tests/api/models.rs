@@ -108,14 +108,14 @@ async fn both_encoders_serve_until_everybody_is_enrolled_anew() {
 
     let waiting = switch(&both, Some(&folder.path().join("twin.onnx")));
     assert!(waiting.contains("  e-2  enrolled ") && !waiting.contains("  e-1  "), "{waiting}");
-    assert!(waiting.contains("1  twin, serves beside it"), "{waiting}");
-    assert!(switch(&both, None).contains("1  twin, does not run"));
+    assert!(waiting.contains("1  twin, former, used until"), "{waiting}");
+    assert!(switch(&both, None).contains("1  twin, not loaded"));
 
     // Whoever is erased is gone from both.
     assert_eq!(both.delete("/employees/e-2").await.status, 200);
     assert_eq!(both.identify(photo("people/p02-b.jpg")).await.body["match"], Value::Null);
     assert_eq!(both.get("/readyz").await.body["former"]["gallery_size"], 0);
-    assert!(switch(&both, None).contains("Everybody is enrolled with the present encoder"));
+    assert!(switch(&both, None).contains("All employees are enrolled with the current encoder"));
 }
 
 /// What `likeness model switch` says of a service's data.
@@ -157,7 +157,10 @@ fn an_encoder_without_a_manifest_gets_a_draft_that_proves_it() {
     let onnx = folder.path().join("mine.onnx");
     std::fs::copy(DEFAULT, &onnx).unwrap();
     let (good, said) = check(&onnx, &[]);
-    assert!(good && said.contains("drafted") && said.contains("error rates are unknown"), "{said}");
+    assert!(
+        good && said.contains("draft written") && said.contains("error rates are unknown"),
+        "{said}"
+    );
     let path = onnx.with_extension("toml");
     let manifest: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
     assert_eq!(manifest["model"]["name"].as_str(), Some("mine"));
@@ -171,7 +174,7 @@ fn an_encoder_without_a_manifest_gets_a_draft_that_proves_it() {
     corrected.remove("golden");
     std::fs::write(&path, corrected.to_string()).unwrap();
     let (good, said) = check(&onnx, &[]);
-    assert!(good && said.contains("filled in"), "{said}");
+    assert!(good && said.contains("golden output added"), "{said}");
     // As it stands it decides nothing: nobody knows yet what its scores mean.
     let refused = Command::new(env!("CARGO_BIN_EXE_likeness"))
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
@@ -205,13 +208,13 @@ fn how_pixels_become_numbers_is_found_and_measured_on_labelled_photos() {
     let onnx = folder.path().join("mine.onnx");
     std::fs::copy(DEFAULT, &onnx).unwrap();
     let (good, said) = check(&onnx, &["--calibrate", photos.to_str().unwrap()]);
-    assert!(good && said.contains("taken         -1 to 1, RGB"), "{said}");
+    assert!(good && said.contains("selected      -1 to 1, RGB"), "{said}");
     let manifest = std::fs::read_to_string(onnx.with_extension("toml")).unwrap();
     let manifest: toml::Table = manifest.parse().unwrap();
     assert!(manifest["comparison"]["scale"].as_float().unwrap() > 2.0);
     assert!(!manifest["error_rate"].as_array().unwrap().is_empty());
     let (good, said) = check(&onnx, &[]);
-    assert!(good && said.contains("serves        with --encoder"), "{said}");
+    assert!(good && said.contains("usable        with --encoder"), "{said}");
 }
 
 #[tokio::test]
@@ -268,7 +271,7 @@ fn an_encoder_with_a_weight_that_is_no_number_does_not_start() {
     let manifest = std::fs::read_to_string(koch.with_extension("toml")).unwrap();
     let whole = std::fs::read(&koch).unwrap();
     let (middle, own_digest) = (whole.len() / 2 / 4 * 4, hex(&whole));
-    for (number, reason) in [(f32::NAN, "is NaN"), (f32::INFINITY, "golden")] {
+    for (number, reason) in [(f32::NAN, "contains NaN"), (f32::INFINITY, "golden")] {
         // A file's numbers may begin at any of its bytes.
         let said = [0, 1, 2, 3].map(|shift| {
             let mut bytes = whole.clone();

@@ -274,7 +274,7 @@ async fn extreme_shapes_are_answered() {
         assert_eq!(answer.body["code"], code, "{width} x {height}: {answer:?}");
     }
     let said = app.identify(png(12_001, 40)).await.body["detail"].clone();
-    assert!(said.as_str().unwrap().contains("12000 a side"), "{said}");
+    assert!(said.as_str().unwrap().contains("12000 per side"), "{said}");
 }
 
 /// A person in a photo of a camera with 61 million pixels.

@@ -74,13 +74,13 @@ fn cut_at(left: u32) -> RgbImage {
 async fn a_poor_photo_is_no_reference_and_is_told_why() {
     let app = App::spawn().await;
     for (photo, reasons, advice) in [
-        (png(&shrunk(8)), json!(["too_small"]), "come nearer"),
+        (png(&shrunk(8)), json!(["too_small"]), "move closer"),
         (blurred(8.0), json!(["too_blurred"]), "focus"),
         (png(&moved(30)), json!(["too_blurred"]), "hold still"),
         (png(&lit(0.11)), json!(["too_dark"]), "light"),
-        (png(&lit(2.2)), json!(["too_bright"]), "glare"),
+        (png(&lit(2.2)), json!(["too_bright"]), "direct light"),
         (png(&turned(0.15)), json!(["turned_away"]), "straight into the camera"),
-        (png(&cut_at(RIGHT_EYE_X + 26)), json!(["cut_off"]), "all of it"),
+        (png(&cut_at(RIGHT_EYE_X + 26)), json!(["cut_off"]), "the whole face"),
     ] {
         let refused = app.enroll("e-1", photo.clone()).await;
         assert_eq!((refused.status, &refused.body["code"]), (422, &json!("poor_photo")));

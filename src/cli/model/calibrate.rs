@@ -38,20 +38,20 @@ pub(super) async fn run(
     while let Some((name, text, encoder)) = candidates.pop() {
         let outcome = photos.judge(&encoder, config.policy(), TARGET_FMR)?;
         let cllr = outcome.findings.calibration.min_cllr;
-        say(&format!("least Cllr    {cllr:.3}  {name}"));
+        say(&format!("min. Cllr     {cllr:.3}  {name}"));
         if best.as_ref().is_none_or(|(least, ..)| cllr <= *least) {
             best = Some((cllr, name, text, outcome));
         }
     }
-    let (_, name, text, outcome) = best.context("there is at least one manifest to judge")?;
-    say(&format!("taken         {name}\n"));
+    let (_, name, text, outcome) = best.context("no manifest to evaluate")?;
+    say(&format!("selected      {name}\n"));
     summary::print(&outcome);
     let Some(measured) = recalibration::of(&outcome) else {
-        bail!("these photos support no threshold, see above; add people or photos");
+        bail!("these photos support no threshold (see above); add people or photos");
     };
     let text = draft::with_calibration(&text, &measured)?;
     fs::write(&manifest, text).with_context(|| format!("writing {}", manifest.display()))?;
-    say(&format!("Calibration and error rates are written into {}.", manifest.display()));
+    say(&format!("Calibration and error rates were written to {}.", manifest.display()));
     Ok(())
 }
 

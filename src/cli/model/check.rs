@@ -23,7 +23,7 @@ pub(super) async fn run(config: &Config, args: &ModelCheckArgs) -> anyhow::Resul
     describe(&args.file, onnx.len(), &network);
     if !network.lacking.is_empty() {
         bail!(
-            "tract, which runs the networks here, lacks {}: export without them, at a lower opset or with other layers",
+            "tract, which runs the networks, does not support {}: export the model without these operators, with a lower opset or other layers",
             network.lacking.join(", ")
         );
     }
@@ -31,10 +31,10 @@ pub(super) async fn run(config: &Config, args: &ModelCheckArgs) -> anyhow::Resul
     complete_manifest(&args.file, &path, onnx, &network)?;
     let encoder = Encoder::load(&ModelSource::read(&args.file)?)?;
     let time = encoder.time_a_face(ROUNDS)?;
-    say("self-test", "the golden output is repeated");
+    say("self-test", "the golden output is reproduced");
     say(
         "time",
-        &format!("{:.1} ms a face (median of {ROUNDS}, one thread)", 1e3 * time.as_secs_f64()),
+        &format!("{:.1} ms per face (median of {ROUNDS}, one thread)", 1e3 * time.as_secs_f64()),
     );
     if let Some(dir) = &args.calibrate {
         super::calibrate::run(config, &args.file, &network, dir).await?;
@@ -43,11 +43,14 @@ pub(super) async fn run(config: &Config, args: &ModelCheckArgs) -> anyhow::Resul
     match encoder.error_rates() {
         Some(rates) => {
             table("error rates", rates);
-            encoder.profile_error_rates().inspect(|rates| table("of profiles", rates));
-            say("serves", &format!("with --encoder {}", args.file.display()));
+            encoder.profile_error_rates().inspect(|rates| table("profiles", rates));
+            say("usable", &format!("with --encoder {}", args.file.display()));
         }
         None => {
-            say("serves", "not yet: its error rates are unknown; --calibrate DIR measures them");
+            say(
+                "usable",
+                "not yet: its error rates are unknown; measure them with --calibrate DIR",
+            );
         }
     }
     Ok(())
@@ -67,7 +70,7 @@ fn describe(file: &Path, bytes: usize, network: &Inspection) {
     say("output", &ports(&network.outputs));
     say("operators", &counts.collect::<Vec<_>>().join(", "));
     let lacking = network.lacking.join(", ");
-    say("tract lacks", if lacking.is_empty() { "none of them" } else { &lacking });
+    say("unsupported", if lacking.is_empty() { "none" } else { &lacking });
 }
 
 /// Writes a manifest where there is none, and the golden output where one lacks it.
@@ -92,7 +95,7 @@ fn complete_manifest(
     let source = ModelSource::new(file.display().to_string(), onnx, text.clone());
     let text = draft::with_golden(&text, &Encoder::golden_output(&source)?)?;
     fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
-    let what = if is_new { "drafted; look it through" } else { "golden output filled in" };
+    let what = if is_new { "draft written; review it" } else { "golden output added" };
     say("manifest", &format!("{} ({what})", path.display()));
     Ok(())
 }

@@ -45,29 +45,31 @@ fn print(
     models: &[(ModelName, u64)],
     waiting: &[Reference],
 ) {
-    println!("present encoder   {} ({})", present.name, present.id);
+    println!("current encoder   {} ({})", present.name, present.id);
     match former {
         Some(former) => println!("former encoder    {} ({})", former.name, former.id),
-        None => println!("former encoder    none (--former-encoder names one)"),
+        None => println!("former encoder    none (set one with --former-encoder)"),
     }
     println!();
     println!("enrolled  with");
     for (model, enrolled) in models {
         let role = if model.id == present.id {
-            "present"
+            "current"
         } else if former.is_some_and(|former| former.id == model.id) {
-            "serves beside it until they are enrolled anew"
+            "former, used until these employees are re-enrolled"
         } else {
-            "does not run: not recognised"
+            "not loaded: these employees cannot be recognized"
         };
         println!("{enrolled:>8}  {}, {role}", model.name);
     }
     println!();
     if waiting.is_empty() {
-        println!("Everybody is enrolled with the present encoder; --former-encoder can go.");
+        println!(
+            "All employees are enrolled with the current encoder; --former-encoder is no longer needed."
+        );
         return;
     }
-    println!("To be enrolled again with the present encoder (POST /enroll with replace=true):");
+    println!("To re-enroll with the current encoder (POST /enroll with replace=true):");
     for reference in waiting {
         println!(
             "  {}  enrolled {} with {}",

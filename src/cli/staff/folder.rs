@@ -30,17 +30,17 @@ pub(in crate::cli) fn folder(dir: &Path) -> anyhow::Result<Source> {
     for path in others.into_iter().chain(foreign) {
         let ending = ending(&path);
         if path.is_dir() {
-            source.passed_over.push((path, "a folder: its photos are not looked at"));
+            source.passed_over.push((path, "a folder; subfolders are not read"));
         } else if FOREIGN.contains(&ending.as_str()) && is_named(&names, &path) {
             source.passed_over.push((path, "there is another photo of this employee"));
         } else if ENDINGS.contains(&ending.as_str()) || FOREIGN.contains(&ending.as_str()) {
             add(&mut source, &mut names, &path);
         } else {
-            source.passed_over.push((path, "its name does not end like a photo's"));
+            source.passed_over.push((path, "not a photo by its file extension"));
         }
     }
     if source.joiners.is_empty() && source.refused.is_empty() {
-        bail!("{}: there are no photos (EMPLOYEE.{})", dir.display(), ENDINGS.join(", "));
+        bail!("{} contains no photos (EMPLOYEE.{})", dir.display(), ENDINGS.join(", "));
     }
     Ok(source)
 }
@@ -64,7 +64,7 @@ fn add(source: &mut Source, names: &mut HashSet<EmployeeId>, path: &Path) {
     if names.insert(employee) {
         source.joiners.push(joiner);
     } else {
-        let reason = "there is another photo of this employee in the folder";
+        let reason = "the folder contains another photo of this employee";
         source.refused.push(Refusal::new(&joiner, Code::AlreadyEnrolled, reason));
     }
 }

@@ -23,7 +23,7 @@ pub(in crate::cli) fn read_photo(path: &Path) -> Result<Vec<u8>, (Code, String)>
 /// Whether a photo's file can be read; its contents are not looked at.
 pub(in crate::cli) fn check_photo(path: &Path) -> Result<(), (Code, String)> {
     if path.as_os_str().is_empty() {
-        return Err((Code::UnreadablePhoto, "no photo is given".to_owned()));
+        return Err((Code::UnreadablePhoto, "the photo is missing".to_owned()));
     }
     // Before it is opened, which would wait for the other end of a pipe.
     let about = fs::metadata(path).map_err(|error| unreadable(&error))?;
@@ -33,7 +33,7 @@ pub(in crate::cli) fn check_photo(path: &Path) -> Result<(), (Code, String)> {
     }
     fs::File::open(path).map_err(|error| unreadable(&error))?;
     if about.len() > MOST_BYTES {
-        let reason = format!("a file may have at most {} MiB", MOST_BYTES / 1024 / 1024);
+        let reason = format!("the file is larger than {} MiB", MOST_BYTES / 1024 / 1024);
         return Err((Code::BodyTooLarge, reason));
     }
     Ok(())
@@ -41,8 +41,8 @@ pub(in crate::cli) fn check_photo(path: &Path) -> Result<(), (Code, String)> {
 
 fn unreadable(error: &io::Error) -> (Code, String) {
     let reason = match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => "there is no such file".to_owned(),
-        ErrorKind::PermissionDenied => "the file may not be read by this user".to_owned(),
+        ErrorKind::NotFound | ErrorKind::NotADirectory => "the file does not exist".to_owned(),
+        ErrorKind::PermissionDenied => "permission to read the file is denied".to_owned(),
         _ => format!("the file cannot be read: {error}"),
     };
     (Code::UnreadablePhoto, reason)

@@ -77,7 +77,7 @@ fn read(text: &str, folder: &Path, now: Timestamp) -> anyhow::Result<Table> {
         }
         let row = header.row(&record, folder, now).with_context(|| format!("line {line}"))?;
         if !names.insert(row.employee.clone()) {
-            bail!("line {line}: {} is there twice", row.employee.as_str());
+            bail!("line {line}: duplicate employee_id {}", row.employee.as_str());
         }
         rows.push(row);
     }
@@ -118,7 +118,7 @@ impl Header {
         let is = |name: &str, column: &str| name.eq_ignore_ascii_case(column);
         for column in COLUMNS {
             if header.iter().filter(|name| is(name, column)).count() > 1 {
-                bail!("the table has two columns {column}");
+                bail!("the table has two columns named {column}");
             }
         }
         let [employee, photo, expires_at] =
@@ -134,7 +134,7 @@ impl Header {
 
     fn row(&self, record: &StringRecord, folder: &Path, now: Timestamp) -> anyhow::Result<Row> {
         if record.iter().skip(self.columns).any(|field| !field.is_empty()) {
-            bail!("it has more fields than the header");
+            bail!("the row has more fields than the header");
         }
         let field = |column: usize| record.get(column).filter(|text| !text.is_empty());
         let employee = EmployeeId::parse(field(self.employee).unwrap_or_default())?;
@@ -246,9 +246,9 @@ mod tests {
             ("employee_id\n", "the table is empty"),
             ("employee_id,photo\n,\n", "the table is empty"),
             ("photo\na.jpg\n", "no column employee_id; it has photo"),
-            ("employee_id,photo,Photo\ne-1,a,b\n", "two columns photo"),
+            ("employee_id,photo,Photo\ne-1,a,b\n", "two columns named photo"),
             ("employee_id\ne-1\nnot valid\n", "line 3"),
-            ("employee_id\ne-1\ne-1\n", "line 3: e-1 is there twice"),
+            ("employee_id\ne-1\ne-1\n", "line 3: duplicate employee_id e-1"),
             ("employee_id,photo\n,a.jpg\n", "line 2"),
             ("employee_id,expires_at\ne-1,31.12.2030\n", "line 2: expires_at must be"),
             ("employee_id,photo\ne-1,a.jpg,b.jpg\n", "more fields than the header"),

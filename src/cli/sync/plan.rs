@@ -98,7 +98,7 @@ impl Plan {
     #[expect(clippy::print_stdout, reason = "the answer of the command")]
     pub(super) fn show(&self) {
         for joiner in &self.join {
-            println!("enrol\t{}\t{}", joiner.employee.as_str(), joiner.photo.display());
+            println!("enroll\t{}\t{}", joiner.employee.as_str(), joiner.photo.display());
         }
         for employee in &self.leave {
             println!("erase\t{}", employee.as_str());
@@ -124,11 +124,11 @@ impl Plan {
         let always = [
             (self.join.len(), "to be enrolled"),
             (self.leave.len(), "to be erased"),
-            (self.without_photo.len(), "are not enrolled and have no photo"),
+            (self.without_photo.len(), "not enrolled and without a photo"),
         ];
         let else_told = [
-            (self.expiries.len(), "to end at another time"),
-            (self.changed_photos.len(), "with another photo than the enrolled one"),
+            (self.expiries.len(), "with a new expiry"),
+            (self.changed_photos.len(), "with a photo that differs from the enrolled one"),
             (self.refused.len(), "refused"),
         ];
         let else_told = else_told.into_iter().filter(|(count, _)| *count > 0);

@@ -12,7 +12,7 @@ use super::super::error::{Damage, PhotoError};
 pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     let mut decoder = Decoder::new(bytes);
     let pixels = decoder.decode().map_err(|error| match error {
-        Error::Unsupported(_) => PhotoError::ForeignCoding("JPEGs of this coding"),
+        Error::Unsupported(_) => PhotoError::ForeignCoding("JPEGs with this coding"),
         Error::Format(_) | Error::Io(_) | Error::Internal(_) => Damage::Inconsistent.into(),
     })?;
     let info = decoder.info().ok_or(Damage::Inconsistent)?;
@@ -20,7 +20,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, PhotoError> {
         PixelFormat::RGB24 => pixels,
         PixelFormat::L8 => pixels.iter().flat_map(|&grey| [grey; 3]).collect(),
         PixelFormat::CMYK32 => pixels.as_chunks().0.iter().copied().flat_map(rgb).collect(),
-        PixelFormat::L16 => return Err(PhotoError::ForeignCoding("JPEGs of more than 8 bits")),
+        PixelFormat::L16 => return Err(PhotoError::ForeignCoding("JPEGs with more than 8 bits")),
     };
     let image = RgbImage::from_raw(info.width.into(), info.height.into(), pixels);
     image.ok_or_else(|| Damage::Inconsistent.into())
