@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from likeness_client import AuthenticatedClient
-from likeness_client.api.enrolment import compare, enroll, erase_employee, find_employee, list_employees
+from likeness_client.api.enrollment import compare, enroll, erase_employee, find_employee, list_employees
 from likeness_client.api.operation import ready
 from likeness_client.api.recognition import identify, verify
 from likeness_client.models import ApplicantForm, ClaimForm, Code, Erasure, PairForm, Problem, ProbeForm

@@ -19,7 +19,7 @@ use crate::face;
 use crate::quality::Reason;
 use crate::recognizer;
 
-/// Who an employee is to this service: any name that the organisation gives, case kept.
+/// Identifier of an employee, chosen by the organization; case-sensitive.
 #[derive(Serialize, ToSchema)]
 #[schema(
     min_length = 1,
@@ -35,12 +35,12 @@ impl From<&employee::EmployeeId> for EmployeeId {
     }
 }
 
-/// The encoder that made the template.
+/// The face encoder that created the template.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Model {
-    /// What people call it.
+    /// Human-readable name.
     name: String,
-    /// The SHA-256 of its file, which decides: templates of different digests are never compared.
+    /// SHA-256 of the model file. Templates of different digests are never compared.
     #[schema(pattern = "^[0-9a-f]{64}$")]
     digest: String,
 }
@@ -51,7 +51,7 @@ impl From<&employee::ModelName> for Model {
     }
 }
 
-/// How alike, from 0 (no similarity) to 1 (full): the score's sigmoid, for people.
+/// Similarity from 0 to 1, for display: the sigmoid of the score.
 #[derive(Serialize, ToSchema)]
 #[schema(minimum = 0, maximum = 1)]
 pub(super) struct Similarity(f64);
@@ -62,8 +62,8 @@ impl From<comparison::Score> for Similarity {
     }
 }
 
-/// The log-odds that both photos show the same person, at even odds beforehand. Decisions are made on it: near a
-/// similarity of 1 it still has digits.
+/// Comparison score: the log-odds that both photos show the same person, at a prior of 0.5. Decisions use the score,
+/// since it keeps its precision where the similarity is close to 1.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Score(f64);
 
@@ -73,15 +73,15 @@ impl From<comparison::Score> for Score {
     }
 }
 
-/// The face that was used, in pixels of the upright photo.
+/// The face used, in pixels of the upright photo.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Face {
     #[serde(rename = "box")]
     bounds: Bounds,
-    /// The right eye, the left eye, the nose, the right and the left corner of the mouth, as the person has them.
+    /// Right eye, left eye, nose, right and left corner of the mouth, from the person's point of view.
     #[schema(min_items = 5, max_items = 5)]
     landmarks: [Point; 5],
-    /// How sure the detector is that this is a face.
+    /// Confidence of the detector that this is a face.
     #[schema(minimum = 0, maximum = 1)]
     confidence: f64,
 }
@@ -91,7 +91,7 @@ pub(super) struct Face {
 #[schema(min_items = 2, max_items = 2)]
 struct Point([f64; 2]);
 
-/// A rectangle by its top left corner; a face at the photo's edge may reach beyond it.
+/// A rectangle, given by its top left corner. It may extend beyond the edge of the photo.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Box)]
 struct Bounds {
@@ -114,13 +114,13 @@ impl From<&face::Face> for Face {
     }
 }
 
-/// What was decided at.
+/// The decision threshold.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Threshold {
     similarity: Similarity,
     score: Score,
-    /// The error rate that it stands for: of `verify` and `compare` the false match rate, of `identify` the rate at which
-    /// a stranger is taken for somebody.
+    /// Target error rate of the threshold: the false match rate (FMR) for `verify` and `compare`, the false positive
+    /// identification rate (FPIR) for `identify`.
     #[schema(minimum = 0, maximum = 1)]
     target: f64,
 }
@@ -132,8 +132,8 @@ impl From<comparison::Threshold> for Threshold {
     }
 }
 
-/// Somebody whom a probe may show. What is decided at and with which encoder stands with those alone
-/// who are still enrolled with a former one.
+/// A candidate of an identification. `threshold` and `model` are present only for employees who are still enrolled with
+/// the former encoder.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Candidate {
     employee_id: EmployeeId,
@@ -166,7 +166,7 @@ impl Candidate {
 pub(super) struct Employee {
     employee_id: EmployeeId,
     enrolled_at: Timestamp,
-    /// When the enrolment ends by itself and is erased; null where it doesn't.
+    /// Time at which the enrollment expires and is erased; null if it does not expire.
     #[schema(required)]
     expires_at: Option<Timestamp>,
     model: Model,
@@ -183,8 +183,8 @@ impl From<&employee::Reference> for Employee {
     }
 }
 
-/// What speaks against the photo as a reference: in the refusal of an enrolment, or beside a probe's decision, where
-/// it says why that may be wrong.
+/// Quality defects that make the photo unsuitable as a reference. An enrollment is refused for them; for a probe they
+/// may explain a wrong decision.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Reasons(Vec<&'static str>);
 
@@ -192,8 +192,8 @@ impl ToSchema for Reasons {}
 
 impl PartialSchema for Reasons {
     fn schema() -> RefOr<Schema> {
-        let about = "What speaks against the photo as a reference: in the refusal of an enrolment, or beside a probe's \
-                     decision, where it says why that may be wrong.";
+        let about = "Quality defects that make the photo unsuitable as a reference. An enrollment is refused for \
+                     them; for a probe they may explain a wrong decision.";
         let reason = one_of(Reason::ALL.map(Reason::code));
         ArrayBuilder::new().items(reason).description(Some(about)).into()
     }

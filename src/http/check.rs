@@ -1,5 +1,5 @@
-//! `POST /check`: could this photo be a reference? Guidance for a camera page; nothing is stored, compared or
-//! written into the audit trail.
+//! `POST /check`: checks whether a photo is suitable as a reference. Nothing is stored, compared or written to the
+//! audit trail.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -13,29 +13,29 @@ use super::form::Form;
 use super::openapi::Photo;
 use super::problem::Problem;
 
-/// What is to be looked at.
+/// The photo to check.
 #[derive(ToSchema)]
 struct Snapshot {
     #[schema(value_type = Photo)]
     photo: Bytes,
 }
 
-/// What was seen.
+/// The result of a quality check.
 #[derive(Serialize, ToSchema)]
 struct Assessment {
     face: Face,
-    /// What an enrolment would be refused for.
+    /// Quality defects for which an enrollment would be refused.
     reasons: Reasons,
 }
 
-/// Could this photo be a reference? Guidance for a camera page: nothing is stored, compared or written into the
-/// audit trail.
+/// Checks whether a photo is suitable as a reference, as guidance in front of a camera. Nothing is stored, compared or
+/// written to the audit trail.
 #[utoipa::path(
     post,
     path = "/check",
-    tag = "Enrolment",
+    tag = "Enrollment",
     request_body = Snapshot,
-    responses((status = OK, description = "The face, and what speaks against the photo", body = Assessment)),
+    responses((status = OK, description = "The face and the quality defects of the photo", body = Assessment)),
 )]
 pub(super) async fn check(
     State(app): State<AppState>,

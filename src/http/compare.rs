@@ -1,4 +1,4 @@
-//! `POST /compare`: do two photos show the same person? Nothing is stored.
+//! `POST /compare`: decides whether two photos show the same person. Nothing is stored.
 
 use axum::Extension;
 use axum::extract::State;
@@ -15,7 +15,7 @@ use super::openapi::Photo;
 use super::problem::Problem;
 use crate::comparison::Decision;
 
-/// Two photos that may show one person.
+/// Two photos to compare.
 #[derive(ToSchema)]
 struct Pair {
     #[schema(value_type = Photo)]
@@ -24,7 +24,7 @@ struct Pair {
     photo_b: Bytes,
 }
 
-/// What was decided.
+/// The result of a comparison.
 #[derive(Serialize, ToSchema)]
 struct Comparison {
     /// Whether the score reaches the threshold.
@@ -37,11 +37,12 @@ struct Comparison {
     face_b: Face,
 }
 
-/// Do two photos show the same person? Answers as if `photo_a` were enrolled and `photo_b` verified. Nothing is stored.
+/// Decides whether two photos show the same person, as if `photo_a` were enrolled and `photo_b` verified. Nothing is
+/// stored.
 #[utoipa::path(
     post,
     path = "/compare",
-    tag = "Enrolment",
+    tag = "Enrollment",
     request_body = Pair,
     responses((status = OK, description = "The decision", body = Comparison)),
 )]

@@ -1,4 +1,4 @@
-//! `/employees`: who is enrolled, and how somebody leaves.
+//! `/employees`: lists, finds and erases enrolled employees.
 
 #![expect(unused_qualifications, reason = "what utoipa makes of `params`")]
 
@@ -24,29 +24,29 @@ const NOTHING: &[&str] = &[];
 
 /// What outlasts an erasure in PostgreSQL: of the rows of both databases, and of the employee's id in the change feed.
 const IN_POSTGRES: &[&str] = &[
-    "dead rows of the database, until VACUUM",
-    "its write-ahead log, until its retention ends",
-    "its base backups, until their retention ends",
-    "the employee_id in the change feed, for a minute",
+    "dead rows in the database, until VACUUM",
+    "the write-ahead log of the database, until its retention ends",
+    "base backups of the database, until their retention ends",
+    "the employee_id in the change feed, for one minute",
 ];
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
-    /// How many to tell at most.
+    /// Maximum number of employees to return.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
-    /// Tells those after this one, in the order of their bytes: the `next` of the page before.
+    /// Return employees after this ID, in byte order: the `next` of the previous page.
     #[param(value_type = Option<EmployeeId>)]
     after: Option<String>,
 }
 
-/// Who is enrolled, in the order of their ids.
+/// A page of enrolled employees, in the order of their IDs.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Employees {
     employees: Vec<Employee>,
-    /// What to ask `after` for, where there may be more; else null.
+    /// Value of `after` for the next page; null on the last page.
     #[schema(required, value_type = Option<EmployeeId>)]
     next: Option<String>,
 }
@@ -55,36 +55,36 @@ pub(super) struct Employees {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Repeated {
-    /// The `receipt` of an erasure that was answered before: gives it again, and erases nothing.
+    /// The `receipt` of an earlier erasure: returns that receipt again and erases nothing.
     #[param(pattern = "^[A-Za-z0-9_-]{64}$")]
     receipt: Option<String>,
 }
 
-/// What is left of somebody: the proof that they are gone.
+/// Proof of an erasure.
 #[derive(Serialize, ToSchema)]
 #[expect(clippy::struct_field_names, reason = "the contract's names")]
 pub(super) struct Receipt {
     employee_id: EmployeeId,
     erased_at: Timestamp,
     status: Erasure,
-    /// What holds a copy of the sealed template for longer, and until when.
+    /// Where a copy of the encrypted template persists, and for how long.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(required = false, value_type = [String])]
     outlasting: &'static [&'static str],
-    /// What the reference was called in the audit trail.
+    /// Pseudonym of the reference in the audit trail.
     #[schema(pattern = "^[0-9a-f]{32}$")]
     audit_id: String,
     audit: Head,
-    /// What this receipt can be asked for by.
+    /// Identifier with which this receipt can be retrieved again.
     #[schema(pattern = "^[A-Za-z0-9_-]{64}$")]
     receipt: String,
-    /// Archives of data keys from before then may still hold the key of a copy of the template; null while erasing.
+    /// Archives of data keys made before this time may still contain the key of the template; null while erasing.
     #[schema(required)]
     destroy_key_archives_before: Option<Timestamp>,
 }
 
-/// `erased`, or with a 202 `erasing`: nobody will be matched any more, and the last bytes go as soon as a foreign
-/// reader lets go of them.
+/// `erased`, or `erasing` with status 202: the employee is no longer matched, and the remaining bytes are erased once
+/// another process releases the database.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Erasure {
@@ -92,13 +92,13 @@ enum Erasure {
     Erasing,
 }
 
-/// Where the audit trail ended with the erasure.
+/// Head of the audit trail after the erasure.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditHead)]
 struct Head {
-    /// How many events there were.
+    /// Number of events.
     count: u64,
-    /// The count again and the last one's authenticator, as `likeness audit verify --head` takes it.
+    /// The count and the MAC of the last event, as accepted by `likeness audit verify --head`.
     head: String,
 }
 
@@ -124,7 +124,7 @@ impl Receipt {
     }
 }
 
-/// An employee named by the path. A name that could not be enrolled is one that is not.
+/// The employee in the path. An invalid ID counts as not enrolled.
 #[derive(IntoParams)]
 #[into_params(names("employee_id"), parameter_in = Path)]
 pub(super) struct Named(#[param(value_type = EmployeeId)] employee::EmployeeId);
@@ -141,14 +141,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
-/// Who is enrolled, a page at a time.
+/// Lists enrolled employees, page by page.
 #[utoipa::path(
     get,
     path = "/employees",
     operation_id = "list_employees",
-    tag = "Enrolment",
+    tag = "Enrollment",
     params(Page),
-    responses((status = OK, description = "A page of them", body = Employees)),
+    responses((status = OK, description = "A page of employees", body = Employees)),
     extensions(("x-problems" = json!([Code::Malformed]))),
 )]
 pub(super) async fn list(
@@ -158,7 +158,7 @@ pub(super) async fn list(
     let Query(page) = page.map_err(|e| Problem::malformed(e.body_text()))?;
     let limit = page.limit.unwrap_or(100);
     if !(1..=1000).contains(&limit) {
-        return Err(Problem::malformed("limit must be a number from 1 to 1000"));
+        return Err(Problem::malformed("limit must be an integer from 1 to 1000"));
     }
     let after = page.after.as_deref().map(employee::EmployeeId::parse).transpose();
     let after = after.map_err(|e| Problem::malformed(format!("after: {e}")))?;
@@ -168,12 +168,12 @@ pub(super) async fn list(
     Ok(Json(Employees { employees: references.iter().map(Employee::from).collect(), next: last }))
 }
 
-/// One who is enrolled.
+/// Returns an enrolled employee.
 #[utoipa::path(
     get,
     path = "/employees/{employee_id}",
     operation_id = "find_employee",
-    tag = "Enrolment",
+    tag = "Enrollment",
     params(Named),
     responses((status = OK, description = "The employee", body = Employee)),
     extensions(("x-problems" = json!([Code::NotEnrolled]))),
@@ -185,16 +185,16 @@ pub(super) async fn find(
     Ok(Json(Employee::from(&app.recognizer()?.find(&employee).await?)))
 }
 
-/// Erases an employee, and gives a receipt.
+/// Erases an employee and returns a receipt.
 #[utoipa::path(
     delete,
     path = "/employees/{employee_id}",
     operation_id = "erase_employee",
-    tag = "Enrolment",
+    tag = "Enrollment",
     params(Named, Repeated),
     responses(
-        (status = OK, description = "Not a byte of the template is left", body = Receipt),
-        (status = ACCEPTED, description = "Nobody is matched any more, but a foreign reader still holds the database",
+        (status = OK, description = "The template is erased", body = Receipt),
+        (status = ACCEPTED, description = "The employee is no longer matched, but another process still holds the database",
             body = Receipt),
     ),
     extensions(("x-problems" = json!([Code::Malformed, Code::NotEnrolled]))),
@@ -210,7 +210,7 @@ pub(super) async fn forget(
     let receipt = match receipt {
         None => recognizer.forget(employee, &caller.call(app.now())).await?,
         Some(text) => {
-            let unreadable = || Problem::malformed("receipt: this is no receipt of ours");
+            let unreadable = || Problem::malformed("receipt: not a valid receipt");
             let id = ReceiptId::parse(&text).ok_or_else(unreadable)?;
             recognizer.receipt(&employee, id).await?
         }

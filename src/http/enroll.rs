@@ -1,4 +1,4 @@
-//! `POST /enroll`: an employee and the photo to know them by.
+//! `POST /enroll`: enrolls an employee from one photo.
 
 use axum::Extension;
 use axum::extract::State;
@@ -19,45 +19,45 @@ use super::problem::{Code, Problem};
 use crate::employee;
 use crate::recognizer::EnrollmentWishes;
 
-/// Who is to be known, and by which photo.
+/// The employee to enroll, and the photo.
 #[derive(ToSchema)]
 struct Applicant {
     #[schema(value_type = EmployeeId)]
     employee_id: employee::EmployeeId,
     #[schema(value_type = Photo)]
     photo: Bytes,
-    /// Whether the photo may take the place of a former one.
+    /// Replace an existing enrollment.
     #[schema(required = false, default = false)]
     replace: bool,
-    /// Says that the photo is of this employee although it looks like somebody else who is enrolled.
+    /// Enroll although the photo matches another enrolled employee.
     #[schema(required = false, default = false)]
     confirm_lookalike: bool,
-    /// When the enrolment ends by itself and is erased: within the next 100 years. A date without a time counts until
-    /// its end in UTC.
+    /// Time at which the enrollment expires and is erased, at most 100 years ahead. A date without a time means the end
+    /// of that day in UTC.
     #[schema(nullable = false)]
     expires_at: Option<Timestamp>,
 }
 
-/// Who is known from now on.
+/// The new enrollment.
 #[derive(Serialize, ToSchema)]
 struct Enrollment {
     #[serde(flatten)]
     employee: Employee,
     face: Face,
-    /// Empty: a photo with a reason is refused.
+    /// Always empty: a photo with quality defects is refused.
     reasons: Reasons,
 }
 
-/// Enrols an employee from one photo, which is not kept.
+/// Enrolls an employee from one photo. The photo is not stored.
 #[utoipa::path(
     post,
     path = "/enroll",
-    tag = "Enrolment",
+    tag = "Enrollment",
     request_body = Applicant,
     responses(
-        (status = OK, description = "The former enrolment was replaced", body = Enrollment),
+        (status = OK, description = "The existing enrollment was replaced", body = Enrollment),
         (status = CREATED, description = "The employee is enrolled", body = Enrollment,
-            headers(("Location" = String, description = "The path of the employee"))),
+            headers(("Location" = String, description = "Path of the employee"))),
     ),
     extensions(("x-problems" = json!([Code::AlreadyEnrolled, Code::LooksLikeAnother, Code::PoorPhoto]))),
 )]

@@ -1,4 +1,4 @@
-//! `GET /livez` and `GET /readyz`: is the process alive, and can it answer?
+//! `GET /livez` and `GET /readyz`: liveness and readiness.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,15 +16,15 @@ pub(super) struct Live {
     status: &'static str,
 }
 
-/// Questions are answered, and by what.
+/// The service is ready.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
     #[schema(pattern = "^ready$")]
     status: &'static str,
     model: Model,
-    /// How many people can be recognized, those of the former encoder included.
+    /// Number of employees that can be recognized, including those enrolled with the former encoder.
     gallery_size: usize,
-    /// What identification is decided at now; its target is the bound that holds for strangers.
+    /// Current threshold of identification; its target is the upper bound of the FPIR.
     identification: Threshold,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -32,40 +32,40 @@ pub(super) struct Ready {
     audit: Audit,
 }
 
-/// Events that are not in the audit trail.
+/// Events missing from the audit trail.
 #[derive(Serialize, ToSchema)]
 struct Audit {
-    /// Events that wait in memory, because the database cannot be written.
+    /// Events buffered in memory while the database cannot be written.
     waiting: usize,
-    /// Events that the database refused since the start; they are in the log alone.
+    /// Events rejected by the database since the start; they are recorded in the log only.
     quarantined: u64,
 }
 
-/// The former encoder, while it serves beside the present one.
+/// The former encoder, while it is in use.
 #[derive(Serialize, ToSchema)]
 struct Former {
     model: Model,
-    /// How many of them are still to be enrolled anew.
+    /// Number of employees still to be re-enrolled.
     gallery_size: usize,
 }
 
-/// Is the process alive?
+/// Reports liveness: the process is running.
 #[utoipa::path(
     get,
     path = "/livez",
     tag = "Operation",
-    responses((status = OK, description = "It is", body = Live)),
+    responses((status = OK, description = "The process is running", body = Live)),
 )]
 pub(super) async fn live() -> Json<Live> {
     Json(Live { status: "live" })
 }
 
-/// Can the service answer, and with which model and threshold?
+/// Reports readiness, with the model and the threshold in use.
 #[utoipa::path(
     get,
     path = "/readyz",
     tag = "Operation",
-    responses((status = OK, description = "It can", body = Ready)),
+    responses((status = OK, description = "The service is ready", body = Ready)),
     extensions(("x-problems" = json!([Code::NotReady]))),
 )]
 pub(super) async fn ready(State(app): State<AppState>) -> Result<Json<Ready>, Problem> {

@@ -1,4 +1,4 @@
-//! `POST /identify`: who is in the photo? Nobody, unless the best candidate reaches the threshold.
+//! `POST /identify`: finds the employee whom the photo shows.
 
 use axum::Extension;
 use axum::extract::State;
@@ -14,39 +14,40 @@ use super::guard::Caller;
 use super::openapi::Photo;
 use super::problem::Problem;
 
-/// Whose name is asked for.
+/// The photo to identify.
 #[derive(ToSchema)]
 struct Probe {
     #[schema(value_type = Photo)]
     photo: Bytes,
-    /// How many candidates to tell at most.
+    /// Maximum number of candidates to return.
     #[schema(required = false, minimum = 1, maximum = 20, default = 5)]
     top: u32,
 }
 
-/// Who was found.
+/// The result of an identification.
 #[derive(Serialize, ToSchema)]
 struct Identification {
-    /// The best candidate, if it reaches its threshold; else null.
+    /// The best candidate if its score reaches the threshold; otherwise null.
     #[schema(required)]
     r#match: Option<Candidate>,
-    /// Who comes nearest, best first, below the threshold too; a key with the role `terminal` is told the match alone.
+    /// The best candidates by descending score, including those below the threshold. For keys with the role `terminal`,
+    /// only the match.
     candidates: Vec<Candidate>,
     threshold: Threshold,
-    /// How many people were searched, those of a former encoder included.
+    /// Number of employees searched, including those enrolled with the former encoder.
     gallery_size: usize,
     model: Model,
     face: Face,
     reasons: Reasons,
 }
 
-/// Who is in the photo? Nobody, unless the best candidate reaches the threshold.
+/// Finds the employee whom the photo shows. There is a match only if the best candidate reaches the threshold.
 #[utoipa::path(
     post,
     path = "/identify",
     tag = "Recognition",
     request_body = Probe,
-    responses((status = OK, description = "The match, and who else comes near", body = Identification)),
+    responses((status = OK, description = "The match and the candidates", body = Identification)),
 )]
 pub(super) async fn identify(
     State(app): State<AppState>,

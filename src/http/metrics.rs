@@ -85,21 +85,21 @@ impl Metrics {
             audit_quarantined: Counter::default(),
         };
         let registry = &mut this.registry;
-        registry.register("requests", "Calls, by outcome", this.requests.clone());
+        registry.register("requests", "Requests by route, method and code", this.requests.clone());
         let seconds = Unit::Seconds;
-        let about = "From a request's head to its answer";
+        let about = "Time from request head to response";
         registry.register_with_unit("request", about, seconds, this.request_time.clone());
-        let about = "Each stage of the work on a photo, from waiting to what is written of it";
+        let about = "Time of each processing stage of a photo, from queueing to the audit event";
         registry.register_with_unit("stage", about, Unit::Seconds, this.stage_time.clone());
         let about =
-            "Comparison scores that were decided upon, in log-odds; identifications by their best";
+            "Comparison scores of decisions, in log-odds; for identifications the best score";
         registry.register("score", about, this.scores.clone());
-        registry.register("gallery_size", "People who can be recognised", this.gallery.clone());
-        let about = "Photos that are worked on or wait for it";
+        registry.register("gallery_size", "Employees that can be recognized", this.gallery.clone());
+        let about = "Photos in processing or queued";
         registry.register("photos_at_work", about, this.at_work.clone());
-        let about = "Audit events that wait in memory because the database cannot be written";
+        let about = "Audit events buffered in memory while the database cannot be written";
         registry.register("audit_events_waiting", about, this.audit_waiting.clone());
-        let about = "Audit events that the database refused; they are in the log alone";
+        let about = "Audit events rejected by the database; recorded in the log only";
         registry.register("audit_events_quarantined", about, this.audit_quarantined.clone());
         this
     }
@@ -147,7 +147,7 @@ pub(super) fn known(method: &Method) -> &'static str {
     }
 }
 
-/// What an operator watches, in the text format of `OpenMetrics` (Prometheus reads it). No identity is in it.
+/// Returns metrics in the `OpenMetrics` text format, for Prometheus. They contain no identities.
 #[utoipa::path(
     get,
     path = "/metrics",

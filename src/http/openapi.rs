@@ -44,7 +44,7 @@ const WITH_PHOTOS: &[Code] = &[
 ];
 
 /// Where keys come from.
-const KEYS: &str = "A key that `likeness keys add` made; until the first one is added, the one in `local.header` of the data folder.";
+const KEYS: &str = "API key created by `likeness keys add`; until the first one is added, the local credential in `local.header` in the data directory.";
 
 /// What the calls of a first visitor are answered, by operation and status, and a schema's own; the people are generated.
 const EXAMPLES: &str = include_str!("openapi/examples.json");
@@ -53,9 +53,9 @@ const EXAMPLES: &str = include_str!("openapi/examples.json");
 #[openapi(
     info(title = "likeness", description = include_str!("openapi/about.md")),
     tags(
-        (name = "Recognition", description = "Who is it? For a door, a time clock, a help desk."),
-        (name = "Enrolment", description = "Who is known, for whoever looks after the people."),
-        (name = "Operation", description = "For whoever runs the service."),
+        (name = "Recognition", description = "Verify and identify employees, for example at a door, a time clock or a help desk."),
+        (name = "Enrollment", description = "Manage the enrolled employees."),
+        (name = "Operation", description = "Health, metrics and documentation, for operators."),
     ),
     components(schemas(Body<'_>)),
 )]
@@ -92,7 +92,7 @@ impl PartialSchema for Photo {
         let bytes = form::MOST_PHOTO_BYTES;
         let PhotoLimits { max_pixels, max_side, .. } = PhotoLimits::default();
         let about = format!(
-            "A JPEG, PNG or WebP of at most {} MiB, {} megapixels and {max_side} pixels a side, with one prominent face.",
+            "JPEG, PNG or WebP with one prominent face; at most {} MiB, {} megapixels and {max_side} pixels per side.",
             bytes / 1024 / 1024,
             max_pixels / 1_000_000,
         );
@@ -145,14 +145,14 @@ fn headers() -> Value {
     let text = json!({ "type": "string" });
     json!({
         "RequestId": {
-            "description": "Names the request in the log; one that the caller sent is kept",
+            "description": "Identifies the request in the log; taken from the request if present",
             "schema": text,
         },
         "RetryAfter": {
-            "description": "Seconds after which it is worth another try",
+            "description": "Seconds to wait before retrying",
             "schema": { "type": "integer", "minimum": 1 },
         },
-        "ServerTiming": { "description": "Milliseconds that each stage of the work took", "schema": text },
+        "ServerTiming": { "description": "Time of each processing stage, in milliseconds", "schema": text },
         "Authenticate": { "description": "Bearer", "schema": text },
     })
 }
@@ -255,7 +255,7 @@ fn reference(component: &str) -> Value {
     get,
     path = "/openapi.json",
     tag = "Operation",
-    responses((status = OK, description = "OpenAPI 3.1; `/docs` shows it to people", body = Value)),
+    responses((status = OK, description = "OpenAPI 3.1 document, also shown at `/docs`", body = Value)),
 )]
 pub(super) async fn openapi(Extension(Description(document)): Extension<Description>) -> Response {
     ([(CONTENT_TYPE, "application/json")], document).into_response()

@@ -1,4 +1,4 @@
-//! `POST /verify`: is this employee in the photo? A non-match is an answer like a match.
+//! `POST /verify`: verifies that the photo shows the claimed employee.
 
 use axum::Extension;
 use axum::extract::State;
@@ -16,7 +16,7 @@ use super::problem::{Code, Problem};
 use crate::comparison::Decision;
 use crate::employee;
 
-/// Whom the photo is said to show.
+/// The claimed employee, and the photo.
 #[derive(ToSchema)]
 struct Claim {
     #[schema(value_type = EmployeeId)]
@@ -25,7 +25,7 @@ struct Claim {
     photo: Bytes,
 }
 
-/// What was decided.
+/// The result of a verification.
 #[derive(Serialize, ToSchema)]
 struct Verification {
     employee_id: EmployeeId,
@@ -39,7 +39,7 @@ struct Verification {
     reasons: Reasons,
 }
 
-/// Is this employee in the photo? A non-match is an answer like a match.
+/// Verifies that the photo shows the claimed employee. A non-match is a regular result with status 200.
 #[utoipa::path(
     post,
     path = "/verify",
