@@ -101,7 +101,7 @@ def draw(binary, folder, pictures):
                     console.fill("#enrol-id", "e-18")
                     console.shows(".guidance", "Good. Take the photo.")
                 elif section == "identify":
-                    console.shows(".verdict", "Above the line")
+                    console.shows(".verdict", "Above the threshold")
                 else:
                     console.erase("e-20")
                     console.shows(".found", "5 employees.")

@@ -20,8 +20,8 @@ DIFFERENCE = """(async (canvas) => {
 
 def from_files(walk, console):
     console.open("enrol")
-    console.push("Enrol")
-    console.shows(".outcome", "An employee id is needed")
+    console.push("Enroll")
+    console.shows(".outcome", "Enter an employee ID")
     console.last_day("2099-12-31")
     console.enrol("e-17", PEOPLE / "p01-b.jpg")
     console.shows(".outcome", "2099")
@@ -31,15 +31,15 @@ def from_files(walk, console):
     console.enrol("e-18", ODD / "no-face.jpg", says="No face found.")
     console.shows(".guidance", "No face found.")
     console.enrol("e-18", ODD / "two-faces.jpg", says="One person at a time")
-    console.enrol("no such id", PEOPLE / "p03-b.jpg", says="An employee_id is 1 to 64 characters")
-    console.enrol("e-18", walk.folder / "dark.jpg", says="can't serve as a reference")
-    console.shows(".outcome", "Too dark: turn towards the light.")
+    console.enrol("no such id", PEOPLE / "p03-b.jpg", says="An employee_id must be 1 to 64 characters")
+    console.enrol("e-18", walk.folder / "dark.jpg", says="is not suitable as a reference")
+    console.shows(".outcome", "Too dark: turn toward the light.")
     walk.step(console, "refused with reasons")
     console.choose(f"{console.here} input[type=file]", ROOT / "Cargo.toml")
-    console.shows(".guidance", "can't be read as a photo")
+    console.shows(".guidance", "can't be decoded as a photo")
     console.last_day("2020-12-31")
-    console.push("Enrol")
-    console.shows(".outcome", "from today on")
+    console.push("Enroll")
+    console.shows(".outcome", "today or later")
     console.focus_is("enrol-end")
 
 
@@ -71,18 +71,18 @@ def nothing_is_lost(walk, console):
     console.last_day("2099-12-31")
     for status, body, words in [
         (503, '{"code": "busy", "detail": ""}', "busy. Try again in a moment"),
-        (500, '{"code": "internal", "detail": "", "request_id": "r-1"}', "Its log says why, by the request r-1"),
+        (500, '{"code": "internal", "detail": "", "request_id": "r-1"}', "Its log has the cause, for the request r-1"),
         (408, '{"code": "timed_out", "detail": "in short"}', "In short."),
-        (413, "<html>Request Entity Too Large", "something on the way to it, with 413: the photo is larger"),
-        (200, "<html>Welcome to this network", "something on the way to it, with 200"),
+        (413, "<html>Request Entity Too Large", "answered instead of the service, with status 413: the photo exceeds"),
+        (200, "<html>Welcome to this network", "answered instead of the service, with status 200"),
     ]:
         console.value(f"instead['/enroll'] = {json.dumps({'status': status, 'body': body})}")
-        console.push("Enrol")
+        console.push("Enroll")
         console.shows(".outcome", words)
     console.value("instead = {}")
     console.offline(True)
-    console.push("Enrol")
-    console.shows(".outcome", "No answer came")
+    console.push("Enroll")
+    console.shows(".outcome", "No response")
     console.offline(False)
     kept = console.value("['id', 'end'].map((name) => document.querySelector(`#enrol-${name}`).value).join()")
     require(kept == "e-20,2099-12-31" and console.marked()["landmarks"] == 5, f"not all is there still: {kept}")
@@ -100,29 +100,29 @@ def nothing_is_lost(walk, console):
 def questions(walk, console):
     console.open("enrol")
     console.enrol("e-18", PEOPLE / "p01-c.jpg", says="Enrolling")
-    console.says("dialog", "Are they two people?", "looks like e-17")
+    console.says("dialog", "Two different people?", "matches e-17")
     walk.step(console, "asked about a look-alike")
     console.press("Escape")
     console.shows(".outcome", "Nothing was changed.")
-    console.push("Enrol")
-    console.push("Yes, two people")
+    console.push("Enroll")
+    console.push("Yes, different people")
     console.shows(".outcome", "e-18 is enrolled.")
 
     console.enrol("e-17", PEOPLE / "p01-b.jpg", says="Enrolling")
-    console.says("dialog", "e-17 is enrolled already")
-    console.push("Leave it as it is")
+    console.says("dialog", "e-17 is already enrolled")
+    console.push("Keep existing")
     console.shows(".outcome", "Nothing was changed.")
-    console.push("Enrol")
-    console.push("Replace it")
+    console.push("Enroll")
+    console.push("Replace")
     # The other one is a look-alike still.
-    console.push("Yes, two people")
+    console.push("Yes, different people")
     console.shows(".outcome", "e-17 is enrolled.")
 
 
 def without_a_webcam(walk, console):
     console.open("enrol")
     console.push("Start camera")
-    console.shows(".guidance", "There is no webcam on this machine.")
+    console.shows(".guidance", "No webcam found.")
     as_before = console.on_new_pages("Object.defineProperty(Navigator.prototype, 'mediaDevices', { value: undefined })")
     console.open("enrol")
     console.shows(".picker", "only on localhost or over TLS")
@@ -151,7 +151,7 @@ def guided(walk, console):
     console.press("Enter")
     console.shows(".guidance", "The photo is good.")
     require(console.marked()["landmarks"] == 5, "the face is not drawn")
-    console.tab_to("Enrol")
+    console.tab_to("Enroll")
     console.press("Enter")
     console.shows(".outcome", "e-19 is enrolled.")
     console.focus_is("enrol-id")

@@ -12,8 +12,8 @@ def employees(walk, console):
     console.shows(".found", "3 employees.")
     console.shows("table", "likeness-encoder")
     for beginning, found in [
-        ("e-19", "1 employee whose id begins with e-19."), ("e-", "3 employees whose id begins with e-."),
-        ("-", "Nobody whose id begins with -."), ("e-1/", "Nobody whose id begins with e-1/."), ("", "3 employees."),
+        ("e-19", "1 employee with an ID starting with e-19."), ("e-", "3 employees with an ID starting with e-."),
+        ("-", "No employees with an ID starting with -."), ("e-1/", "No employees with an ID starting with e-1/."), ("", "3 employees."),
     ]:
         console.value("document.querySelector('#search').value = ''")
         console.click("#search")
@@ -23,14 +23,14 @@ def employees(walk, console):
     walk.step(console, "the list")
     console.offline(True)
     console.push("Search")
-    console.shows(".found", "The service does not answer.")
+    console.shows(".found", "The service does not respond.")
     console.offline(False)
     console.push("Search")
     console.shows(".found", "3 employees.")
 
     console.value("instead['/employees/e-18'] = { status: 502, body: '' }")
     console.erase("e-18")
-    console.shows(".found", "something on the way to it")
+    console.shows(".found", "answered instead of the service")
     console.value("instead = {}")
     console.erase("e-18")
     console.shows(".receipts", "e-18 is erased.")
@@ -52,11 +52,11 @@ def held_up(walk, console, database):
     reader.execute("select * from template").fetchall()
     console.open("employees")
     console.erase("e-21")
-    console.shows(".receipts", "the last bytes go as soon as another program lets go")
+    console.shows(".receipts", "the remaining bytes are erased once another program releases")
     walk.step(console, "erasing is held up")
     reader.close()
     for _ in range(20):
-        console.push("Look again")
+        console.push("Check again")
         console.value("new Promise((done) => setTimeout(done, 500))")
         if "e-21 is erased." in console.text(f"{console.here} .receipts"):
             break
@@ -66,7 +66,7 @@ def held_up(walk, console, database):
 
 
 def saved(console, employee):
-    console.tab_to("Save the receipt")
+    console.tab_to("Save receipt")
     console.press("Enter")
     file = console.downloads / f"receipt-{employee}.json"
     wait(file.exists, lambda: "the receipt is saved")
@@ -86,9 +86,9 @@ def paging(walk, console):
     console.shows(".found", "50 employees on page 1.")
     console.fill("#search", "p-5")
     console.press("Enter")
-    console.shows(".found", "10 employees whose id begins with p-5.")
+    console.shows(".found", "10 employees with an ID starting with p-5.")
     for employee, left in [("p-55", "9"), ("p-50", "8")]:
         console.erase(employee)
-        console.shows(".found", f"{left} employees whose id begins with p-5.")
+        console.shows(".found", f"{left} employees with an ID starting with p-5.")
     require(console.value(f"document.querySelectorAll('{console.here} article').length") == 2, "a receipt is lost")
     walk.step(console, "page by page")

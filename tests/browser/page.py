@@ -96,13 +96,13 @@ class Console(Browser):
     def photo(self, path):
         self.choose(f"{self.here} input[type=file]", path)
         self.until(f"document.querySelector('{self.here} .still canvas')")
-        self.until(f"!/^(Reading|Looking)/.test(document.querySelector('{self.here} .guidance').innerText)")
+        self.until(f"!/^(Reading|Checking)/.test(document.querySelector('{self.here} .guidance').innerText)")
 
     def enrol(self, employee, path, says=None):
         """Says that they are enrolled, or what is given."""
         self.photo(path)
         self.fill("#enrol-id", employee)
-        self.push("Enrol")
+        self.push("Enroll")
         if not self.value("document.querySelector('dialog').open"):
             self.shows(".outcome", says or f"{employee} is enrolled.")
 

@@ -6,8 +6,8 @@ from .page import PEOPLE, require
 def verify(walk, console):
     console.open("verify")
     for name, photo, verdict, claim in [
-        ("above the line", "p01-a.jpg", "Above the line", "This is taken to be e-17."),
-        ("below the line", "p09-b.jpg", "Below the line", "This is not taken to be e-17."),
+        ("above the line", "p01-a.jpg", "Above the threshold", "The photo matches e-17."),
+        ("below the line", "p09-b.jpg", "Below the threshold", "The photo does not match e-17."),
     ]:
         console.photo(PEOPLE / photo)
         console.fill("#verify-id", "e-17")
@@ -19,7 +19,7 @@ def verify(walk, console):
         walk.step(console, name)
     console.fill("#verify-id", "nobody")
     console.push("Verify")
-    console.shows(".outcome", "Nobody is enrolled by this id.")
+    console.shows(".outcome", "No employee is enrolled with this ID.")
     console.value("instead['/verify'] = { after: 300 }")
     console.fill("#verify-id", "e-17")
     console.press("Enter")
@@ -38,9 +38,9 @@ def identify(walk, console):
         console.until(f"{told}.includes({because!r}) && !{shown}")
 
     console.push("Start camera")
-    console.shows(".outcome", "Nobody who is enrolled", "Below the line")
+    console.shows(".outcome", "No match", "Below the threshold")
     nobody_is_shown("No face found.")
-    console.shows(".outcome", "e-1", "Above the line")
+    console.shows(".outcome", "e-1", "Above the threshold")
     walk.step(console, "identified before the webcam")
     require(console.value("most") == 1, "more than one call was under way")
 
@@ -57,6 +57,6 @@ def identify(walk, console):
     console.value("instead = {}")
     console.shows(".who", "e-1")
     console.value(f"document.querySelector('{console.here} video').srcObject.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
-    nobody_is_shown("The webcam is gone.")
+    nobody_is_shown("The webcam was disconnected.")
     console.photo(PEOPLE / "p02-b.jpg")
     console.shows(".who", "e-19")

@@ -30,14 +30,14 @@ async function call(method, path, body) {
     response = await fetch(`.${path}`, { method, body, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
     text = await response.text();
   } catch {
-    throw new Problem({ status: 0, code: "unreachable", detail: "The service does not answer." }, path);
+    throw new Problem({ status: 0, code: "unreachable", detail: "The service does not respond." }, path);
   }
   const answer = parsed(text);
   if (response.ok && answer) return answer;
   const problem = new Problem(answer?.code ? answer : foreign(response), path, Number(response.headers.get("retry-after")));
   // Several calls may come back refused; the first ends the session.
   if (problem.code === "no_key" && key === session.key) {
-    session.end(key ? "This key is not valid, or not any more." : "");
+    session.end(key ? "This key is not valid or was revoked." : "");
   }
   throw problem;
 }
@@ -52,8 +52,8 @@ function parsed(text) {
 }
 
 function foreign({ status }) {
-  const about = status === 413 ? ": the photo is larger than it lets through" : "";
-  const detail = `Not the service answered, but something on the way to it, with ${status}${about}.`;
+  const about = status === 413 ? ": the photo exceeds its size limit" : "";
+  const detail = `A proxy or network device answered instead of the service, with status ${status}${about}.`;
   return { status, code: "foreign_answer", detail };
 }
 

@@ -4,12 +4,12 @@
 export const whyNoCamera = () =>
   navigator.mediaDevices
     ? ""
-    : "A browser gives a page the webcam only on localhost or over TLS (https). Choose a photo instead, or open this page that way.";
+    : "Browsers allow the webcam only on localhost or over TLS (https). Open this page that way, or choose a photo.";
 
 const REFUSALS = {
-  NotAllowedError: "The browser does not let this page use the webcam. Allow it beside the address, or choose a photo.",
-  NotFoundError: "There is no webcam on this machine. Choose a photo instead.",
-  NotReadableError: "Another program holds the webcam.",
+  NotAllowedError: "The browser blocks the webcam for this page. Allow it next to the address bar, or choose a photo.",
+  NotFoundError: "No webcam found. Choose a photo instead.",
+  NotReadableError: "Another program is using the webcam.",
 };
 
 /** A stream of the webcam; throws an Error whose message is for the user. */

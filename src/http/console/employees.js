@@ -77,9 +77,9 @@ function lastBefore(beginning) {
 }
 
 function counted(count, beginning) {
-  const such = beginning ? ` whose id begins with ${beginning}` : "";
+  const such = beginning ? ` with an ID starting with ${beginning}` : "";
   const place = pages.length > 1 || following ? ` on page ${pages.length}` : "";
-  if (count === 0) return beginning ? `Nobody${such}.` : "Nobody is enrolled yet.";
+  if (count === 0) return beginning ? `No employees${such}.` : "No employees are enrolled yet.";
   return `${count} ${count === 1 ? "employee" : "employees"}${such}${place}.`;
 }
 
@@ -91,7 +91,7 @@ function row({ employee_id, enrolled_at, expires_at, model }) {
     {},
     element("th", { scope: "row" }, employee_id),
     element("td", { "data-label": "Enrolled" }, moment(enrolled_at)),
-    element("td", { "data-label": "Ends" }, expires_at ? moment(expires_at) : "–"),
+    element("td", { "data-label": "Expires" }, expires_at ? moment(expires_at) : "–"),
     element("td", { "data-label": "Encoder", title: model.digest }, model.name),
     element("td", {}, erasing),
   );

@@ -18,16 +18,16 @@ const picker = new Picker(root.querySelector(".picker"), { look: guidance, chang
 const QUESTIONS = {
   already_enrolled: (employee) => ({
     field: "replace",
-    title: `${employee} is enrolled already`,
-    text: "Shall this photo take the place of the one that they are known by?",
-    yes: "Replace it",
-    no: "Leave it as it is",
+    title: `${employee} is already enrolled`,
+    text: "Replace the existing enrollment with this photo?",
+    yes: "Replace",
+    no: "Keep existing",
   }),
   looks_like_another: (employee, problem) => ({
     field: "confirm_lookalike",
-    title: "Are they two people?",
-    text: `${sentence(problem.detail.split(";")[0])} If ${employee} is somebody else, they can be enrolled all the same, but the two may be taken for each other.`,
-    yes: "Yes, two people",
+    title: "Two different people?",
+    text: `${sentence(problem.detail.split(";")[0])} If ${employee} is a different person, you can enroll them anyway, but the two may be confused with each other.`,
+    yes: "Yes, different people",
     no: "No, or not sure",
   }),
 };
@@ -40,10 +40,10 @@ submitted(form, () => {
 });
 
 function whatIsMissing() {
-  if (!id.value.trim()) return id.focus(), "Who is it? An employee id is needed.";
+  if (!id.value.trim()) return id.focus(), "Enter an employee ID.";
   end.min = today();
-  if (!end.validity.valid) return end.focus(), "The last day must be a whole date, from today on.";
-  if (!picker.shot) return "A photo is needed: take one, or choose one.";
+  if (!end.validity.valid) return end.focus(), "The last day must be a complete date, today or later.";
+  if (!picker.shot) return "Take or choose a photo.";
   return "";
 }
 
@@ -59,13 +59,13 @@ async function enrolAsking(fields) {
 }
 
 function welcome({ employee_id, expires_at }, photo) {
-  const until = expires_at ? [" Until ", moment(expires_at), "."] : [];
+  const until = expires_at ? [" Expires ", moment(expires_at), "."] : [];
   // Unless the next one is under way already.
   const begun = picker.shot?.blob !== photo;
   if (!begun) picker.clear();
   outcome.replaceChildren(
     element("p", { class: "done" }, element("span", { class: "sign", "aria-hidden": "true" }, "✓"), `${employee_id} is enrolled.`),
-    element("p", { class: "hint" }, "The photo was not kept.", ...until),
+    element("p", { class: "hint" }, "The photo was not stored.", ...until),
   );
   if (!begun) id.value = end.value = "";
   if (!begun) id.focus();
@@ -75,10 +75,10 @@ function welcome({ employee_id, expires_at }, photo) {
 /** What only an enrolment must say. */
 function refusalInWords(problem) {
   if (problem.code === "unreachable") {
-    return "No answer came: the list of employees says whether it was done. All is still here to try again.";
+    return "No response. Check the list of employees to see whether the enrollment succeeded, or try again.";
   }
   if (problem.detail.startsWith("expires_at")) {
-    return "By the service's clock the last day is over. Is this machine's clock right?";
+    return "The last day is in the past by the clock of the service. Check the clock of this computer.";
   }
   return problemInWords(problem);
 }
@@ -86,7 +86,7 @@ function refusalInWords(problem) {
 function refuse(problem) {
   if (problem.code !== "poor_photo") return say(refusalInWords(problem));
   outcome.replaceChildren(
-    element("p", { class: "refused" }, "Not enrolled: this photo can't serve as a reference."),
+    element("p", { class: "refused" }, "Not enrolled: this photo is not suitable as a reference."),
     element("ul", {}, ...problem.reasons.map((reason) => element("li", {}, reasonInWords(reason)))),
   );
 }

@@ -20,7 +20,7 @@ window.addEventListener("beforeunload", (event) => {
 export async function eraseAsking(id) {
   const sure = await ask({
     title: `Erase ${id}?`,
-    text: "They are not recognised any more, and nothing of their face is left here. To come back they are enrolled anew.",
+    text: "The employee is no longer recognized and the face template is erased. This cannot be undone; to restore access, enroll again.",
     yes: `Erase ${id}`,
     no: "Keep",
     grave: true,
@@ -39,23 +39,23 @@ function drawn(receipt) {
   const wholly = receipt.status === "erased";
   const done = wholly
     ? `${receipt.employee_id} is erased.`
-    : `${receipt.employee_id} is not recognised any more; the last bytes go as soon as another program lets go of the database.`;
+    : `${receipt.employee_id} is no longer recognized; the remaining bytes are erased once another program releases the database.`;
   const facts = [
     ["Erased", moment(receipt.erased_at)],
     ["Receipt", element("code", {}, receipt.receipt)],
-    ["Called in the audit trail", element("code", {}, receipt.audit_id)],
-    ["End of the audit trail", element("code", {}, receipt.audit.head)],
+    ["Pseudonym in the audit trail", element("code", {}, receipt.audit_id)],
+    ["Head of the audit trail", element("code", {}, receipt.audit.head)],
   ];
-  for (const outlasting of receipt.outlasting ?? []) facts.push(["Outlasts it, sealed and without its key", outlasting]);
+  for (const outlasting of receipt.outlasting ?? []) facts.push(["Encrypted copy persists, without its key", outlasting]);
   if (receipt.destroy_key_archives_before) {
-    facts.push(["Destroy key archives from before", moment(receipt.destroy_key_archives_before)]);
+    facts.push(["Destroy key archives made before", moment(receipt.destroy_key_archives_before)]);
   }
   const refused = element("p", { class: "refused", role: "alert" });
   const shown = element(
     "article",
     { tabindex: "-1", "aria-label": `Receipt for ${receipt.employee_id}` },
     element("h2", {}, done),
-    element("p", {}, "Keep the receipt: it alone leads from this employee to what the audit trail says of them."),
+    element("p", {}, "Keep the receipt: only it links this employee to their events in the audit trail."),
     element("dl", {}, ...facts.flatMap(([term, fact]) => [element("dt", {}, term), element("dd", {}, fact)])),
     refused,
   );
@@ -74,8 +74,8 @@ function drawn(receipt) {
     shown.remove();
     document.querySelector("#search").focus();
   };
-  const buttons = [button("Save the receipt", () => save(receipt), "primary"), button("Put it away", putAway)];
-  if (!wholly) buttons.push(button("Look again", lookAgain));
+  const buttons = [button("Save receipt", () => save(receipt), "primary"), button("Dismiss", putAway)];
+  if (!wholly) buttons.push(button("Check again", lookAgain));
   shown.append(element("div", { class: "buttons" }, ...buttons));
   return shown;
 }

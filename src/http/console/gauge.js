@@ -1,4 +1,4 @@
-// The score on its scale of log-odds, and on it the line that was decided by.
+// The score and the decision threshold on a scale of log-odds.
 
 import { element } from "./element.js";
 import { scoreInWords, similarityInWords } from "./words.js";
@@ -13,14 +13,14 @@ function at(share, made) {
   return made;
 }
 
-/** `claim` says in a sentence what the decision means, and `rate` what the line stands for. */
+/** `claim` states the decision in a sentence, and `rate` the error rate of the threshold. */
 export function gauge({ score, similarity, threshold, claim, rate }) {
   const least = Math.min(SCALE[0], Math.floor(score), Math.floor(threshold));
   const most = Math.max(SCALE[1], Math.ceil(score), Math.ceil(threshold));
   const share = (value) => (100 * (value - least)) / (most - least);
   const above = score >= threshold;
-  const verdict = above ? "Above the line" : "Below the line";
-  const label = `Score ${scoreInWords(score)}, the line at ${scoreInWords(threshold)}, on a scale from ${scoreInWords(least)} to ${scoreInWords(most)}`;
+  const verdict = above ? "Above the threshold" : "Below the threshold";
+  const label = `Score ${scoreInWords(score)}, threshold ${scoreInWords(threshold)}, on a scale from ${scoreInWords(least)} to ${scoreInWords(most)}`;
 
   const beyond = element("div", { class: "beyond" });
   beyond.style.left = `${share(threshold)}%`;
@@ -32,7 +32,7 @@ export function gauge({ score, similarity, threshold, claim, rate }) {
     "div",
     { class: "scale", role: "img", "aria-label": label },
     element("div", { class: "track" }, beyond),
-    at(share(threshold), element("div", { class: "line" }, element("span", {}, `line ${scoreInWords(threshold)}`))),
+    at(share(threshold), element("div", { class: "line" }, element("span", {}, `threshold ${scoreInWords(threshold)}`))),
     at(share(score), element("div", { class: "mark" }, element("span", {}, `score ${scoreInWords(score)}`))),
     element("ol", { class: "ticks" }, ...ticks),
   );

@@ -33,14 +33,14 @@ async function look({ blob }) {
 }
 
 function drawn({ match, candidates, threshold, gallery_size }) {
-  if (gallery_size === 0) return { who: "nobody", parts: [element("p", {}, "Nobody is enrolled yet.")] };
+  if (gallery_size === 0) return { who: "nobody", parts: [element("p", {}, "No employees are enrolled yet.")] };
   const best = match ?? candidates[0];
-  // A terminal's key is shown nobody below the line.
-  if (!best) return { who: "nobody", parts: [element("p", { class: "who" }, "Nobody who is enrolled")] };
+  // A terminal's key is shown no candidate below the threshold.
+  if (!best) return { who: "nobody", parts: [element("p", { class: "who" }, "No match")] };
   const line = best.threshold ?? threshold;
-  const claim = match ? "Taken for this employee." : `The nearest, ${best.employee_id}, is not near enough.`;
-  const rate = `The line takes about ${oneIn(line.target)} strangers for somebody, among ${gallery_size.toLocaleString("en")} enrolled.`;
-  const who = element("p", { class: "who" }, match ? match.employee_id : "Nobody who is enrolled");
+  const claim = match ? "Identified as this employee." : `The best candidate, ${best.employee_id}, is below the threshold.`;
+  const rate = `At this threshold, about ${oneIn(line.target)} strangers match one of ${gallery_size.toLocaleString("en")} enrolled employees.`;
+  const who = element("p", { class: "who" }, match ? match.employee_id : "No match");
   const measured = gauge({ score: best.score, similarity: best.similarity, threshold: line.score, claim, rate });
   return { who: match ? match.employee_id : "nobody", parts: [who, measured] };
 }

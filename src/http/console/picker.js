@@ -5,7 +5,7 @@ import { element } from "./element.js";
 import { shotOfFile, shotOfVideo } from "./photo.js";
 import { Stage } from "./stage.js";
 
-const UNREADABLE = "This file can't be read as a photo. JPEG, PNG and WebP can.";
+const UNREADABLE = "This file can't be decoded as a photo. Use JPEG, PNG or WebP.";
 
 export class Picker {
   #stage = new Stage("A photo or the webcam appears here.");
@@ -149,7 +149,7 @@ export class Picker {
   async #use(shot) {
     const turn = this.#turn;
     this.#stage.showPhoto(shot.canvas);
-    this.#say("Looking at the photo…");
+    this.#say("Checking the photo…");
     this.#keep(shot);
     const seen = await this.#look(shot, false);
     if (turn === this.#turn) this.#tell(seen, shot);
@@ -159,7 +159,7 @@ export class Picker {
   #loseCamera(stream) {
     if (stream !== this.#stream) return;
     this.clear();
-    this.#say("The webcam is gone. Plug it in again, or choose a photo.");
+    this.#say("The webcam was disconnected. Reconnect it, or choose a photo.");
   }
 
   #leaveCamera() {

@@ -11,7 +11,7 @@ function drawn(name, attributes) {
 }
 
 export class Stage {
-  #video = element("video", { playsinline: true, "aria-label": "What the webcam sees", hidden: true });
+  #video = element("video", { playsinline: true, "aria-label": "Webcam image", hidden: true });
   #overlay = drawn("svg", { class: "overlay", "aria-hidden": "true" });
   #photo = element("div", { class: "still" });
 

@@ -24,8 +24,8 @@ const picker = new Picker(root.querySelector(".picker"), { look: guidance, chang
 id.addEventListener("input", forget);
 
 submitted(form, async () => {
-  if (!id.value.trim()) return id.focus(), say("Who do they say they are? An employee id is needed.");
-  if (!picker.shot) return say("A photo is needed: take one, or choose one.");
+  if (!id.value.trim()) return id.focus(), say("Enter the claimed employee ID.");
+  if (!picker.shot) return say("Take or choose a photo.");
   say("Comparing…");
   const asked = turn;
   try {
@@ -38,12 +38,12 @@ submitted(form, async () => {
 
 function show({ employee_id, match, score, similarity, threshold, face, reasons }) {
   picker.mark(face);
-  const claim = match ? `This is taken to be ${employee_id}.` : `This is not taken to be ${employee_id}.`;
-  const rate = `The line lets about ${oneIn(threshold.target)} pairs of different people pass.`;
+  const claim = match ? `The photo matches ${employee_id}.` : `The photo does not match ${employee_id}.`;
+  const rate = `At this threshold, about ${oneIn(threshold.target)} pairs of different people match.`;
   outcome.replaceChildren(gauge({ score, similarity, threshold: threshold.score, claim, rate }));
   if (!match && reasons.length) {
     const doubts = reasons.map((reason) => element("li", {}, reasonInWords(reason)));
-    outcome.append(element("p", {}, "The photo may be why:"), element("ul", {}, ...doubts));
+    outcome.append(element("p", {}, "Possible cause in the photo:"), element("ul", {}, ...doubts));
   }
 }
 

@@ -3,21 +3,21 @@
 const REASONS = {
   too_small: "Come closer: the face is too small.",
   too_blurred: "Hold still: the face is blurred.",
-  too_dark: "Too dark: turn towards the light.",
-  too_bright: "Too bright: step out of the glare.",
+  too_dark: "Too dark: turn toward the light.",
+  too_bright: "Too bright: avoid direct light.",
   turned_away: "Look straight into the camera.",
-  cut_off: "Move into the middle: the face is cut off.",
+  cut_off: "Move to the center: the face is cut off.",
 };
 
 const PROBLEMS = {
   busy: "The service is busy. Try again in a moment.",
   no_face: "No face found.",
-  no_key: "The key was not taken, so nothing was done. Try again.",
-  not_enrolled: "Nobody is enrolled by this id.",
+  no_key: "The key was not accepted, so nothing was changed. Try again.",
+  not_enrolled: "No employee is enrolled with this ID.",
   not_ready: "The service is not ready. Try again in a moment.",
-  several_faces: "Several faces are about equally near. One person at a time.",
+  several_faces: "Several equally prominent faces. One person at a time.",
   too_many_pixels: "The photo has too many pixels.",
-  unreadable_photo: "The photo is damaged.",
+  unreadable_photo: "The photo is corrupt.",
 };
 
 export const reasonInWords = (reason) => REASONS[reason] ?? reason;
@@ -26,10 +26,10 @@ export const reasonInWords = (reason) => REASONS[reason] ?? reason;
 export function problemInWords(problem) {
   if (!problem.code) throw problem;
   if (problem.code === "not_allowed" && problem.detail.startsWith("a key with the role")) {
-    return `Your key may not do this. It needs a key with the role ${problem.rolesNeeded}.`;
+    return `Your key is not allowed to do this. Use a key with the role ${problem.rolesNeeded}.`;
   }
   if (problem.code === "internal") {
-    return `The service failed. Its log says why, by the request ${problem.requestId}.`;
+    return `The service failed. Its log has the cause, for the request ${problem.requestId}.`;
   }
   return PROBLEMS[problem.code] ?? sentence(problem.detail);
 }
@@ -38,8 +38,8 @@ export function problemInWords(problem) {
 export const waitAfter = ({ status, retryAfter }) => (status === 422 ? 200 : 1000 * Math.max(1, retryAfter));
 
 export function similarityInWords(similarity) {
-  const steps = [[0.9999, "nearly full"], [0.99, "very high"], [0.9, "high"], [0.5, "middling"], [0.1, "low"]];
-  const [, word] = steps.find(([least]) => similarity >= least) ?? [0, "nearly none"];
+  const steps = [[0.9999, "near 1"], [0.99, "very high"], [0.9, "high"], [0.5, "medium"], [0.1, "low"]];
+  const [, word] = steps.find(([least]) => similarity >= least) ?? [0, "near 0"];
   const number = similarity > 0.9999 ? "over 0.9999" : similarity < 0.0001 ? "under 0.0001" : similarity.toFixed(4);
   return `${word} (${number} of 1)`;
 }

@@ -38,8 +38,8 @@ function range(least, most, unit = "") {
 
 /** What else a value must be. */
 function bounds({ minimum, maximum, minLength, maxLength, minItems, maxItems, pattern, default: without }) {
-  const told = [range(minimum, maximum), range(minLength, maxLength, " characters"), range(minItems, maxItems, " of them")];
-  return [...told, pattern && `like ${pattern}`, without !== undefined && `else ${without}`].filter(Boolean).join(", ");
+  const told = [range(minimum, maximum), range(minLength, maxLength, " characters"), range(minItems, maxItems, " items")];
+  return [...told, pattern && `matching ${pattern}`, without !== undefined && `default ${without}`].filter(Boolean).join(", ");
 }
 
 function field(name, schema, required) {
@@ -94,7 +94,7 @@ function body(operation) {
   if (!content) return [];
   const either = Object.entries(content).flatMap(([type, { schema }], at) =>
     [at ? " or " : "", element("code", {}, type), " (", ...kind(schema), ")"]);
-  return [element("h4", {}, "Body"), element("p", { class: "soft" }, ...either), table("Fields of the form", fields(formOf(operation)))];
+  return [element("h4", {}, "Body"), element("p", { class: "soft" }, ...either), table("Form fields", fields(formOf(operation)))];
 }
 
 function answer([status, { description, content, headers }]) {
@@ -113,14 +113,14 @@ function answers(operation) {
   const all = Object.entries(operation.responses);
   const [good, failed] = [all.filter(([status]) => status < 400), all.filter(([status]) => status >= 400)];
   return [
-    element("h4", {}, "Answers"), table("Answers", good.map(answer)),
-    fold(`Failures: ${failed.map(([status]) => status).join(", ")}`, table("Failures", failed.map(answer))),
+    element("h4", {}, "Responses"), table("Responses", good.map(answer)),
+    fold(`Errors: ${failed.map(([status]) => status).join(", ")}`, table("Errors", failed.map(answer))),
   ];
 }
 
 function callers(operation) {
   const roles = (operation.security ?? []).flatMap((one) => Object.values(one).flat());
-  return roles.length ? `Needs a key with the role ${roles.join(" or ")}.` : "Needs no key.";
+  return roles.length ? `Requires an API key with the role ${roles.join(" or ")}.` : "Requires no API key.";
 }
 
 function trialOf({ path, method, operation }) {
@@ -168,7 +168,7 @@ function show() {
     fold("Schemas", links(schemas.map(([name]) => [name, name]))));
   document.querySelector("main").replaceChildren(
     element("h1", {}, `${api.info.title} ${api.info.version}`), ...paragraphs(api.info.description),
-    element("p", {}, element("a", { href: "openapi.json" }, "openapi.json"), ", for programs"),
+    element("p", {}, element("a", { href: "openapi.json" }, "openapi.json"), ", the machine-readable document"),
     ...groups.map(([tag, some]) => element("section", {},
       element("h2", {}, tag.name), ...paragraphs(tag.description), ...some.map(shown))),
     element("section", {}, element("h2", {}, "Schemas"), ...schemas.map(schemaShown)));
@@ -178,9 +178,9 @@ function show() {
 
 try {
   const response = await fetch("openapi.json");
-  if (!response.ok) throw new Error(`the service answered ${response.status}`);
+  if (!response.ok) throw new Error(`status ${response.status}`);
   api = await response.json();
   show();
 } catch (error) {
-  document.querySelector("main").replaceChildren(element("p", { role: "alert" }, `The description could not be shown: ${error.message}`));
+  document.querySelector("main").replaceChildren(element("p", { role: "alert" }, `The API description could not be loaded: ${error.message}`));
 }

@@ -71,11 +71,11 @@ export function trial(path, method, parameters, fields) {
       const response = await fetch(...request(form, path, method.toUpperCase(), parameters, fields.length > 0));
       outcome.replaceChildren(...(await shown(response, performance.now() - start)));
     } catch (error) {
-      outcome.replaceChildren(element("p", {}, `There was no answer: ${error.message}`));
+      outcome.replaceChildren(element("p", {}, `No response: ${error.message}`));
     }
     send.disabled = false;
   });
-  const warning = method === "get" ? "" : element("p", { class: "soft" }, "This is no rehearsal: the service that you are looking at does it.");
+  const warning = method === "get" ? "" : element("p", { class: "soft" }, "This request is real: this service executes it.");
   const folded = fold("Try it", warning, form, outcome);
   folded.className = "trial";
   return folded;
