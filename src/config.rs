@@ -44,7 +44,7 @@ pub enum LogFormat {
     Text,
 }
 
-/// Settings of the service. The help of each command shows those that it uses, by [`help::used_by`].
+/// Settings of the service. The help of each command shows those that it uses, by the table in `config/help.rs`.
 #[derive(Args, Debug)]
 pub struct Config {
     /// Address and port to listen on. An address other than loopback requires an API key (`likeness

@@ -78,7 +78,7 @@ pub(super) struct Source {
 /// The rows of a table of staff; says which of its columns are not read.
 ///
 /// # Errors
-/// What [`table`] says.
+/// What [`table()`] says.
 pub(super) fn read_table(file: &Path, now: Timestamp) -> anyhow::Result<Vec<Row>> {
     let table = table(file, now)?;
     if !table.others.is_empty() {
@@ -90,7 +90,7 @@ pub(super) fn read_table(file: &Path, now: Timestamp) -> anyhow::Result<Vec<Row>
 /// The people of a table of staff who are to be enrolled.
 ///
 /// # Errors
-/// What [`table`] says.
+/// What [`table()`] says.
 pub(super) fn joiners_of_table(file: &Path, now: Timestamp) -> anyhow::Result<Source> {
     let mut source = Source::default();
     for row in read_table(file, now)? {
