@@ -121,7 +121,7 @@ impl Quality {
     /// Why the photo should not be a reference; empty where it may.
     ///
     /// Each limit lies where references begin to fail, far from where undegraded portraits lie, so
-    /// that it holds for any encoder; `models/README.md` has the figures.
+    /// that it holds for any encoder; `models/notes/quality.md` has the figures.
     pub fn reasons(&self) -> BTreeSet<Reason> {
         let holds = |reason: &Reason| match reason {
             Reason::TooSmall => self.inter_eye_distance < 9.0,
