@@ -30,8 +30,8 @@ const KEPT_FOR_SMALL: usize = 16 * 1024 * 1024;
 /// Memory up to which a body is a small one: photos of 2 MiB.
 const SMALL: usize = WEIGHT * 2 * 1024 * 1024;
 
-/// Bytes of memory for each byte of a body: a photo in JSON lies there as text and, decoded, at three quarters of its
-/// size; a part of a form is copied as it grows.
+/// Bytes of memory counted for each byte of a body: a photo in JSON is held as text and, decoded, at three quarters of
+/// its size.
 const WEIGHT: usize = 2;
 
 /// Maximum number of bytes drained after an early response.
