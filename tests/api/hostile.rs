@@ -149,6 +149,9 @@ async fn many_large_photos_at_once_stay_within_the_bound() {
     let folder = tempfile::tempdir().unwrap();
     let service =
         Process::start_with(folder.path(), &["--workers", "4", "--request-timeout", "600"]);
+    // At rest; what photos in flight share; and what glibc keeps of each worker's freed memory instead of returning it
+    // (its trim threshold follows the largest block freed). Without the bound the four would take 550 MB.
+    let most = service.memory() + 150_000 + 4 * 40_000;
     let (client, url) = (service.client.clone(), format!("{}/identify", service.url));
     let large = [traps::progressive(4_600, 1), png(7_000, 7_000)];
     let sent = large.iter().cycle().take(4).map(|photo| {
@@ -159,7 +162,7 @@ async fn many_large_photos_at_once_stay_within_the_bound() {
         assert_eq!(answer.await.unwrap().body["code"], "no_face");
     }
     let peak = service.peak_memory();
-    assert!(peak < MOST_MEMORY, "{peak} kB");
+    assert!(peak < most, "{peak} kB of {most}");
 }
 
 /// Bodies that are refused whatever they hold, and cost as much as a body can.
