@@ -30,12 +30,12 @@ pub(super) struct Asset {
     pub(super) text: &'static str,
 }
 
-/// The files of a folder beside the source that names them.
+/// Files in the folder of the source file that names them.
 macro_rules! assets {
-    ($folder:literal: $($name:literal),+ $(,)?) => {
+    ($($name:literal),+ $(,)?) => {
         &[$($crate::http::asset::Asset {
             name: $name,
-            text: include_str!(concat!($folder, "/", $name)),
+            text: include_str!($name),
         }),+]
     };
 }

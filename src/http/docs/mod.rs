@@ -8,7 +8,7 @@ use axum::response::Response;
 use super::asset::{Page, assets};
 
 static PAGE: Page =
-    Page::new(assets!["docs": "index.html", "docs.css", "docs.js", "element.js", "trial.js"]);
+    Page::new(assets!["index.html", "docs.css", "docs.js", "element.js", "trial.js"]);
 
 pub(super) async fn page(headers: HeaderMap) -> Response {
     PAGE.answer("index.html", &headers)

@@ -7,7 +7,7 @@ use axum::response::Response;
 
 use super::asset::{Page, assets};
 
-static CONSOLE: Page = Page::new(assets!("console":
+static CONSOLE: Page = Page::new(assets!(
     "api.js",
     "camera.js",
     "console.css",

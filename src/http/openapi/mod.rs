@@ -47,11 +47,11 @@ const WITH_PHOTOS: &[Code] = &[
 const KEYS: &str = "API key created by `likeness keys add`; until the first one is added, the local credential in `local.header` in the data directory.";
 
 /// What the calls of a first visitor are answered, by operation and status, and a schema's own; the people are generated.
-const EXAMPLES: &str = include_str!("openapi/examples.json");
+const EXAMPLES: &str = include_str!("examples.json");
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "likeness", description = include_str!("openapi/about.md")),
+    info(title = "likeness", description = include_str!("about.md")),
     tags(
         (name = "Recognition", description = "Verify and identify employees, for example at a door, a time clock or a help desk."),
         (name = "Enrollment", description = "Manage the enrolled employees."),

@@ -1,10 +1,10 @@
 //! The fields of a request.
 
-#[path = "../../src/http/form.rs"]
+#[path = "../../../src/http/form.rs"]
 mod form;
-#[path = "../../src/http/buffer.rs"]
+#[path = "../../../src/http/buffer.rs"]
 mod buffer;
-#[path = "../../src/http/photo_text.rs"]
+#[path = "../../../src/http/photo_text.rs"]
 mod photo_text;
 mod problem;
 
