@@ -1,5 +1,5 @@
-//! `likeness evaluate` as its user meets it: the real binary, a folder of photos, and a service that
-//! then starts with the calibration.
+//! `likeness evaluate`: the real binary on a folder of photos, and a service that starts with the
+//! calibration it wrote.
 
 use std::fs;
 use std::path::Path;
@@ -19,8 +19,8 @@ fn text(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap()
 }
 
-/// The people of `tests/data`, one of them under a name that would be HTML, and things that are no
-/// use.
+/// Writes the people of `tests/data`, one of them under a name that contains HTML, two photos that
+/// are refused, and a file that is not a photo.
 pub(crate) fn lay_out(dir: &Path) {
     for person in 1..=20 {
         let folder = if person == 1 { "<b>p01&".to_owned() } else { format!("p{person:02}") };
@@ -36,7 +36,7 @@ pub(crate) fn lay_out(dir: &Path) {
 }
 
 #[tokio::test]
-async fn an_evaluation_is_told_drawn_and_then_served() {
+async fn evaluation_writes_summary_report_and_calibration() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (photos, report, calibration) = (at("photos"), at("report.html"), at("calibration.toml"));
@@ -47,13 +47,13 @@ async fn an_evaluation_is_told_drawn_and_then_served() {
     assert!(evaluated.status.success(), "{}", text(&evaluated.stderr));
     for expected in [
         "60 photos of 20 people; 60 genuine and 1,710 impostor comparisons",
-        "2 of 62 photos could not be used",
+        "2 of 62 photos gave no embedding (failure to acquire, FTA 3.2 %)",
         "no face found",
         "several faces",
         "p04/notes.txt",
-        "At the threshold that the service uses now (score ",
-        "FMR 1e-4 is stricter than these photos support",
-        "The strictest that they support is FMR ",
+        "Current threshold of the service: score ",
+        "These photos do not support FMR 1e-4",
+        "Strictest supported threshold, FMR ",
         "--verify-fmr ",
     ] {
         assert!(summary.contains(expected), "{expected} is not in\n{summary}");
@@ -82,7 +82,7 @@ async fn an_evaluation_is_told_drawn_and_then_served() {
     refused(folder.path(), &calibration, &written);
 }
 
-/// The service decides at the calibration's strictest score.
+/// Checks that the service decides at the calibration's strictest score.
 async fn served(calibration: &str, fmr: &str, score: &Value) {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--calibration", calibration, "--verify-fmr", fmr];
@@ -96,7 +96,8 @@ async fn served(calibration: &str, fmr: &str, score: &Value) {
     assert_eq!(answer.body["match"], true, "{answer:?}");
 }
 
-/// What the calibration doesn't support, or a calibration of another encoder, stops the start.
+/// Checks that the service does not start with an unsupported FMR, another encoder's calibration, or
+/// a missing file.
 fn refused(folder: &Path, calibration: &str, written: &str) {
     let data_dir = folder.join("data").to_str().unwrap().to_owned();
     let start = |calibration: &str| {
@@ -123,18 +124,21 @@ fn refused(folder: &Path, calibration: &str, written: &str) {
 }
 
 #[test]
-fn too_little_to_compare_ends_before_any_photo_is_looked_at() {
+fn folder_with_one_person_is_refused_before_reading_photos() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("ada")).unwrap();
-    fs::write(folder.path().join("ada/1.jpg"), b"not looked at").unwrap();
+    fs::write(folder.path().join("ada/1.jpg"), b"never read").unwrap();
     let ended = likeness(&["evaluate", folder.path().to_str().unwrap()]);
     assert!(!ended.status.success());
     let error = text(&ended.stderr);
-    assert!(error.contains("photos of ada alone; at least two people are needed"), "{error}");
+    assert!(
+        error.contains("photos of ada only; photos of at least two people are required"),
+        "{error}"
+    );
 }
 
 #[test]
-fn photos_that_all_fail_are_too_few_too() {
+fn evaluation_fails_if_no_photo_gives_an_embedding() {
     let folder = tempfile::tempdir().unwrap();
     for person in ["ada", "bob"] {
         fs::create_dir(folder.path().join(person)).unwrap();
@@ -146,7 +150,7 @@ fn photos_that_all_fail_are_too_few_too() {
     assert!(!ended.status.success());
     let error = text(&ended.stderr);
     assert!(
-        error.contains("4 of 4 photos cannot be used") && error.contains("two people"),
+        error.contains("4 of 4 photos gave no embedding") && error.contains("two people"),
         "{error}"
     );
 }

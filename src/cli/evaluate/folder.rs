@@ -34,7 +34,7 @@ impl Folder {
             }
         }
         folder.check().with_context(|| {
-            format!("{}: photos are looked for in DIR/PERSON/*.jpg, jpeg, png, webp", dir.display())
+            format!("{}: photos are expected at DIR/PERSON/*.jpg, jpeg, png or webp", dir.display())
         })?;
         Ok(folder)
     }
@@ -53,10 +53,10 @@ impl Folder {
 
     fn check(&self) -> anyhow::Result<()> {
         match self.people.as_slice() {
-            [] => bail!("there are no photos; at least two people are needed"),
-            [one] => bail!("there are photos of {one} alone; at least two people are needed"),
+            [] => bail!("no photos found; photos of at least two people are required"),
+            [one] => bail!("photos of {one} only; photos of at least two people are required"),
             people if people.len() == self.photos.len() => {
-                bail!("nobody has two photos; at least one person must")
+                bail!("at least one person must have two photos")
             }
             _ => Ok(()),
         }
@@ -116,12 +116,12 @@ mod tests {
     }
 
     #[test]
-    fn too_little_to_compare_is_said() {
+    fn folder_with_too_few_photos_is_refused() {
         for (files, reason) in [
             (vec!["a/note.txt"], "no photos"),
             (vec!["loose.jpg"], "no photos"),
-            (vec!["a/1.jpg", "a/2.jpg"], "photos of a alone"),
-            (vec!["a/1.jpg", "b/1.jpg"], "nobody has two photos"),
+            (vec!["a/1.jpg", "a/2.jpg"], "photos of a only"),
+            (vec!["a/1.jpg", "b/1.jpg"], "at least one person must have two photos"),
         ] {
             let error = format!("{:#}", folder(&files).1.unwrap_err());
             assert!(error.contains(reason) && error.contains("DIR/PERSON"), "{error}");

@@ -40,16 +40,16 @@ pub async fn run(config: &Config, args: &EvaluateArgs) -> anyhow::Result<()> {
     summary::print(&outcome);
     if let Some(path) = &args.report {
         write(path, &page::html(&outcome))?;
-        say(&format!("The report is {}.", path.display()));
+        say(&format!("Report written to {}.", path.display()));
     }
     if let Some(path) = &args.calibration_out {
         let Some(recalibration) = recalibration::of(&outcome) else {
             bail!(
-                "no calibration is written: these photos support no threshold, see above; add people or photos"
+                "no calibration was written: these photos support no threshold (see above); add people or photos"
             );
         };
         write(path, &recalibration.to_toml(&recalibration::comment(&outcome)))?;
-        say(&format!("The calibration is {}. To use it:", path.display()));
+        say(&format!("Calibration written to {}. To use it:", path.display()));
         say(&format!("  {}", recalibration::command(&outcome, path)));
     }
     Ok(())

@@ -88,7 +88,7 @@ impl Outcome {
             comparator.compare(&used.sides[a].reference, &used.sides[b].probe).value()
         };
         let scores = Scores::collect(&used.person_of, compare).with_context(|| {
-            format!("{} of {photos_found} photos cannot be used", failures.photos.len())
+            format!("{} of {photos_found} photos gave no embedding", failures.photos.len())
         })?;
         let present = present(encoder, policy);
         let at = present.as_ref().map(|threshold| threshold.score.value()).ok();
@@ -118,7 +118,7 @@ impl Outcome {
 
 /// What the service verifies at.
 fn present(encoder: &Encoder, policy: Policy) -> Result<Threshold, String> {
-    let rates = encoder.error_rates().ok_or("its manifest has no error rates")?;
+    let rates = encoder.error_rates().ok_or("the encoder's manifest has no error rates")?;
     rates.for_verification(policy.verify_fmr).map_err(|e: ErrorRatesError| e.to_string())
 }
 
@@ -152,7 +152,7 @@ fn kind(error: &ExtractError) -> &'static str {
     use crate::face::NoProminentFace;
     use crate::photo::PhotoError;
     match error {
-        ExtractError::Busy | ExtractError::Engine(_) => "the models failed",
+        ExtractError::Busy | ExtractError::Engine(_) => "model failure",
         ExtractError::Face(NoProminentFace::None) => "no face found",
         ExtractError::Face(NoProminentFace::Several) => "several faces",
         ExtractError::Photo(
@@ -160,7 +160,7 @@ fn kind(error: &ExtractError) -> &'static str {
         ) => "not a JPEG, PNG or WebP",
         ExtractError::Photo(PhotoError::TooManyPixels { .. }) => "too large",
         ExtractError::Photo(PhotoError::TooSmall { .. }) => "too small",
-        ExtractError::Photo(PhotoError::Unreadable(_)) => "damaged",
+        ExtractError::Photo(PhotoError::Unreadable(_)) => "corrupt",
     }
 }
 

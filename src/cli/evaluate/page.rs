@@ -10,7 +10,7 @@ use super::words::{add, between, count, number_of, scores_between, share, target
 use crate::comparison::Score;
 use crate::evaluation::{CalibrationQuality, ErrorRateRow, LEAST_PAIRS, Operation, Rate};
 
-/// Photos and files that are named in one table, at most.
+/// Maximum number of photos or files listed in one table.
 const NAMED: usize = 500;
 
 /// The whole page.
@@ -21,8 +21,8 @@ pub(super) fn html(outcome: &Outcome) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n".to_owned(),
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n".to_owned(),
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n".to_owned(),
-        format!("<title>{model}, evaluated {}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n", day(outcome)),
-        format!("<h1>What your photos say about {model}</h1>\n"),
+        format!("<title>{model}, evaluation of {}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n", day(outcome)),
+        format!("<h1>Evaluation of {model}</h1>\n"),
         lead(outcome),
         cards(outcome),
         figures(outcome),
@@ -60,14 +60,14 @@ fn escape(text: &str) -> String {
 fn lead(outcome: &Outcome) -> String {
     let failed = outcome.failures.photos.len() as u64;
     let refused = match failed {
-        0 => "every photo could be used".to_owned(),
+        0 => "every photo gave an embedding".to_owned(),
         _ => format!(
-            "<a href=\"#failures\">{} could not be used</a>",
+            "<a href=\"#failures\">{} gave no embedding</a>",
             number_of(failed, "photo", "photos")
         ),
     };
     format!(
-        "<p class=\"lead\">{} of {}, each compared with every other: {} genuine and {} impostor comparisons; {refused}. Made on {}.</p>\n",
+        "<p class=\"lead\">{} of {}, each compared with all others: {} genuine and {} impostor comparisons; {refused}. Created on {}.</p>\n",
         number_of(outcome.photos_used as u64, "photo", "photos"),
         number_of(outcome.people as u64, "person", "people"),
         count(outcome.genuine),
@@ -88,18 +88,18 @@ fn cards(outcome: &Outcome) -> String {
     html += "<div class=\"cards\">\n";
     let at = |score: f64, rate: f64| {
         let similarity = Score::new(score).similarity();
-        format!("score {score:.4} (similarity {similarity:.4}), meant for FMR {}", target(rate))
+        format!("score {score:.4} (similarity {similarity:.4}), target FMR {}", target(rate))
     };
     match (&outcome.present, &outcome.findings.present) {
         (Ok(threshold), Some(operation)) => {
             let sub = at(operation.score, threshold.target);
-            html += &card("now", "At the threshold that the service uses now", &sub, operation);
+            html += &card("now", "Current threshold of the service", &sub, operation);
         }
         (Err(reason), _) => {
             add(
                 &mut html,
                 format_args!(
-                    "<section class=\"card now\"><h2>The service has no threshold now</h2><p class=\"sub\">{}</p></section>\n",
+                    "<section class=\"card now\"><h2>The service has no threshold</h2><p class=\"sub\">{}</p></section>\n",
                     escape(reason)
                 ),
             );
@@ -110,8 +110,8 @@ fn cards(outcome: &Outcome) -> String {
         (&outcome.findings.recommended, &outcome.findings.at_recommended)
     {
         let title = match recommended.people_needed {
-            None => "At the threshold recommended for your target",
-            Some(_) => "At the strictest threshold that the photos support",
+            None => "Recommended threshold for the target FMR",
+            Some(_) => "Strictest threshold that the photos support",
         };
         html += &card("recommended", title, &at(operation.score, recommended.row.fmr), operation);
     }
@@ -120,7 +120,7 @@ fn cards(outcome: &Outcome) -> String {
         add(
             &mut html,
             format_args!(
-                "<p class=\"note\">A threshold chosen on half of the people and judged on the other half, both ways round: FMR {}, FNMR {}.</p>\n",
+                "<p class=\"note\">Held out: threshold set on one half of the people and measured on the other, mean of both directions: FMR {}, FNMR {}.</p>\n",
                 share(fmr),
                 share(fnmr)
             ),
@@ -132,8 +132,8 @@ fn cards(outcome: &Outcome) -> String {
 fn card(class: &str, title: &str, sub: &str, operation: &Operation) -> String {
     let Operation { fmr, fnmr, .. } = operation;
     let interval = |rate: &Rate| match rate.errors {
-        0 => format!("no error seen; at most {}", share(rate.interval[1])),
-        _ => format!("95 %: {}", between(rate.interval)),
+        0 => format!("no errors observed; upper bound {}", share(rate.interval[1])),
+        _ => format!("95 % CI {}", between(rate.interval)),
     };
     let one_in = if fmr.value > 0.0 && fmr.value < 0.01 {
         format!("1 in {}; ", count(two_digits(1.0 / fmr.value)))
@@ -142,8 +142,8 @@ fn card(class: &str, title: &str, sub: &str, operation: &Operation) -> String {
     };
     format!(
         "<section class=\"card {class}\"><h2>{title}</h2><p class=\"sub\">{sub}</p><dl>\
-         <dt>False matches (FMR)</dt><dd class=\"value\">{}</dd><dd class=\"detail\">{}{}<br>{} among {}</dd>\
-         <dt>Missed matches (FNMR)</dt><dd class=\"value\">{}</dd><dd class=\"detail\">{}<br>{} of {}</dd>\
+         <dt>False match rate (FMR)</dt><dd class=\"value\">{}</dd><dd class=\"detail\">{}{}<br>{} from {}</dd>\
+         <dt>False non-match rate (FNMR)</dt><dd class=\"value\">{}</dd><dd class=\"detail\">{}<br>{} from {}</dd>\
          </dl></section>\n",
         share(fmr.value),
         one_in,
@@ -152,7 +152,7 @@ fn card(class: &str, title: &str, sub: &str, operation: &Operation) -> String {
         number_of(fmr.behind, "pair of people", "pairs of people"),
         share(fnmr.value),
         interval(fnmr),
-        number_of(fnmr.errors, "missed match", "missed matches"),
+        number_of(fnmr.errors, "false non-match", "false non-matches"),
         number_of(fnmr.behind, "person", "people"),
     )
 }
@@ -165,21 +165,21 @@ fn two_digits(value: f64) -> u64 {
 fn figures(outcome: &Outcome) -> String {
     let dashes = match pictures::counted_from(outcome) {
         Some(rate) => format!(
-            "Left of about FMR {rate} it is dotted: fewer than {LEAST_PAIRS} different pairs of people stand behind those false matches."
+            "The curve is dotted below about FMR {rate}, where the false matches come from fewer than {LEAST_PAIRS} pairs of people."
         ),
         None => format!(
-            "All of it is dotted: nowhere do {LEAST_PAIRS} different pairs of people stand behind the false matches."
+            "The whole curve is dotted: the false matches come from fewer than {LEAST_PAIRS} pairs of people everywhere."
         ),
     };
     let equal = match outcome.findings.equal_error_rate {
-        Some(rate) => format!(" Both rates are the same at {}.", share(rate)),
+        Some(rate) => format!(" The equal error rate (EER) is {}.", share(rate)),
         None => String::new(),
     };
     format!(
-        "<h2>What strictness costs</h2>\n<figure>{}<figcaption>Each threshold trades strangers who match against colleagues who are missed; lower is better. \
-         The axes are normal deviates, the band holds the truth with 95 %. {dashes}{equal}</figcaption></figure>\n\
-         <h2>Where the scores lie</h2>\n<figure>{}<figcaption><span class=\"swatch genuine\"></span>two photos of one person \
-         &ensp;<span class=\"swatch impostor\"></span>photos of two people. Each kind adds up to the same area. Below each score stands its similarity.</figcaption></figure>\n",
+        "<h2>Detection error tradeoff (DET)</h2>\n<figure>{}<figcaption>A higher threshold lowers the FMR and raises the FNMR; a lower curve is better. \
+         The axes are normal deviates, the band is the 95 % confidence interval. {dashes}{equal}</figcaption></figure>\n\
+         <h2>Score distributions</h2>\n<figure>{}<figcaption><span class=\"swatch genuine\"></span>genuine: two photos of one person \
+         &ensp;<span class=\"swatch impostor\"></span>impostor: photos of two people. Both distributions have the same area. The similarity is below each score.</figcaption></figure>\n",
         pictures::tradeoff(outcome),
         pictures::histogram(outcome),
     )
@@ -207,9 +207,9 @@ fn rows(outcome: &Outcome) -> String {
     };
     let rows: String = outcome.findings.rows.iter().map(row).collect();
     format!(
-        "<h2>Thresholds</h2>\n<div class=\"scroll\"><table><caption>The lowest score whose FMR is at most that of the row. A row counts where at least {LEAST_PAIRS} different pairs of people stand behind its false matches: \
-         with fewer, one pair of look-alikes more or less moves it. Intervals are 95 %.</caption>\n\
-         <thead><tr><th>FMR</th><th class=\"n\">score</th><th class=\"n\">interval</th><th class=\"n\">false matches</th><th class=\"n\">pairs of people</th><th class=\"n\">FNMR</th><th class=\"n\">interval</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
+        "<h2>Thresholds</h2>\n<div class=\"scroll\"><table><caption>The lowest score whose FMR is at most that of the row. The photos support a row if its false matches come from at least {LEAST_PAIRS} pairs of people: \
+         with fewer, a single pair of look-alikes changes the rate noticeably. CI: 95 % confidence interval.</caption>\n\
+         <thead><tr><th>FMR</th><th class=\"n\">score</th><th class=\"n\">CI</th><th class=\"n\">false matches</th><th class=\"n\">pairs of people</th><th class=\"n\">FNMR</th><th class=\"n\">CI</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
     )
 }
 
@@ -220,15 +220,15 @@ fn calibration(outcome: &Outcome) -> String {
             quality.error, quality.cllr, quality.min_cllr
         )
     };
-    let mut lines = line("as the service gives them now", &outcome.findings.calibration);
+    let mut lines = line("current", &outcome.findings.calibration);
     if let Some((_, Some(fitted))) = &outcome.findings.fitted {
-        lines += &line("calibrated on half of the people, judged on the other half", fitted);
+        lines += &line("fitted to one half of the people, measured on the other", fitted);
     }
     format!(
-        "<h2>Whether a similarity means what it says</h2>\n<figure class=\"square\">{}<figcaption>Of the comparisons of one similarity, the share that shows the same person, were both kinds equally likely. \
-         On the dashed diagonal 0.9 is right nine times in ten; bars are 95 %.</figcaption></figure>\n\
-         <div class=\"scroll\"><table><caption>Calibration error: how far similarity and truth lie apart on average. Cllr: what the scores cost as log-odds, in bits; 0 is perfect, 1 says nothing; “at best” is what no calibration can repair.</caption>\n\
-         <thead><tr><th>similarities</th><th class=\"n\">calibration error</th><th class=\"n\">Cllr</th><th class=\"n\">at best</th></tr></thead>\n<tbody>{lines}</tbody></table></div>\n",
+        "<h2>Calibration</h2>\n<figure class=\"square\">{}<figcaption>Share of genuine comparisons by similarity, at even prior odds. \
+         On the dashed diagonal, nine of ten comparisons with similarity 0.9 are genuine. Bars are 95 % confidence intervals.</figcaption></figure>\n\
+         <div class=\"scroll\"><table><caption>Calibration error: the mean difference between the similarity and the share of genuine comparisons. Cllr: the cost of the log-likelihood ratios in bits; 0 is perfect, 1 is no better than chance. Minimum Cllr: the cost after the best possible calibration.</caption>\n\
+         <thead><tr><th>calibration</th><th class=\"n\">calibration error</th><th class=\"n\">Cllr</th><th class=\"n\">minimum Cllr</th></tr></thead>\n<tbody>{lines}</tbody></table></div>\n",
         pictures::reliability(outcome),
     )
 }
@@ -252,21 +252,23 @@ fn pairs(outcome: &Outcome) -> String {
         )
     };
     table(
-        "Different people who look most alike",
-        "Look here first: one person under two names, a photo in the wrong folder, or true doubles. Each pair of people stands once, with their most similar photos.",
-        "of theirs match",
+        "Highest impostor scores",
+        "Check these first: one person under two names, a photo in the wrong folder, or look-alikes. Each pair of people is listed once, with its most similar photos.",
+        "false matches",
         &outcome.lookalikes,
     ) + &table(
-        "Photos of one person that look least alike",
-        "A photo in the wrong folder, or a poor one. Each person stands once, with their least similar photos.",
-        "of theirs are missed",
+        "Lowest genuine scores",
+        "A photo in the wrong folder, or one of insufficient quality. Each person is listed once, with their least similar photos.",
+        "false non-matches",
         &outcome.strangers,
     )
 }
 
 fn failures(outcome: &Outcome) -> String {
     let failed = &outcome.failures;
-    let mut html = String::from("<h2 id=\"failures\">Photos that could not be used</h2>\n");
+    let mut html = String::from(
+        "<h2 id=\"failures\">Photos that gave no embedding (failure to acquire, FTA)</h2>\n",
+    );
     if failed.photos.is_empty() {
         html += "<p>None.</p>\n";
     } else {
@@ -280,7 +282,7 @@ fn failures(outcome: &Outcome) -> String {
         add(
             &mut html,
             format_args!(
-                "<table><thead><tr><th>reason</th><th class=\"n\">photos</th><th class=\"n\">of all</th></tr></thead>\n<tbody>\n{}</tbody></table>\n",
+                "<table><thead><tr><th>reason</th><th class=\"n\">photos</th><th class=\"n\">share of all photos</th></tr></thead>\n<tbody>\n{}</tbody></table>\n",
                 counts.collect::<String>()
             ),
         );
@@ -301,7 +303,7 @@ fn failures(outcome: &Outcome) -> String {
         html += &more(failed.photos.len());
     }
     if !outcome.skipped.is_empty() {
-        html += "<h2>Files that were skipped</h2>\n<p>Not photos by their names: they are not looked at.</p>\n<ul>\n";
+        html += "<h2>Skipped files</h2>\n<p>These files have no photo extension and were not read.</p>\n<ul>\n";
         for path in outcome.skipped.iter().take(NAMED) {
             add(&mut html, format_args!("<li><code>{}</code></li>\n", escape(path)));
         }
@@ -321,9 +323,9 @@ fn more(all: usize) -> String {
 fn footer(outcome: &Outcome) -> String {
     format!(
         "<footer><p>Encoder {}, SHA-256 <code>{}</code>; likeness {}, {}.</p>\
-         <p>Genuine: two photos of one person. Impostor: photos of two people. Intervals come from drawing the people anew 500 times (bootstrap); an impostor comparison comes along with both its people. \
-         Where no error was seen, the bound is three in as many as there are different pairs of people, or people (rule of three). Rates hold for photos and people like these, and for no others. \
-         This page holds names of people and files: treat it as personal data. It holds no photo and no embedding.</p></footer>\n",
+         <p>Genuine: two photos of one person. Impostor: photos of two people. Confidence intervals come from 500 bootstrap resamples of the people, each with all comparisons of the people drawn. \
+         If no error was observed, the upper bound is 3/n, where n is the number of pairs of people (FMR) or of people (FNMR): the rule of three. Error rates hold only for photos and people like these. \
+         This page contains names of people and files: treat it as personal data. It contains no photos and no embeddings.</p></footer>\n",
         escape(&outcome.model.name),
         outcome.model.id,
         env!("CARGO_PKG_VERSION"),

@@ -143,15 +143,14 @@ pub(super) fn tradeoff(outcome: &Outcome) -> String {
     let (lowest, highest) = (1.0 / outcome.genuine as f64, 1.0 - 1.0 / outcome.genuine as f64);
     let least = curve.last().map_or(1e-3, |point| point.fnmr).min(5e-3).max(lowest) / 1.2;
     let most = curve.first().map_or(0.5, |point| point.fnmr).clamp(0.1, 0.98);
-    let x =
-        deviates(first.min(9e-4), 0.5, "false match rate (FMR): strangers taken for one another");
+    let x = deviates(first.min(9e-4), 0.5, "false match rate (FMR)");
     let y = deviates(least, most, "false non-match rate (FNMR)");
     let mut plot = Plot::new(
         [720.0, 440.0],
         x,
         y,
         "Detection error tradeoff",
-        "The false non-match rate falls as more false matches are allowed; lower is better.",
+        "The false non-match rate falls as the false match rate rises; lower is better.",
     );
     let height = |fnmr: f64| probit(fnmr.clamp(lowest / 2.0, highest));
     let counting = |point: &&CurvePoint| point.counts && point.interval.is_some();
@@ -172,9 +171,9 @@ pub(super) fn tradeoff(outcome: &Outcome) -> String {
     };
     let (now, recommended) = (findings.present.as_ref(), findings.at_recommended.as_ref());
     if is_one_point(now, recommended) {
-        mark("now", now, "now and recommended");
+        mark("now", now, "current and recommended");
     } else {
-        mark("now", now, "now");
+        mark("now", now, "current");
         mark("recommended", recommended, "recommended");
     }
     plot.finished()
@@ -200,15 +199,19 @@ pub(super) fn histogram(outcome: &Outcome) -> String {
         column[1] += bin.impostor / outcome.impostor as f64;
     }
     let tallest = columns.iter().flatten().fold(0.0_f64, |most, &share| most.max(share));
-    let x =
-        Axis { low, high, ticks: score_ticks(low, high), label: "score, and the similarity it is" };
-    let y = Axis { low: 0.0, high: tallest, ticks: Vec::new(), label: "share of the comparisons" };
+    let x = Axis {
+        low,
+        high,
+        ticks: score_ticks(low, high),
+        label: "score, with the similarity below",
+    };
+    let y = Axis { low: 0.0, high: tallest, ticks: Vec::new(), label: "share of comparisons" };
     let mut plot = Plot::new(
         [720.0, 360.0],
         x,
         y,
-        "How often each score came",
-        "Impostor comparisons lie to the left, genuine ones to the right; where they overlap, errors are made.",
+        "Score distributions",
+        "Impostor scores are on the left, genuine scores on the right; errors occur where they overlap.",
     );
     for (kind, class) in [(1, "impostor"), (0, "genuine")] {
         let steps = columns.iter().enumerate().flat_map(|(at, column)| {
@@ -220,7 +223,9 @@ pub(super) fn histogram(outcome: &Outcome) -> String {
     }
     let now = outcome.findings.present.map(|o| o.score);
     let recommended = outcome.findings.at_recommended.map(|o| o.score);
-    for (class, name, score) in [("now", "now", now), ("recommended", "recommended", recommended)] {
+    for (class, name, score) in
+        [("now", "current", now), ("recommended", "recommended", recommended)]
+    {
         if let Some(score) = score {
             let (x, bottom) = (plot.across(score), plot.up(0.0));
             let (side, text_x, y) = match class {
@@ -267,10 +272,10 @@ pub(super) fn reliability(outcome: &Outcome) -> String {
     let axis = |label| Axis { low: 0.0, high: 1.0, ticks: (0..=5).map(tick).collect(), label };
     let mut plot = Plot::new(
         [480.0, 440.0],
-        axis("similarity that the service gives"),
-        axis("share that is the same person"),
-        "Reliability of the similarities",
-        "Points on the diagonal mean that a similarity of 0.9 is right nine times in ten.",
+        axis("similarity"),
+        axis("share of genuine comparisons"),
+        "Reliability diagram",
+        "On the diagonal, nine of ten comparisons with similarity 0.9 are genuine.",
     );
     plot.line("diagonal", [[0.0, 0.0], [1.0, 1.0]], false);
     let points = &outcome.findings.reliability;

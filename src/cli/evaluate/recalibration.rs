@@ -54,7 +54,7 @@ fn digits(value: f64) -> f64 {
 /// What stands above the calibration.
 pub(super) fn comment(outcome: &Outcome) -> String {
     format!(
-        "The encoder {} as {} photos of {} people show it.\nMade by likeness evaluate, {}.",
+        "Calibration of the encoder {} on {} photos of {} people.\nWritten by likeness evaluate on {}.",
         outcome.model.name,
         count(outcome.photos_used as u64),
         count(outcome.people as u64),

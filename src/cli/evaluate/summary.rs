@@ -1,11 +1,11 @@
-//! What the terminal shows.
+//! The summary on the terminal.
 
 use super::outcome::{NamedPair, Outcome};
 use super::say;
 use super::words::{between, count, number_of, rate, scores_between, share, target};
 use crate::evaluation::{CalibrationQuality, LEAST_PAIRS, Operation};
 
-/// Pairs and files that the terminal names, at most; the report has more.
+/// Maximum number of pairs and of files listed on the terminal; the report lists more.
 const NAMED: usize = 5;
 
 /// Prints the summary.
@@ -18,13 +18,13 @@ pub(in crate::cli) fn print(outcome: &Outcome) {
     say("");
     calibration(outcome);
     say("");
-    pairs("Most similar photos of different people (doubles? mislabelled?)", &outcome.lookalikes);
-    pairs("Least similar photos of one person (mislabelled?)", &outcome.strangers);
+    pairs("Highest impostor scores (look-alikes or labeling errors)", &outcome.lookalikes);
+    pairs("Lowest genuine scores (labeling errors or insufficient quality)", &outcome.strangers);
 }
 
 fn photos(outcome: &Outcome) {
     say(&format!(
-        "{} of {}; {} genuine and {} impostor comparisons by {}",
+        "{} of {}; {} genuine and {} impostor comparisons with {}",
         number_of(outcome.photos_used as u64, "photo", "photos"),
         number_of(outcome.people as u64, "person", "people"),
         count(outcome.genuine),
@@ -33,7 +33,7 @@ fn photos(outcome: &Outcome) {
     ));
     if !outcome.failures.photos.is_empty() {
         say(&format!(
-            "{} of {} photos could not be used ({}):",
+            "{} of {} photos gave no embedding (failure to acquire, FTA {}):",
             count(outcome.failures.photos.len() as u64),
             count(outcome.photos_found as u64),
             share(outcome.failures.photos.len() as f64 / outcome.photos_found as f64)
@@ -44,7 +44,7 @@ fn photos(outcome: &Outcome) {
     }
     if !outcome.skipped.is_empty() {
         say(&format!(
-            "{} skipped, no photos by their names:",
+            "{} skipped (no photo extension):",
             number_of(outcome.skipped.len() as u64, "file", "files")
         ));
     }
@@ -52,7 +52,7 @@ fn photos(outcome: &Outcome) {
         say(&format!("  {path}"));
     }
     if outcome.skipped.len() > NAMED {
-        say(&format!("  and {} more, in the report", outcome.skipped.len() - NAMED));
+        say(&format!("  and {} more, listed in the report", outcome.skipped.len() - NAMED));
     }
 }
 
@@ -60,13 +60,13 @@ fn thresholds(outcome: &Outcome) {
     match &outcome.present {
         Ok(threshold) => {
             say(&format!(
-                "At the threshold that the service uses now (score {:.4}, for FMR {}) your photos show",
+                "Current threshold of the service: score {:.4}, target FMR {}",
                 threshold.score.value(),
                 target(threshold.target)
             ));
             operation(outcome.findings.present.as_ref());
         }
-        Err(reason) => say(&format!("The service has no threshold now: {reason}")),
+        Err(reason) => say(&format!("The service has no threshold: {reason}")),
     }
     say("");
     for line in recommendation(outcome) {
@@ -75,24 +75,24 @@ fn thresholds(outcome: &Outcome) {
     operation(outcome.findings.at_recommended.as_ref());
     if let Some([fmr, fnmr]) = outcome.findings.held_out {
         say(&format!(
-            "  chosen on half of the people and judged on the other half: FMR {}, FNMR {}",
+            "  held out (threshold set on half of the people, measured on the other half): FMR {}, FNMR {}",
             share(fmr),
             share(fnmr)
         ));
     }
 }
 
-/// What threshold the photos recommend, and what they cannot tell.
+/// The recommended threshold, and whether the photos support the target FMR.
 pub(super) fn recommendation(outcome: &Outcome) -> Vec<String> {
     let Some(recommended) = &outcome.findings.recommended else {
         return vec![format!(
-            "These photos support no threshold for FMR {} nor for any other: fewer than {LEAST_PAIRS} different pairs of people stand behind the false matches.",
+            "These photos support no threshold for FMR {} or above: the false matches come from fewer than {LEAST_PAIRS} pairs of people.",
             target(outcome.target)
         )];
     };
     let row = recommended.row;
     let supported = format!(
-        "Recommended for FMR {}: score {:.4} ({} with 95 %)",
+        "Recommended threshold for FMR {}: score {:.4} (95 % CI {})",
         target(row.fmr),
         row.score,
         scores_between(row.interval)
@@ -100,33 +100,33 @@ pub(super) fn recommendation(outcome: &Outcome) -> Vec<String> {
     let Some(needed) = recommended.people_needed else { return vec![supported] };
     vec![
         format!(
-            "FMR {} is stricter than these photos support: fewer than {LEAST_PAIRS} different pairs of people stand behind its false matches. \
-             It would take about {} people with as many photos each.",
+            "These photos do not support FMR {}: its false matches come from fewer than {LEAST_PAIRS} pairs of people. \
+             About {} people with as many photos each would support it.",
             target(recommended.target),
             count(needed)
         ),
-        supported.replace("Recommended for", "The strictest that they support is"),
+        supported.replace("Recommended threshold for", "Strictest supported threshold,"),
     ]
 }
 
 fn operation(operation: Option<&Operation>) {
     let Some(Operation { fmr, fnmr, .. }) = operation else { return };
     say(&format!(
-        "  FMR   {}: {} among {}",
+        "  FMR   {}: {} from {}",
         rate(fmr),
         number_of(fmr.errors, "false match", "false matches"),
         number_of(fmr.behind, "pair of people", "pairs of people")
     ));
     say(&format!(
-        "  FNMR  {}: {} of {}",
+        "  FNMR  {}: {} from {}",
         rate(fnmr),
-        number_of(fnmr.errors, "missed match", "missed matches"),
+        number_of(fnmr.errors, "false non-match", "false non-matches"),
         number_of(fnmr.behind, "person", "people")
     ));
 }
 
 fn rows(outcome: &Outcome) {
-    say("     FMR    score  95 %              pairs of people  FNMR");
+    say("     FMR    score  95 % CI           pairs of people  FNMR");
     for row in &outcome.findings.rows {
         say(&format!(
             "{:>8}  {:>7.3}  {:<16}  {:>15}  {}{}",
@@ -138,7 +138,7 @@ fn rows(outcome: &Outcome) {
             if row.counts() {
                 format!(" ({})", between(row.fnmr.interval))
             } else {
-                "  does not count".to_owned()
+                "  not supported".to_owned()
             }
         ));
     }
@@ -147,17 +147,17 @@ fn rows(outcome: &Outcome) {
 fn calibration(outcome: &Outcome) {
     let quality = |quality: &CalibrationQuality| {
         format!(
-            "calibration error {:.3}, Cllr {:.3}, at best {:.3}",
+            "calibration error {:.3}, Cllr {:.3}, minimum Cllr {:.3}",
             quality.error, quality.cllr, quality.min_cllr
         )
     };
     if let Some(eer) = outcome.findings.equal_error_rate {
-        say(&format!("Equal error rate {}", share(eer)));
+        say(&format!("Equal error rate (EER): {}", share(eer)));
     }
-    say(&format!("Similarities now: {}", quality(&outcome.findings.calibration)));
+    say(&format!("Current calibration: {}", quality(&outcome.findings.calibration)));
     if let Some((_, Some(fitted))) = &outcome.findings.fitted {
         say(&format!(
-            "Calibrated on half of the people, judged on the other half: {}",
+            "Recalibrated on half of the people, measured on the other half: {}",
             quality(fitted)
         ));
     }

@@ -43,7 +43,7 @@ pub(super) fn scores_between([low, high]: [f64; 2]) -> String {
 
 /// A rate and how sure it is.
 pub(super) fn rate(rate: &Rate) -> String {
-    let up_to = if rate.errors == 0 { "no error seen; at most " } else { "" };
+    let up_to = if rate.errors == 0 { "no errors observed; upper bound " } else { "" };
     let interval = if rate.errors == 0 { share(rate.interval[1]) } else { between(rate.interval) };
     format!("{} ({up_to}{interval})", share(rate.value))
 }
@@ -71,7 +71,7 @@ mod tests {
     fn a_rate_without_an_error_is_only_a_bound() {
         let without =
             Rate { value: 0.0, interval: [0.0, 0.01], errors: 0, comparisons: 9, behind: 0 };
-        assert_eq!(rate(&without), "0 (no error seen; at most 1.0 %)");
+        assert_eq!(rate(&without), "0 (no errors observed; upper bound 1.0 %)");
         let with = Rate { value: 0.1, interval: [0.05, 0.2], errors: 1, ..without };
         assert_eq!(rate(&with), "10.0 % (5.0 % to 20.0 %)");
     }
