@@ -4,7 +4,6 @@
 //! reference. Neither an
 //! embedding nor a photo leaves the process: only rates, and the names of the pairs that stand out.
 
-pub(super) mod folder;
 pub(super) mod outcome;
 mod page;
 mod pictures;
@@ -19,8 +18,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use self::folder::Folder;
 use self::outcome::Outcome;
+use super::labeled_folder::LabeledFolder;
 use super::photos::Sides;
 use crate::config::{Config, EvaluateArgs};
 use crate::engine::{Encoder, Engine, ExtractError, Extraction};
@@ -57,7 +56,7 @@ pub async fn run(config: &Config, args: &EvaluateArgs) -> anyhow::Result<()> {
 
 /// The photos of a folder, and what was found in each.
 pub(super) struct Photos {
-    folder: Folder,
+    folder: LabeledFolder,
     found: Vec<Result<Extraction, ExtractError>>,
 }
 
@@ -68,7 +67,7 @@ impl Photos {
         encoders: &[Arc<Encoder>],
         dir: &Path,
     ) -> anyhow::Result<Self> {
-        let folder = Folder::read(dir)?;
+        let folder = LabeledFolder::read(dir)?;
         let paths: Vec<_> = folder.photos.iter().map(|(_, path)| path).collect();
         let found = super::photos::extract(engine, encoders, &paths).await?;
         Ok(Self { folder, found })

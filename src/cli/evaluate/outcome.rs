@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use jiff::Timestamp;
 
-use super::folder::{Folder, name};
+use crate::cli::labeled_folder::LabeledFolder;
+use crate::cli::photo_files::file_name;
 use crate::cli::photos::Sides;
 use crate::comparison::{Calibration, ErrorRatesError, Threshold};
 use crate::employee::ModelName;
@@ -75,7 +76,7 @@ impl Outcome {
     /// Compares everything with everything.
     pub(super) fn of(
         encoder: &Encoder,
-        folder: &Folder,
+        folder: &LabeledFolder,
         photos: Vec<Result<Sides, &ExtractError>>,
         policy: Policy,
         target: f64,
@@ -123,11 +124,11 @@ fn present(encoder: &Encoder, policy: Policy) -> Result<Threshold, String> {
 }
 
 /// Numbers whoever has a usable photo, and keeps the reasons of the rest.
-fn sort_out(folder: &Folder, photos: Vec<Result<Sides, &ExtractError>>) -> (Used, Failures) {
+fn sort_out(folder: &LabeledFolder, photos: Vec<Result<Sides, &ExtractError>>) -> (Used, Failures) {
     let (mut used, mut failures) = (Used::default(), Failures::default());
     let (mut last, mut people) = (None, 0);
     for ((person, path), sides) in folder.photos.iter().zip(photos) {
-        let photo = format!("{}/{}", folder.people[*person], name(path));
+        let photo = format!("{}/{}", folder.people[*person], file_name(path));
         match sides {
             Ok(sides) => {
                 if last != Some(person) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::bail;
 
 use super::{Joiner, Refusal, Source};
-use crate::cli::evaluate::folder::{ENDINGS, ending, entries};
+use crate::cli::photo_files::{EXTENSIONS, entries, extension};
 use crate::employee::EmployeeId;
 use crate::http::Code;
 
@@ -26,21 +26,22 @@ pub(in crate::cli) fn folder(dir: &Path) -> anyhow::Result<Source> {
     let mut names = HashSet::new();
     // Cameras write a raw file, and phones a HEIC, beside the JPEG.
     let (foreign, others): (Vec<_>, Vec<_>) =
-        entries(dir)?.into_iter().partition(|path| FOREIGN.contains(&ending(path).as_str()));
+        entries(dir)?.into_iter().partition(|path| FOREIGN.contains(&extension(path).as_str()));
     for path in others.into_iter().chain(foreign) {
-        let ending = ending(&path);
+        let extension = extension(&path);
         if path.is_dir() {
             source.passed_over.push((path, "a folder; subfolders are not read"));
-        } else if FOREIGN.contains(&ending.as_str()) && is_named(&names, &path) {
+        } else if FOREIGN.contains(&extension.as_str()) && is_named(&names, &path) {
             source.passed_over.push((path, "there is another photo of this employee"));
-        } else if ENDINGS.contains(&ending.as_str()) || FOREIGN.contains(&ending.as_str()) {
+        } else if EXTENSIONS.contains(&extension.as_str()) || FOREIGN.contains(&extension.as_str())
+        {
             add(&mut source, &mut names, &path);
         } else {
             source.passed_over.push((path, "not a photo by its file extension"));
         }
     }
     if source.joiners.is_empty() && source.refused.is_empty() {
-        bail!("{} contains no photos (EMPLOYEE.{})", dir.display(), ENDINGS.join(", "));
+        bail!("{} contains no photos (EMPLOYEE.{})", dir.display(), EXTENSIONS.join(", "));
     }
     Ok(source)
 }

@@ -1,30 +1,28 @@
-//! Labelled photos in a folder: `DIR/<person>/<photo>`.
+//! A folder of labeled photos: `DIR/<person>/<photo>`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-/// The endings of photos, in whatever case.
-pub(in crate::cli) const ENDINGS: [&str; 6] = ["jpg", "jpeg", "jfif", "jpe", "png", "webp"];
+use super::photo_files::{EXTENSIONS, entries, extension, file_name};
 
-/// What lies in such a folder.
+/// The contents of a folder of labeled photos.
 #[derive(Debug)]
-pub(in crate::cli) struct Folder {
-    /// Names of the people, sorted.
-    pub(in crate::cli) people: Vec<String>,
-    /// Every photo with the number of its person, sorted.
-    pub(in crate::cli) photos: Vec<(usize, PathBuf)>,
-    /// Whatever else lies there, and is not looked at.
-    pub(in crate::cli) skipped: Vec<PathBuf>,
+pub(super) struct LabeledFolder {
+    /// The names of the people, sorted.
+    pub(super) people: Vec<String>,
+    /// Each photo with the index of its person, sorted.
+    pub(super) photos: Vec<(usize, PathBuf)>,
+    /// Other entries, which are not read.
+    pub(super) skipped: Vec<PathBuf>,
 }
 
-impl Folder {
-    /// Looks through the folder.
+impl LabeledFolder {
+    /// Lists the folder.
     ///
     /// # Errors
-    /// Where it cannot be read, or holds too little to compare.
-    pub(in crate::cli) fn read(dir: &Path) -> anyhow::Result<Self> {
+    /// If it cannot be read, or has no genuine or no impostor pair.
+    pub(super) fn read(dir: &Path) -> anyhow::Result<Self> {
         let mut folder = Self { people: Vec::new(), photos: Vec::new(), skipped: Vec::new() };
         for person in entries(dir)? {
             if person.is_dir() {
@@ -45,7 +43,7 @@ impl Folder {
             entries(person)?.into_iter().partition(|path| is_photo(path));
         self.skipped.extend(others);
         if !photos.is_empty() {
-            self.people.push(name(person));
+            self.people.push(file_name(person));
             self.photos.extend(photos.into_iter().map(|photo| (number, photo)));
         }
         Ok(())
@@ -63,52 +61,36 @@ impl Folder {
     }
 }
 
-/// The last part of a path, for people.
-pub(in crate::cli) fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// A file, also behind a link, that ends like a photo.
+/// Whether the path is a file, or a link to one, with the extension of a photo.
 fn is_photo(path: &Path) -> bool {
-    ENDINGS.contains(&ending(path).as_str()) && path.is_file()
-}
-
-/// What a file's name ends with, behind the dot and in small letters.
-pub(in crate::cli) fn ending(path: &Path) -> String {
-    path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
-}
-
-/// What lies in a folder, sorted.
-pub(in crate::cli) fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let reading = || format!("reading {}", folder.display());
-    let entries = fs::read_dir(folder).with_context(reading)?.map(|entry| Ok(entry?.path()));
-    let mut paths = entries.collect::<std::io::Result<Vec<_>>>().with_context(reading)?;
-    paths.sort();
-    Ok(paths)
+    EXTENSIONS.contains(&extension(path).as_str()) && path.is_file()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
-    fn folder(files: &[&str]) -> (tempfile::TempDir, anyhow::Result<Folder>) {
+    fn folder(files: &[&str]) -> (tempfile::TempDir, anyhow::Result<LabeledFolder>) {
         let dir = tempfile::tempdir().unwrap();
         for file in files {
             let path = dir.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, b"").unwrap();
         }
-        let folder = Folder::read(dir.path());
+        let folder = LabeledFolder::read(dir.path());
         (dir, folder)
     }
 
     #[test]
-    fn photos_are_found_by_their_endings_and_the_rest_is_named() {
+    fn photos_are_found_by_extension_and_other_entries_are_listed() {
         let files = ["b/2.JPEG", "b/1.jpg", "a/x.WebP", "a/y.png", "a/notes.txt", "list.csv"];
         let (dir, found) = folder(&[&files[..], &["empty/.keep", "a/more/z.jpg"]].concat());
         let found = found.unwrap();
         assert_eq!(found.people, ["a", "b"]);
-        let photos: Vec<_> = found.photos.iter().map(|(who, path)| (*who, name(path))).collect();
+        let photos: Vec<_> =
+            found.photos.iter().map(|(who, path)| (*who, file_name(path))).collect();
         let expected = [(0, "x.WebP"), (0, "y.png"), (1, "1.jpg"), (1, "2.JPEG")];
         assert_eq!(photos, expected.map(|(who, name)| (who, name.to_owned())));
         let skipped = ["a/more", "a/notes.txt", "empty/.keep", "list.csv"];
@@ -126,19 +108,19 @@ mod tests {
             let error = format!("{:#}", folder(&files).1.unwrap_err());
             assert!(error.contains(reason) && error.contains("DIR/PERSON"), "{error}");
         }
-        assert!(Folder::read(Path::new("/nowhere/at/all")).is_err());
+        assert!(LabeledFolder::read(Path::new("/nowhere/at/all")).is_err());
     }
 
     #[cfg(unix)]
     #[test]
-    fn links_are_followed_and_broken_ones_named() {
+    fn links_are_followed_and_broken_links_are_listed() {
         let (dir, _) = folder(&["a/1.jpg", "a/2.jpg", "b/1.jpg"]);
         let link = |from: &str, to: &str| {
             std::os::unix::fs::symlink(dir.path().join(from), dir.path().join(to)).unwrap();
         };
         link("a/1.jpg", "b/linked.jpg");
         link("nothing.jpg", "b/broken.jpg");
-        let found = Folder::read(dir.path()).unwrap();
+        let found = LabeledFolder::read(dir.path()).unwrap();
         assert_eq!(found.photos.len(), 4);
         assert_eq!(found.skipped, [dir.path().join("b/broken.jpg")]);
     }
