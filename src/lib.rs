@@ -13,7 +13,8 @@
 //!   ([`seal`]) on its way to the [`store`], and is compared ([`comparison`]) with those in the
 //!   [`gallery`].
 //! - [`recognizer`] strings this together into use cases, [`http`] and [`cli`] offer them; [`access`]
-//!   says who may call, [`audit`] keeps who did what, [`evaluation`] tells what an organisation's own photos say about all this.
+//!   says who may call, [`audit`] keeps who did what, [`evaluation`] tells what an organisation's own photos say about all this, and [`report`]
+//!   renders it.
 //!
 //! What is deliberately absent: photos are never stored; embeddings are never returned, logged or
 //! compared across models; nothing is fetched from anywhere; whether a real person stood before the
@@ -34,6 +35,8 @@ pub mod employee;
 pub mod gallery;
 
 pub mod evaluation;
+
+pub mod report;
 
 pub mod engine;
 

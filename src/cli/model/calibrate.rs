@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use crate::cli::evaluate::outcome::Outcome;
-use crate::cli::evaluate::{Photos, recalibration, summary};
+use crate::cli::evaluate::LabeledPhotos;
 use crate::config::Config;
 use crate::engine::{Encoder, Engine, Inspection, ModelSource, draft};
+use crate::report::Report;
 
 /// The rate that the summary recommends a threshold for: the one that verification is decided at by default.
 const TARGET_FMR: f64 = 1e-4;
@@ -33,20 +33,20 @@ pub(super) async fn run(
     options.encoder = ModelSource::read(file)?;
     (options.former_encoder, options.calibration) = (None, None);
     let engine = Engine::load(&options)?;
-    let mut photos = Photos::extract(&engine, &encoders, dir).await?;
-    let mut best: Option<(f64, String, String, Outcome)> = None;
+    let mut photos = LabeledPhotos::extract(&engine, &encoders, dir).await?;
+    let mut best: Option<(f64, String, String, Report)> = None;
     while let Some((name, text, encoder)) = candidates.pop() {
-        let outcome = photos.judge(&encoder, config.policy(), TARGET_FMR)?;
-        let cllr = outcome.findings.calibration.min_cllr;
+        let report = photos.report(&encoder, config.policy(), TARGET_FMR)?;
+        let cllr = report.min_cllr();
         say(&format!("min. Cllr     {cllr:.3}  {name}"));
         if best.as_ref().is_none_or(|(least, ..)| cllr <= *least) {
-            best = Some((cllr, name, text, outcome));
+            best = Some((cllr, name, text, report));
         }
     }
-    let (_, name, text, outcome) = best.context("no manifest to evaluate")?;
+    let (_, name, text, report) = best.context("no manifest to evaluate")?;
     say(&format!("selected      {name}\n"));
-    summary::print(&outcome);
-    let Some(measured) = recalibration::of(&outcome) else {
+    say(report.summary().trim_end());
+    let Some(measured) = report.recalibration() else {
         bail!("these photos support no threshold (see above); add people or photos");
     };
     let text = draft::with_calibration(&text, &measured)?;

@@ -1,4 +1,4 @@
-//! Numbers as people like to read them.
+//! Numbers formatted for reading.
 
 use std::fmt::{Arguments, Write};
 
@@ -6,17 +6,23 @@ use crate::evaluation::Rate;
 
 /// Appends formatted text.
 pub(super) fn add(text: &mut String, part: Arguments<'_>) {
-    text.write_fmt(part).expect("a String takes whatever is written");
+    text.write_fmt(part).expect("writing to a String does not fail");
 }
 
-/// With a comma between thousands.
+/// Appends a formatted line.
+pub(super) fn add_line(text: &mut String, line: Arguments<'_>) {
+    add(text, line);
+    text.push('\n');
+}
+
+/// Formats a count, with commas between thousands.
 pub(super) fn count(n: u64) -> String {
     let digits = n.to_string();
     let grouped = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
     grouped.collect::<Vec<_>>().join(",")
 }
 
-/// A share: in per cent down to a tenth of one, below that as a power of ten.
+/// Formats a share as a percentage, below 0.1 % as a power of ten.
 pub(super) fn share(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),
@@ -26,29 +32,29 @@ pub(super) fn share(value: f64) -> String {
     }
 }
 
-/// A false match rate that was chosen: 1e-4, 0.05.
+/// Formats a target rate: 1e-4, 0.05.
 pub(super) fn target(rate: f64) -> String {
     if rate < 0.01 { format!("{rate:e}") } else { format!("{rate}") }
 }
 
-/// An interval of shares.
+/// Formats an interval of shares.
 pub(super) fn between([low, high]: [f64; 2]) -> String {
     format!("{} to {}", share(low), share(high))
 }
 
-/// An interval of scores.
+/// Formats an interval of scores.
 pub(super) fn scores_between([low, high]: [f64; 2]) -> String {
     format!("{low:.2} to {high:.2}")
 }
 
-/// A rate and how sure it is.
+/// Formats a rate with its confidence interval, or its upper bound if no error was observed.
 pub(super) fn rate(rate: &Rate) -> String {
     let up_to = if rate.errors == 0 { "no errors observed; upper bound " } else { "" };
     let interval = if rate.errors == 0 { share(rate.interval[1]) } else { between(rate.interval) };
     format!("{} ({up_to}{interval})", share(rate.value))
 }
 
-/// `one` for 1, `several` else, with the number before it.
+/// Formats a count with its noun, singular for 1.
 pub(super) fn number_of(n: u64, one: &str, several: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { several })
 }
@@ -58,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_for_people() {
+    fn numbers_are_formatted() {
         let counts = [0, 999, 1000, 12_428_000].map(count);
         assert_eq!(counts, ["0", "999", "1,000", "12,428,000"]);
         let shares = [0.0, 9.23e-5, 0.004_56, 0.0456, 0.286, 1.0].map(share);
@@ -68,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_without_an_error_is_only_a_bound() {
+    fn rate_without_errors_is_formatted_as_upper_bound() {
         let without =
             Rate { value: 0.0, interval: [0.0, 0.01], errors: 0, comparisons: 9, behind: 0 };
         assert_eq!(rate(&without), "0 (no errors observed; upper bound 1.0 %)");

@@ -1,36 +1,42 @@
-//! The report: one HTML page that needs nothing from anywhere and holds no script.
+//! The report as one self-contained HTML page without scripts.
 //!
 //! Names of people and files come from the disk, so everything passes through [`escape`].
 
-use super::outcome::{NamedPair, Outcome};
+use super::content::{NamedPair, Report};
+use super::numbers::{add, between, count, number_of, scores_between, share, target};
 use super::pictures;
 use super::recalibration::day;
 use super::summary::recommendation;
-use super::words::{add, between, count, number_of, scores_between, share, target};
 use crate::comparison::Score;
 use crate::evaluation::{CalibrationQuality, ErrorRateRow, LEAST_PAIRS, Operation, Rate};
 
 /// Maximum number of photos or files listed in one table.
 const NAMED: usize = 500;
 
-/// The whole page.
-pub(super) fn html(outcome: &Outcome) -> String {
-    let model = escape(&outcome.model.name);
+impl Report {
+    /// Returns the report as an HTML page.
+    pub fn html(&self) -> String {
+        html(self)
+    }
+}
+
+fn html(report: &Report) -> String {
+    let model = escape(&report.conditions.model.name);
     let style = include_str!("page.css");
     [
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n".to_owned(),
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n".to_owned(),
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n".to_owned(),
-        format!("<title>{model}, evaluation of {}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n", day(outcome)),
+        format!("<title>{model}, evaluation of {}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n", day(report)),
         format!("<h1>Evaluation of {model}</h1>\n"),
-        lead(outcome),
-        cards(outcome),
-        figures(outcome),
-        rows(outcome),
-        calibration(outcome),
-        pairs(outcome),
-        failures(outcome),
-        format!("</main>\n{}</body>\n</html>\n", footer(outcome)),
+        lead(report),
+        cards(report),
+        figures(report),
+        rows(report),
+        calibration(report),
+        pairs(report),
+        failures(report),
+        format!("</main>\n{}</body>\n</html>\n", footer(report)),
     ]
     .concat()
 }
@@ -57,8 +63,8 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-fn lead(outcome: &Outcome) -> String {
-    let failed = outcome.failures.photos.len() as u64;
+fn lead(report: &Report) -> String {
+    let failed = report.photos.failures.photos.len() as u64;
     let refused = match failed {
         0 => "every photo gave an embedding".to_owned(),
         _ => format!(
@@ -68,18 +74,18 @@ fn lead(outcome: &Outcome) -> String {
     };
     format!(
         "<p class=\"lead\">{} of {}, each compared with all others: {} genuine and {} impostor comparisons; {refused}. Created on {}.</p>\n",
-        number_of(outcome.photos_used as u64, "photo", "photos"),
-        number_of(outcome.people as u64, "person", "people"),
-        count(outcome.genuine),
-        count(outcome.impostor),
-        day(outcome),
+        number_of(report.photos.names.len() as u64, "photo", "photos"),
+        number_of(report.people as u64, "person", "people"),
+        count(report.genuine),
+        count(report.impostor),
+        day(report),
     )
 }
 
-fn cards(outcome: &Outcome) -> String {
+fn cards(report: &Report) -> String {
     let mut html = String::new();
-    if outcome.findings.recommended.is_none_or(|r| r.people_needed.is_some()) {
-        let lines = recommendation(outcome);
+    if report.findings.recommended.is_none_or(|r| r.people_needed.is_some()) {
+        let lines = recommendation(report);
         add(
             &mut html,
             format_args!("<p class=\"warning\"><strong>{}</strong></p>\n", escape(&lines[0])),
@@ -90,7 +96,7 @@ fn cards(outcome: &Outcome) -> String {
         let similarity = Score::new(score).similarity();
         format!("score {score:.4} (similarity {similarity:.4}), target FMR {}", target(rate))
     };
-    match (&outcome.present, &outcome.findings.present) {
+    match (&report.conditions.present, &report.findings.present) {
         (Ok(threshold), Some(operation)) => {
             let sub = at(operation.score, threshold.target);
             html += &card("now", "Current threshold of the service", &sub, operation);
@@ -107,7 +113,7 @@ fn cards(outcome: &Outcome) -> String {
         (Ok(_), None) => {}
     }
     if let (Some(recommended), Some(operation)) =
-        (&outcome.findings.recommended, &outcome.findings.at_recommended)
+        (&report.findings.recommended, &report.findings.at_recommended)
     {
         let title = match recommended.people_needed {
             None => "Recommended threshold for the target FMR",
@@ -116,7 +122,7 @@ fn cards(outcome: &Outcome) -> String {
         html += &card("recommended", title, &at(operation.score, recommended.row.fmr), operation);
     }
     html += "</div>\n";
-    if let Some([fmr, fnmr]) = outcome.findings.held_out {
+    if let Some([fmr, fnmr]) = report.findings.held_out {
         add(
             &mut html,
             format_args!(
@@ -162,8 +168,8 @@ fn two_digits(value: f64) -> u64 {
     format!("{value:.1e}").parse().map_or(0, |rounded: f64| rounded as u64)
 }
 
-fn figures(outcome: &Outcome) -> String {
-    let dashes = match pictures::counted_from(outcome) {
+fn figures(report: &Report) -> String {
+    let dashes = match pictures::counted_from(report) {
         Some(rate) => format!(
             "The curve is dotted below about FMR {rate}, where the false matches come from fewer than {LEAST_PAIRS} pairs of people."
         ),
@@ -171,7 +177,7 @@ fn figures(outcome: &Outcome) -> String {
             "The whole curve is dotted: the false matches come from fewer than {LEAST_PAIRS} pairs of people everywhere."
         ),
     };
-    let equal = match outcome.findings.equal_error_rate {
+    let equal = match report.findings.equal_error_rate {
         Some(rate) => format!(" The equal error rate (EER) is {}.", share(rate)),
         None => String::new(),
     };
@@ -180,13 +186,13 @@ fn figures(outcome: &Outcome) -> String {
          The axes are normal deviates, the band is the 95 % confidence interval. {dashes}{equal}</figcaption></figure>\n\
          <h2>Score distributions</h2>\n<figure>{}<figcaption><span class=\"swatch genuine\"></span>genuine: two photos of one person \
          &ensp;<span class=\"swatch impostor\"></span>impostor: photos of two people. Both distributions have the same area. The similarity is below each score.</figcaption></figure>\n",
-        pictures::tradeoff(outcome),
-        pictures::histogram(outcome),
+        pictures::tradeoff(report),
+        pictures::histogram(report),
     )
 }
 
-fn rows(outcome: &Outcome) -> String {
-    let chosen = outcome.findings.recommended.map(|recommended| recommended.row.fmr);
+fn rows(report: &Report) -> String {
+    let chosen = report.findings.recommended.map(|recommended| recommended.row.fmr);
     let row = |row: &ErrorRateRow| {
         let class = match row.counts() {
             false => " class=\"uncounted\"",
@@ -205,7 +211,7 @@ fn rows(outcome: &Outcome) -> String {
             between(row.fnmr.interval),
         )
     };
-    let rows: String = outcome.findings.rows.iter().map(row).collect();
+    let rows: String = report.findings.rows.iter().map(row).collect();
     format!(
         "<h2>Thresholds</h2>\n<div class=\"scroll\"><table><caption>The lowest score whose FMR is at most that of the row. The photos support a row if its false matches come from at least {LEAST_PAIRS} pairs of people: \
          with fewer, a single pair of look-alikes changes the rate noticeably. CI: 95 % confidence interval.</caption>\n\
@@ -213,15 +219,15 @@ fn rows(outcome: &Outcome) -> String {
     )
 }
 
-fn calibration(outcome: &Outcome) -> String {
+fn calibration(report: &Report) -> String {
     let line = |name: &str, quality: &CalibrationQuality| {
         format!(
             "<tr><td>{name}</td><td class=\"n\">{:.4}</td><td class=\"n\">{:.4}</td><td class=\"n\">{:.4}</td></tr>\n",
             quality.error, quality.cllr, quality.min_cllr
         )
     };
-    let mut lines = line("current", &outcome.findings.calibration);
-    if let Some((_, Some(fitted))) = &outcome.findings.fitted {
+    let mut lines = line("current", &report.findings.calibration);
+    if let Some((_, Some(fitted))) = &report.findings.fitted {
         lines += &line("fitted to one half of the people, measured on the other", fitted);
     }
     format!(
@@ -229,11 +235,11 @@ fn calibration(outcome: &Outcome) -> String {
          On the dashed diagonal, nine of ten comparisons with similarity 0.9 are genuine. Bars are 95 % confidence intervals.</figcaption></figure>\n\
          <div class=\"scroll\"><table><caption>Calibration error: the mean difference between the similarity and the share of genuine comparisons. Cllr: the cost of the log-likelihood ratios in bits; 0 is perfect, 1 is no better than chance. Minimum Cllr: the cost after the best possible calibration.</caption>\n\
          <thead><tr><th>calibration</th><th class=\"n\">calibration error</th><th class=\"n\">Cllr</th><th class=\"n\">minimum Cllr</th></tr></thead>\n<tbody>{lines}</tbody></table></div>\n",
-        pictures::reliability(outcome),
+        pictures::reliability(report),
     )
 }
 
-fn pairs(outcome: &Outcome) -> String {
+fn pairs(report: &Report) -> String {
     let table = |title: &str, text: &str, wrong: &str, pairs: &[NamedPair]| {
         let row = |pair: &NamedPair| {
             format!(
@@ -255,17 +261,17 @@ fn pairs(outcome: &Outcome) -> String {
         "Highest impostor scores",
         "Check these first: one person under two names, a photo in the wrong folder, or look-alikes. Each pair of people is listed once, with its most similar photos.",
         "false matches",
-        &outcome.lookalikes,
+        &report.lookalikes,
     ) + &table(
         "Lowest genuine scores",
         "A photo in the wrong folder, or one of insufficient quality. Each person is listed once, with their least similar photos.",
         "false non-matches",
-        &outcome.strangers,
+        &report.strangers,
     )
 }
 
-fn failures(outcome: &Outcome) -> String {
-    let failed = &outcome.failures;
+fn failures(report: &Report) -> String {
+    let failed = &report.photos.failures;
     let mut html = String::from(
         "<h2 id=\"failures\">Photos that gave no embedding (failure to acquire, FTA)</h2>\n",
     );
@@ -273,7 +279,7 @@ fn failures(outcome: &Outcome) -> String {
         html += "<p>None.</p>\n";
     } else {
         let counts = failed.counts.iter().map(|(kind, n)| {
-            let of_all = share(*n as f64 / outcome.photos_found as f64);
+            let of_all = share(*n as f64 / report.photos.found() as f64);
             format!(
                 "<tr><td>{kind}</td><td class=\"n\">{}</td><td class=\"n\">{of_all}</td></tr>\n",
                 count(*n as u64)
@@ -302,13 +308,13 @@ fn failures(outcome: &Outcome) -> String {
         );
         html += &more(failed.photos.len());
     }
-    if !outcome.skipped.is_empty() {
+    if !report.photos.skipped.is_empty() {
         html += "<h2>Skipped files</h2>\n<p>These files have no photo extension and were not read.</p>\n<ul>\n";
-        for path in outcome.skipped.iter().take(NAMED) {
+        for path in report.photos.skipped.iter().take(NAMED) {
             add(&mut html, format_args!("<li><code>{}</code></li>\n", escape(path)));
         }
         html += "</ul>\n";
-        html += &more(outcome.skipped.len());
+        html += &more(report.photos.skipped.len());
     }
     html
 }
@@ -320,16 +326,16 @@ fn more(all: usize) -> String {
     }
 }
 
-fn footer(outcome: &Outcome) -> String {
+fn footer(report: &Report) -> String {
     format!(
         "<footer><p>Encoder {}, SHA-256 <code>{}</code>; likeness {}, {}.</p>\
          <p>Genuine: two photos of one person. Impostor: photos of two people. Confidence intervals come from 500 bootstrap resamples of the people, each with all comparisons of the people drawn. \
          If no error was observed, the upper bound is 3/n, where n is the number of pairs of people (FMR) or of people (FNMR): the rule of three. Error rates hold only for photos and people like these. \
          This page contains names of people and files: treat it as personal data. It contains no photos and no embeddings.</p></footer>\n",
-        escape(&outcome.model.name),
-        outcome.model.id,
+        escape(&report.conditions.model.name),
+        report.conditions.model.id,
         env!("CARGO_PKG_VERSION"),
-        day(outcome),
+        day(report),
     )
 }
 

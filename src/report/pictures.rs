@@ -1,7 +1,7 @@
 //! The report's pictures, as SVG whose colours the page's style sheet sets.
 
-use super::outcome::Outcome;
-use super::words::{add, target};
+use super::content::Report;
+use super::numbers::{add, target};
 use crate::comparison::Score;
 use crate::evaluation::{CurvePoint, Operation, probit};
 
@@ -136,11 +136,11 @@ fn deviates(low: f64, high: f64, label: &'static str) -> Axis {
 }
 
 /// The detection error tradeoff with its band, and the two thresholds on it.
-pub(super) fn tradeoff(outcome: &Outcome) -> String {
-    let findings = &outcome.findings;
+pub(super) fn tradeoff(report: &Report) -> String {
+    let findings = &report.findings;
     let curve = &findings.curve;
     let first = curve.first().map_or(1e-3, |point| point.fmr);
-    let (lowest, highest) = (1.0 / outcome.genuine as f64, 1.0 - 1.0 / outcome.genuine as f64);
+    let (lowest, highest) = (1.0 / report.genuine as f64, 1.0 - 1.0 / report.genuine as f64);
     let least = curve.last().map_or(1e-3, |point| point.fnmr).min(5e-3).max(lowest) / 1.2;
     let most = curve.first().map_or(0.5, |point| point.fnmr).clamp(0.1, 0.98);
     let x = deviates(first.min(9e-4), 0.5, "false match rate (FMR)");
@@ -187,16 +187,16 @@ fn is_one_point(a: Option<&Operation>, b: Option<&Operation>) -> bool {
 const COLUMNS: usize = 96;
 
 /// How often each score came, genuine and impostor, with the thresholds.
-pub(super) fn histogram(outcome: &Outcome) -> String {
-    let bins = outcome.binned.bins();
+pub(super) fn histogram(report: &Report) -> String {
+    let bins = report.binned.bins();
     let ends = [bins.first(), bins.last()].map(|bin| bin.map_or(0.0, |bin| bin.score));
     let [low, high] = [ends[0].floor(), ends[1].ceil().max(ends[0].floor() + 1.0)];
     let step = (high - low) / COLUMNS as f64;
     let mut columns = [[0.0_f64; 2]; COLUMNS];
     for bin in bins {
         let column = &mut columns[(((bin.score - low) / step) as usize).min(COLUMNS - 1)];
-        column[0] += bin.genuine / outcome.genuine as f64;
-        column[1] += bin.impostor / outcome.impostor as f64;
+        column[0] += bin.genuine / report.genuine as f64;
+        column[1] += bin.impostor / report.impostor as f64;
     }
     let tallest = columns.iter().flatten().fold(0.0_f64, |most, &share| most.max(share));
     let x = Axis {
@@ -221,8 +221,8 @@ pub(super) fn histogram(outcome: &Outcome) -> String {
         let outline = [[low, 0.0]].into_iter().chain(steps).chain([[high, 0.0]]);
         plot.line(class, outline, true);
     }
-    let now = outcome.findings.present.map(|o| o.score);
-    let recommended = outcome.findings.at_recommended.map(|o| o.score);
+    let now = report.findings.present.map(|o| o.score);
+    let recommended = report.findings.at_recommended.map(|o| o.score);
     for (class, name, score) in
         [("now", "current", now), ("recommended", "recommended", recommended)]
     {
@@ -264,7 +264,7 @@ fn score_ticks(low: f64, high: f64) -> Vec<(f64, [String; 2])> {
 }
 
 /// How often comparisons of a similarity are genuine, against the similarity itself.
-pub(super) fn reliability(outcome: &Outcome) -> String {
+pub(super) fn reliability(report: &Report) -> String {
     let tick = |k: u32| {
         let value = f64::from(k) / 5.0;
         (value, [format!("{value:.1}"), String::new()])
@@ -278,7 +278,7 @@ pub(super) fn reliability(outcome: &Outcome) -> String {
         "On the diagonal, nine of ten comparisons with similarity 0.9 are genuine.",
     );
     plot.line("diagonal", [[0.0, 0.0], [1.0, 1.0]], false);
-    let points = &outcome.findings.reliability;
+    let points = &report.findings.reliability;
     plot.line("curve", points.iter().map(|p| [p.bin.similarity, p.bin.share]), false);
     for point in points {
         let x = plot.across(point.bin.similarity);
@@ -293,7 +293,7 @@ pub(super) fn reliability(outcome: &Outcome) -> String {
 }
 
 /// The rate beside which the curve ends in dashes.
-pub(super) fn counted_from(outcome: &Outcome) -> Option<String> {
-    let first = outcome.findings.curve.iter().find(|point| point.counts)?;
+pub(super) fn counted_from(report: &Report) -> Option<String> {
+    let first = report.findings.curve.iter().find(|point| point.counts)?;
     Some(target(format!("{:.0e}", first.fmr).parse().unwrap_or(first.fmr)))
 }

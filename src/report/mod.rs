@@ -1,0 +1,13 @@
+//! The report of `likeness evaluate`: a summary, an HTML page, and a calibration file.
+//!
+//! [`Report`] evaluates labeled comparisons and renders the result. It contains names of people and
+//! files, but no photo and no embedding.
+
+mod content;
+mod numbers;
+mod page;
+mod pictures;
+mod recalibration;
+mod summary;
+
+pub use self::content::{Conditions, Failures, Photos, Report};
