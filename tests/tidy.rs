@@ -26,6 +26,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("fast_image_resize", &["photo"]),
     ("indicatif", &["cli"]),
     ("jpeg_decoder", &["photo"]),
+    ("maud", &["report"]),
     ("memmap2", &["http"]),
     ("opentelemetry", &["http", "telemetry"]),
     ("opentelemetry_http", &["http", "telemetry"]),

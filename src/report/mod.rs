@@ -9,5 +9,6 @@ mod page;
 mod pictures;
 mod recalibration;
 mod summary;
+mod tables;
 
 pub use self::content::{Conditions, Failures, Photos, Report};

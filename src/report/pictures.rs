@@ -1,4 +1,6 @@
-//! The report's pictures, as SVG whose colours the page's style sheet sets.
+//! The plots of the report, as SVG; the page's style sheet sets their colors.
+
+use maud::{Markup, html};
 
 use super::content::Report;
 use super::numbers::{add, target};
@@ -10,63 +12,59 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 28.0;
 const BOTTOM: f64 = 58.0;
 
-/// One axis: what its ends stand for, and what is written along it.
+/// One axis: its range, ticks and label.
 struct Axis {
     low: f64,
     high: f64,
-    /// Where, and one or two lines of text.
+    /// The value of each tick, with one or two lines of text.
     ticks: Vec<(f64, [String; 2])>,
     label: &'static str,
 }
 
-/// A picture that grows.
+/// A plot under construction.
 struct Plot {
     width: f64,
     height: f64,
     x: Axis,
     y: Axis,
-    svg: String,
+    title: &'static str,
+    description: &'static str,
+    marks: Vec<Markup>,
 }
 
 impl Plot {
-    /// Frame, ticks and labels; `title` is what the picture shows, `description` what one sees.
-    fn new([width, height]: [f64; 2], x: Axis, y: Axis, title: &str, description: &str) -> Self {
-        let mut plot = Self { width, height, x, y, svg: String::new() };
-        plot.add(format_args!(
-            "<svg viewBox=\"0 0 {width} {height}\" role=\"img\"><title>{title}</title><desc>{description}</desc>"
-        ));
+    /// Draws ticks and labels; `title` and `description` are for screen readers.
+    fn new(
+        [width, height]: [f64; 2],
+        x: Axis,
+        y: Axis,
+        title: &'static str,
+        description: &'static str,
+    ) -> Self {
+        let mut plot = Self { width, height, x, y, title, description, marks: Vec::new() };
         let (bottom, right) = (height - BOTTOM, width - RIGHT);
         for (value, [text, below]) in std::mem::take(&mut plot.x.ticks) {
             let x = plot.across(value);
-            plot.add(format_args!(
-                "<path class=\"grid\" d=\"M{x:.1} {TOP}V{bottom}\"/>\
-                 <text x=\"{x:.1}\" y=\"{:.1}\" class=\"tick middle\">{text}</text>\
-                 <text x=\"{x:.1}\" y=\"{:.1}\" class=\"tick faint middle\">{below}</text>",
-                bottom + 16.0,
-                bottom + 30.0
-            ));
+            plot.marks.push(html! {
+                path class="grid" d={ "M" (px(x)) " " (TOP) "V" (bottom) } {}
+                text x=(px(x)) y=(px(bottom + 16.0)) class="tick middle" { (text) }
+                text x=(px(x)) y=(px(bottom + 30.0)) class="tick faint middle" { (below) }
+            });
         }
         for (value, [text, _]) in std::mem::take(&mut plot.y.ticks) {
             let y = plot.up(value);
-            plot.add(format_args!(
-                "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>\
-                 <text x=\"{:.1}\" y=\"{:.1}\" class=\"tick end\">{text}</text>",
-                LEFT - 8.0,
-                y + 4.0
-            ));
+            plot.marks.push(html! {
+                path class="grid" d={ "M" (LEFT) " " (px(y)) "H" (right) } {}
+                text x=(px(LEFT - 8.0)) y=(px(y + 4.0)) class="tick end" { (text) }
+            });
         }
         let (middle_x, middle_y) = (f64::midpoint(LEFT, right), f64::midpoint(TOP, bottom));
-        let (x_label, y_label) = (plot.x.label, plot.y.label);
-        plot.add(format_args!(
-            "<text x=\"{middle_x:.1}\" y=\"{:.1}\" class=\"label middle\">{x_label}</text>\
-             <text transform=\"translate(14 {middle_y:.1}) rotate(-90)\" class=\"label middle\">{y_label}</text>",
-            height - 8.0
-        ));
+        let turned = format!("translate(14 {middle_y:.1}) rotate(-90)");
+        plot.marks.push(html! {
+            text x=(px(middle_x)) y=(px(height - 8.0)) class="label middle" { (plot.x.label) }
+            text transform=(turned) class="label middle" { (plot.y.label) }
+        });
         plot
-    }
-
-    fn add(&mut self, part: std::fmt::Arguments<'_>) {
-        add(&mut self.svg, part);
     }
 
     fn across(&self, value: f64) -> f64 {
@@ -79,38 +77,47 @@ impl Plot {
         self.height - BOTTOM - share.clamp(0.0, 1.0) * (self.height - TOP - BOTTOM)
     }
 
-    /// A line through points; with `closed`, the area that it encloses.
+    /// Draws a line through points; with `closed`, the area that it encloses.
     fn line(&mut self, class: &str, points: impl IntoIterator<Item = [f64; 2]>, closed: bool) {
         let mut path = String::new();
         for [x, y] in points {
             let verb = if path.is_empty() { 'M' } else { 'L' };
             add(&mut path, format_args!("{verb}{:.1} {:.1}", self.across(x), self.up(y)));
         }
-        let end = if closed { "Z" } else { "" };
         if !path.is_empty() {
-            self.add(format_args!("<path class=\"{class}\" d=\"{path}{end}\"/>"));
+            path += if closed { "Z" } else { "" };
+            self.marks.push(html! { path class=(class) d=(path) {} });
         }
     }
 
-    /// A point and its name, to the right of it or, near the right end, to the left.
+    /// Draws a point with its name on the right or, near the right end, on the left.
     fn point(&mut self, class: &str, [x, y]: [f64; 2], name: &str) {
         let (x, y) = (self.across(x), self.up(y));
         let (side, text_x) =
             if x > 0.7 * self.width { ("end", x - 10.0) } else { ("start", x + 10.0) };
-        self.add(format_args!(
-            "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"/>\
-             <text x=\"{text_x:.1}\" y=\"{:.1}\" class=\"name {side}\">{name}</text>",
-            y - 8.0
-        ));
+        self.marks.push(html! {
+            circle class=(class) cx=(px(x)) cy=(px(y)) r="5" {}
+            text x=(px(text_x)) y=(px(y - 8.0)) class={ "name " (side) } { (name) }
+        });
     }
 
-    fn finished(mut self) -> String {
-        self.svg += "</svg>";
-        self.svg
+    fn finished(self) -> Markup {
+        html! {
+            svg viewBox=(format!("0 0 {} {}", self.width, self.height)) role="img" {
+                title { (self.title) }
+                desc { (self.description) }
+                @for mark in &self.marks { (mark) }
+            }
+        }
     }
 }
 
-/// The rates that an axis of normal deviates is marked at.
+/// Formats a coordinate.
+fn px(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+/// The ticks of a normal deviate axis.
 const MARKS: [(f64, &str); 13] = [
     (1e-7, "1e-7"),
     (1e-6, "1e-6"),
@@ -127,7 +134,7 @@ const MARKS: [(f64, &str); 13] = [
     (0.95, "95 %"),
 ];
 
-/// An axis of normal deviates from one rate to another (Martin et al. 1997, "The DET curve in
+/// Returns a normal deviate axis between two rates (Martin et al. 1997, "The DET curve in
 /// assessment of detection task performance").
 fn deviates(low: f64, high: f64, label: &'static str) -> Axis {
     let marks = MARKS.iter().filter(|(rate, _)| (low..=high).contains(rate));
@@ -135,8 +142,8 @@ fn deviates(low: f64, high: f64, label: &'static str) -> Axis {
     Axis { low: probit(low), high: probit(high), ticks: ticks.collect(), label }
 }
 
-/// The detection error tradeoff with its band, and the two thresholds on it.
-pub(super) fn tradeoff(report: &Report) -> String {
+/// Draws the detection error tradeoff (DET) curve with its confidence band and both thresholds.
+pub(super) fn tradeoff(report: &Report) -> Markup {
     let findings = &report.findings;
     let curve = &findings.curve;
     let first = curve.first().map_or(1e-3, |point| point.fmr);
@@ -179,15 +186,15 @@ pub(super) fn tradeoff(report: &Report) -> String {
     plot.finished()
 }
 
-/// Whether both thresholds would be drawn on top of each other.
+/// Whether the two thresholds would be drawn at the same point.
 fn is_one_point(a: Option<&Operation>, b: Option<&Operation>) -> bool {
     a.zip(b).is_some_and(|(a, b)| (a.score - b.score).abs() < 0.05)
 }
 
 const COLUMNS: usize = 96;
 
-/// How often each score came, genuine and impostor, with the thresholds.
-pub(super) fn histogram(report: &Report) -> String {
+/// Draws the distributions of genuine and impostor scores, with both thresholds.
+pub(super) fn histogram(report: &Report) -> Markup {
     let bins = report.binned.bins();
     let ends = [bins.first(), bins.last()].map(|bin| bin.map_or(0.0, |bin| bin.score));
     let [low, high] = [ends[0].floor(), ends[1].ceil().max(ends[0].floor() + 1.0)];
@@ -232,17 +239,16 @@ pub(super) fn histogram(report: &Report) -> String {
                 "now" => ("end", x - 4.0, TOP - 8.0),
                 _ => ("start", x + 4.0, TOP - 8.0),
             };
-            plot.add(format_args!(
-                "<path class=\"threshold {class}\" d=\"M{x:.1} {:.1}V{bottom:.1}\"/>\
-                 <text x=\"{text_x:.1}\" y=\"{y:.1}\" class=\"name {side}\">{name}</text>",
-                TOP - 16.0
-            ));
+            plot.marks.push(html! {
+                path class={ "threshold " (class) } d={ "M" (px(x)) " " (px(TOP - 16.0)) "V" (px(bottom)) } {}
+                text x=(px(text_x)) y=(px(y)) class={ "name " (side) } { (name) }
+            });
         }
     }
     plot.finished()
 }
 
-/// Whole scores, about eight, with their similarities below.
+/// Returns about eight round scores as ticks, with their similarities as second line.
 fn score_ticks(low: f64, high: f64) -> Vec<(f64, [String; 2])> {
     let step = [0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0];
     let step = step.into_iter().find(|step| (high - low) / step <= 10.0).unwrap_or(50.0);
@@ -263,8 +269,8 @@ fn score_ticks(low: f64, high: f64) -> Vec<(f64, [String; 2])> {
     (first..=last).map(tick).collect()
 }
 
-/// How often comparisons of a similarity are genuine, against the similarity itself.
-pub(super) fn reliability(report: &Report) -> String {
+/// Draws the reliability diagram: the share of genuine comparisons by similarity.
+pub(super) fn reliability(report: &Report) -> Markup {
     let tick = |k: u32| {
         let value = f64::from(k) / 5.0;
         (value, [format!("{value:.1}"), String::new()])
@@ -284,15 +290,16 @@ pub(super) fn reliability(report: &Report) -> String {
         let x = plot.across(point.bin.similarity);
         if let Some([low, high]) = point.interval {
             let (low, high) = (plot.up(low), plot.up(high));
-            plot.add(format_args!("<path class=\"whisker\" d=\"M{x:.1} {low:.1}V{high:.1}\"/>"));
+            let path = format!("M{x:.1} {low:.1}V{high:.1}");
+            plot.marks.push(html! { path class="whisker" d=(path) {} });
         }
         let y = plot.up(point.bin.share);
-        plot.add(format_args!("<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>"));
+        plot.marks.push(html! { circle class="dot" cx=(px(x)) cy=(px(y)) r="4" {} });
     }
     plot.finished()
 }
 
-/// The rate beside which the curve ends in dashes.
+/// Returns the FMR below which the DET curve is dotted.
 pub(super) fn counted_from(report: &Report) -> Option<String> {
     let first = report.findings.curve.iter().find(|point| point.counts)?;
     Some(target(format!("{:.0e}", first.fmr).parse().unwrap_or(first.fmr)))
