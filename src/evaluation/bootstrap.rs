@@ -7,12 +7,11 @@
 //! never count as independent. Where each pair of people is an accident of its own, Owen 2007 ("The
 //! pigeonhole bootstrap") shows that such intervals are too wide rather than too narrow.
 
-use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use super::random::SplitMix;
 use super::scores::Scores;
+use super::threads::on_all_cores;
 use super::weighted::{Statistic, Weighted};
 
 /// How often the people are drawn anew.
@@ -88,18 +87,6 @@ fn middle(mut values: Vec<f64>) -> Option<[f64; 2]> {
         below + (above - below) * place.fract()
     };
     Some([quantile(TAIL), quantile(1.0 - TAIL)])
-}
-
-/// Runs `work` once on every core.
-pub(super) fn on_all_cores<T: Send>(work: impl Fn() -> T + Sync) -> Vec<T> {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(&work)).collect();
-        let joined = threads.into_iter().map(|thread| {
-            thread.join().unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))
-        });
-        joined.collect()
-    })
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod probit;
 mod random;
 mod rates;
 mod scores;
+mod threads;
 mod weighted;
 
 pub use self::binned::{Bin, Binned, ReliabilityBin};

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::binned::{Bin, Binned};
+use super::threads::on_all_cores;
 
 /// Comparisons kept of each kind, at most: about 100 MB, and the least similar two thirds of the
 /// impostors of 500 people with 10 photos left out.
@@ -294,7 +295,7 @@ fn for_every_pair<T: Send>(
             }
         }
     };
-    super::bootstrap::on_all_cores(gather)
+    on_all_cores(gather)
 }
 
 /// Bits of a score that a bin ignores: what is left is the sign, the exponent and 10 bits of the
