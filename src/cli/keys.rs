@@ -54,14 +54,17 @@ async fn add(store: &Store, args: &KeysAddArgs, data_folder: &Path) -> anyhow::R
     }
     let role = args.role.unwrap_or(Role::Admin);
     let (key, name) = match &args.name {
-        Some(name) => (granted(store, name, role).await?, name.clone()),
+        Some(name) => {
+            let key = granted(store, name, role).await?;
+            let key = key.with_context(|| {
+                format!(
+                    "the name {} is or was used by another API key; names are never reused",
+                    name.as_str()
+                )
+            })?;
+            (key, name.clone())
+        }
         None => first_admin(store).await?,
-    };
-    let Some(key) = key else {
-        bail!(
-            "the name {} is or was used by another API key; names are never reused",
-            name.as_str()
-        );
     };
     println!("{}", key.as_str());
     eprintln!(
@@ -87,16 +90,17 @@ async fn granted(
     Ok(store.grant(&grant, Actor::Operator).await?.then_some(key))
 }
 
-/// A new admin's key by the first name that was never used: admin, admin-2, and so on.
-async fn first_admin(store: &Store) -> anyhow::Result<(Option<Zeroizing<String>>, KeyName)> {
+/// Adds an admin key with the first name that was never used: admin, admin-2, and so on.
+async fn first_admin(store: &Store) -> anyhow::Result<(Zeroizing<String>, KeyName)> {
     let mut name = KeyName::parse("admin")?;
-    for number in 2.. {
+    let mut number = 1;
+    loop {
         if let Some(key) = granted(store, &name, Role::Admin).await? {
-            return Ok((Some(key), name));
+            return Ok((key, name));
         }
+        number += 1;
         name = KeyName::parse(&format!("admin-{number}"))?;
     }
-    Ok((None, name))
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
