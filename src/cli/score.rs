@@ -1,7 +1,7 @@
-//! `likeness score`: every photo of a list as a reference against every one as a probe, through the pipeline that serves.
+//! `likeness score`: compares each photo of a list, as a reference, with each photo as a probe.
 //!
-//! It is how models and the limits of quality are calibrated and judged: scores and measures leave
-//! it, never an embedding.
+//! The photos go through the serving pipeline. Models and quality limits are calibrated on the output,
+//! which contains scores and quality measures, but no embedding.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -17,10 +17,10 @@ use crate::http::Code;
 use crate::quality::Quality;
 use crate::recognizer;
 
-/// Writes the matrix of scores, and for each refused photo a line `path<TAB>reason` to standard output.
+/// Writes the score matrix, and a line `path<TAB>reason` for each refused photo to standard output.
 ///
 /// # Errors
-/// Where a file cannot be read or written, or a model fails.
+/// If a file cannot be read or written, or a model fails.
 pub async fn run(config: &Config, args: &ScoreArgs) -> anyhow::Result<()> {
     let options = config.engine_options()?;
     let engine = Engine::load(&options)?;
@@ -44,33 +44,35 @@ pub async fn run(config: &Config, args: &ScoreArgs) -> anyhow::Result<()> {
         .with_context(|| format!("writing {}", args.out.display()))
 }
 
-/// A line a photo, after one of titles: path, code of the refusal, measures, reasons.
+/// Writes one CSV row per photo: path, code of the refusal, measures, reasons.
 fn write_quality(
     paths: &[&str],
     found: &[Result<Extraction, recognizer::Error>],
     file: &Path,
-) -> std::io::Result<()> {
-    let mut file = BufWriter::new(fs::File::create(file)?);
-    writeln!(file, "path,code,{},reasons", Quality::MEASURES.join(","))?;
+) -> csv::Result<()> {
+    let mut table = csv::Writer::from_path(file)?;
+    let header = ["path", "code"].into_iter().chain(Quality::MEASURES).chain(["reasons"]);
+    table.write_record(header)?;
     for (path, found) in paths.iter().zip(found) {
-        let path = format!("\"{}\"", path.replace('"', "\"\""));
-        match found {
+        let (code, measures, reasons) = match found {
             Ok(Extraction { quality, .. }) => {
                 let measures = quality.measures().map(|value| format!("{value:.4}"));
                 let reasons: Vec<_> = quality.reasons().iter().map(|r| r.code()).collect();
-                writeln!(file, "{path},,{},{}", measures.join(","), reasons.join(" "))?;
+                ("", measures, reasons.join(" "))
             }
             Err(refusal) => {
                 let (_, code, _) = Code::from(refusal).row();
-                let nothing = ",".repeat(Quality::MEASURES.len());
-                writeln!(file, "{path},{code}{nothing},")?;
+                (code, Default::default(), String::new())
             }
-        }
+        };
+        let measures = measures.iter().map(String::as_str);
+        table.write_record([*path, code].into_iter().chain(measures).chain([&*reasons]))?;
     }
-    file.flush()
+    Ok(table.flush()?)
 }
 
-/// A row a reference, a column a probe.
+/// Writes the scores as little-endian 32-bit floats, one row per reference, one column per probe; NaN
+/// for a refused photo.
 fn write_matrix(engine: &Engine, photos: &[Option<Sides>], path: &Path) -> std::io::Result<()> {
     let comparator = engine.encoder().comparator();
     let mut file = BufWriter::new(fs::File::create(path)?);
