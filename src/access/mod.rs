@@ -1,6 +1,6 @@
-//! Who may call, and what: everyone who calls has a key of their own, with a role.
+//! API keys and their roles.
 //!
-//! A key is 256 random bits, so a plain digest of it can be kept without helping anybody to guess it.
+//! A key is 256 random bits, so that its unsalted digest can be stored: guessing is hopeless.
 
 mod local;
 
@@ -17,28 +17,28 @@ pub use self::local::LocalCredential;
 use crate::employee::is_identifier;
 use crate::seal;
 
-/// Set before the random part, so that a key that leaked is recognised as one.
+/// Prefix of each key, by which secret scanners recognize a leaked one.
 const PREFIX: &str = "likeness_";
 
-/// What the holder of a key is there for.
+/// The role of an API key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Role {
-    /// Verifies and identifies at a door; sees nobody below the threshold.
+    /// Verifies and identifies; the answers contain matches only.
     Terminal,
-    /// Enrols, compares, lists and erases too.
+    /// Also enrolls, compares, lists and erases.
     Enroller,
-    /// Everything.
+    /// Has all rights.
     Admin,
-    /// Reads the metrics, and nothing else.
+    /// Only reads the metrics.
     Metrics,
 }
 
-/// What a call needs.
+/// A right that a call requires.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Right {
     /// To verify and identify.
     Recognize,
-    /// To enrol, compare, look up and erase.
+    /// To enroll, compare, look up and erase.
     Enroll,
     /// To read the metrics.
     Measure,
@@ -48,7 +48,7 @@ impl Role {
     /// Every role.
     pub const ALL: [Self; 4] = [Self::Terminal, Self::Enroller, Self::Admin, Self::Metrics];
 
-    /// The word for it.
+    /// Returns the role's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Terminal => "terminal",
@@ -58,12 +58,12 @@ impl Role {
         }
     }
 
-    /// The role of this word.
+    /// Returns the role with this name.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == word)
     }
 
-    /// Whether its holder has a right.
+    /// Returns whether the role has a right.
     pub fn may(self, right: Right) -> bool {
         match self {
             Self::Admin => true,
@@ -74,46 +74,46 @@ impl Role {
     }
 }
 
-/// What a key is called: 1 to 64 characters of `[A-Za-z0-9._@-]`.
+/// The name of an API key: 1 to 64 characters of `[A-Za-z0-9._@-]`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct KeyName(Arc<str>);
 
-/// A name that is empty, too long or holds another character.
+/// The error for a name that is empty, too long, or contains another character.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("a key name must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '@' and '-'")]
 pub struct InvalidKeyName;
 
 impl KeyName {
-    /// Reads a name.
+    /// Parses a name.
     ///
     /// # Errors
-    /// [`InvalidKeyName`] where it breaks the rule.
+    /// [`InvalidKeyName`] if the text is not one.
     pub fn parse(text: &str) -> Result<Self, InvalidKeyName> {
         if is_identifier(text) { Ok(Self(text.into())) } else { Err(InvalidKeyName) }
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// What is kept of a key.
+/// The SHA-256 digest of an API key.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {
-    /// The digest of a key as its holder presents it.
+    /// Computes the digest of a presented key.
     pub fn of(key: &str) -> Self {
         Self(Sha256::digest(key.as_bytes()).into())
     }
 
-    /// A digest as it was stored.
+    /// Restores a stored digest.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes to store.
+    /// Returns the bytes to store.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -125,10 +125,10 @@ impl std::fmt::Debug for KeyDigest {
     }
 }
 
-/// A new key, to be shown to its holder once.
+/// Generates a new key, which is shown once.
 ///
 /// # Panics
-/// Where the system has no random numbers to give.
+/// If the system's random number generator fails.
 pub fn generate() -> Zeroizing<String> {
     let secret = seal::random::<32>();
     let mut key = Zeroizing::new(String::with_capacity(PREFIX.len() + 43));
@@ -137,34 +137,34 @@ pub fn generate() -> Zeroizing<String> {
     key
 }
 
-/// A key that was given out.
+/// A valid API key, without its secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Grant {
-    /// What it is called.
+pub struct ApiKey {
+    /// The key's name.
     pub name: KeyName,
-    /// What its holder may do.
+    /// The key's role.
     pub role: Role,
-    /// What is kept of it.
+    /// The digest of the secret.
     pub digest: KeyDigest,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: Timestamp,
 }
 
-/// The grant of a presented key. Every digest is compared, each in constant time, so that the time
-/// tells nothing of how near a guess came.
-pub fn admitted<'a>(grants: &'a [Grant], presented: &str) -> Option<&'a Grant> {
+/// Returns the API key that was presented. All digests are compared, each in constant time, so that
+/// the duration reveals nothing about a guess.
+pub fn admitted<'a>(api_keys: &'a [ApiKey], presented: &str) -> Option<&'a ApiKey> {
     let presented = KeyDigest::of(presented);
-    let matches = |grant: &&Grant| bool::from(grant.digest.0.ct_eq(&presented.0));
-    grants.iter().filter(matches).fold(None, |found, grant| found.or(Some(grant)))
+    let matches = |api_key: &&ApiKey| bool::from(api_key.digest.0.ct_eq(&presented.0));
+    api_keys.iter().filter(matches).fold(None, |found, api_key| found.or(Some(api_key)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn grant(name: &str, role: Role, key: &str) -> Grant {
+    fn api_key(name: &str, role: Role, key: &str) -> ApiKey {
         let name = KeyName::parse(name).unwrap();
-        Grant { name, role, digest: KeyDigest::of(key), created_at: Timestamp::UNIX_EPOCH }
+        ApiKey { name, role, digest: KeyDigest::of(key), created_at: Timestamp::UNIX_EPOCH }
     }
 
     #[test]
@@ -172,11 +172,12 @@ mod tests {
         let (door, desk) = (generate(), generate());
         assert_ne!(door, desk);
         assert_eq!(door.len(), PREFIX.len() + 43);
-        let grants = [grant("door", Role::Terminal, &door), grant("desk", Role::Enroller, &desk)];
-        assert_eq!(admitted(&grants, &desk).unwrap().name.as_str(), "desk");
-        assert_eq!(admitted(&grants, &door).unwrap().role, Role::Terminal);
+        let api_keys =
+            [api_key("door", Role::Terminal, &door), api_key("desk", Role::Enroller, &desk)];
+        assert_eq!(admitted(&api_keys, &desk).unwrap().name.as_str(), "desk");
+        assert_eq!(admitted(&api_keys, &door).unwrap().role, Role::Terminal);
         for wrong in ["", "likeness_", &desk[1..], &desk.to_uppercase()] {
-            assert!(admitted(&grants, wrong).is_none(), "{wrong}");
+            assert!(admitted(&api_keys, wrong).is_none(), "{wrong}");
         }
         assert!(admitted(&[], &desk).is_none());
     }

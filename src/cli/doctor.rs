@@ -180,22 +180,24 @@ fn private(folder: &Path, findings: &mut Findings) {
 }
 
 async fn keys(config: &Config, store: &Store, findings: &mut Findings) {
-    let grants = store.grants().await.map_err(anyhow::Error::from);
-    let Some(grants) = findings.of(grants, |grants| counted(grants.len() as u64, "API key")) else {
+    let api_keys = store.api_keys().await.map_err(anyhow::Error::from);
+    let Some(api_keys) =
+        findings.of(api_keys, |api_keys| counted(api_keys.len() as u64, "API key"))
+    else {
         return;
     };
-    let ever = store.ever_granted().await.unwrap_or(false);
-    let admins = grants.iter().filter(|grant| grant.role == Role::Admin).count();
-    if grants.is_empty() && !config.listen.ip().is_loopback() {
+    let ever = store.ever_had_api_key().await.unwrap_or(false);
+    let admins = api_keys.iter().filter(|api_key| api_key.role == Role::Admin).count();
+    if api_keys.is_empty() && !config.listen.ip().is_loopback() {
         findings.say(
             Wrong,
             "the service listens on the network but has no API key: create one with `likeness keys \
              add --first`",
         );
-    } else if grants.is_empty() && ever {
+    } else if api_keys.is_empty() && ever {
         let none = "every access key is revoked, so no call is admitted: `likeness keys add --first` makes one";
         findings.say(Wrong, none);
-    } else if !grants.is_empty() && admins == 0 {
+    } else if !api_keys.is_empty() && admins == 0 {
         findings.say(Mind, "no API key has the role admin: `likeness keys add NAME --role admin`");
     }
 }

@@ -1,4 +1,4 @@
-//! `likeness keys`: who may call. A running service follows at once.
+//! `likeness keys`: manages API keys and the master key. A running service follows within a second.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use zeroize::Zeroizing;
 
-use crate::access::{self, Grant, KeyDigest, KeyName, LocalCredential, Role};
+use crate::access::{self, ApiKey, KeyDigest, KeyName, LocalCredential, Role};
 use crate::audit::{Action, Actor};
 use crate::config::{Config, Files, KeysAddArgs, KeysCommand};
 use crate::seal::MasterKeys;
 use crate::store::Store;
 
-/// Data keys of one transaction while the master key is replaced.
+/// Data keys rewrapped in one transaction.
 const REWRAPPED_AT_ONCE: u32 = 500;
 
-/// How long replicas get to read what was enrolled with the former master key, which soon opens it no more: longer
-/// than any of them may be behind and answer.
+/// Time for replicas to read data keys wrapped by the former master key; longer than a replica that
+/// answers may lag behind.
 const CATCH_UP: Duration = Duration::from_secs(3);
 
 /// Runs the subcommand.
 ///
 /// # Errors
-/// Where the data cannot be opened, or what is asked for cannot be.
+/// If the data cannot be opened, or the subcommand fails.
 pub async fn run(config: &Config, command: &KeysCommand) -> anyhow::Result<()> {
     let files = match command {
         KeysCommand::Add(KeysAddArgs { first: true, .. }) => super::create_data_folder(config)?,
@@ -45,17 +45,17 @@ pub async fn run(config: &Config, command: &KeysCommand) -> anyhow::Result<()> {
     done
 }
 
-/// Prints the key, alone on its line, and says on standard error what it is. From then on the local credential is
-/// void.
+/// Adds a key and prints it on a line of its own, with an explanation on standard error. The local
+/// credential becomes void.
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 async fn add(store: &Store, args: &KeysAddArgs, data_folder: &Path) -> anyhow::Result<()> {
-    if args.first && !store.grants().await?.is_empty() {
+    if args.first && !store.api_keys().await?.is_empty() {
         bail!("there is an API key already; --first creates the first one only");
     }
     let role = args.role.unwrap_or(Role::Admin);
     let (key, name) = match &args.name {
         Some(name) => {
-            let key = granted(store, name, role).await?;
+            let key = add_named(store, name, role).await?;
             let key = key.with_context(|| {
                 format!(
                     "the name {} is or was used by another API key; names are never reused",
@@ -78,16 +78,16 @@ async fn add(store: &Store, args: &KeysAddArgs, data_folder: &Path) -> anyhow::R
     Ok(())
 }
 
-/// A new key by this name; `None` where the name was used before.
-async fn granted(
+/// Adds a key with this name; `None` if the name is or was in use.
+async fn add_named(
     store: &Store,
     name: &KeyName,
     role: Role,
 ) -> anyhow::Result<Option<Zeroizing<String>>> {
     let key = access::generate();
     let (digest, created_at) = (KeyDigest::of(&key), super::wall_clock());
-    let grant = Grant { name: name.clone(), role, digest, created_at };
-    Ok(store.grant(&grant, Actor::Operator).await?.then_some(key))
+    let api_key = ApiKey { name: name.clone(), role, digest, created_at };
+    Ok(store.add_api_key(&api_key, Actor::Operator).await?.then_some(key))
 }
 
 /// Adds an admin key with the first name that was never used: admin, admin-2, and so on.
@@ -95,7 +95,7 @@ async fn first_admin(store: &Store) -> anyhow::Result<(Zeroizing<String>, KeyNam
     let mut name = KeyName::parse("admin")?;
     let mut number = 1;
     loop {
-        if let Some(key) = granted(store, &name, Role::Admin).await? {
+        if let Some(key) = add_named(store, &name, Role::Admin).await? {
             return Ok((key, name));
         }
         number += 1;
@@ -105,22 +105,22 @@ async fn first_admin(store: &Store) -> anyhow::Result<(Zeroizing<String>, KeyNam
 
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 async fn list(store: &Store) -> anyhow::Result<()> {
-    for grant in store.grants().await? {
-        let (name, role) = (grant.name.as_str(), grant.role.as_str());
-        println!("{name:<24}  {role:<8}  created {}", grant.created_at);
+    for api_key in store.api_keys().await? {
+        let (name, role) = (api_key.name.as_str(), api_key.role.as_str());
+        println!("{name:<24}  {role:<8}  created {}", api_key.created_at);
     }
     Ok(())
 }
 
-/// Wraps every data key by a new master key, batch by batch. Until the last one is done both master keys
-/// lie there, and whoever opens templates knows both.
+/// Rewraps the data keys with a new master key, in batches. Until the last batch is committed, both
+/// master keys are in place and can open templates.
 async fn rotate_master(store: &Store, files: &Files) -> anyhow::Result<()> {
     let _lock = super::lock(files)?;
     let masters = MasterKeys::replacing(&files.master_key)?;
     let next = masters.next().context("the rotation has no next master key")?.id();
     let all = store.count_data_keys().await?;
     let bar = super::bar(all, "data keys");
-    // The first is the audit trail's: from its commit on nobody enrols with the former master key.
+    // The audit trail's key comes first: from its commit on, no enrollment uses the former master key.
     let mut at_once = if store.has_feed() { 1 } else { REWRAPPED_AT_ONCE };
     loop {
         let batch = store.data_keys_not_of(next, at_once).await?;

@@ -86,14 +86,14 @@ async fn local_credential(
     folder: &Path,
     address: SocketAddr,
 ) -> anyhow::Result<Option<(LocalCredential, Zeroizing<String>)>> {
-    let none = store.grants().await?.is_empty();
+    let none = store.api_keys().await?.is_empty();
     if none && !address.ip().is_loopback() {
         bail!(
             "{address} is reachable from other machines, but there is no API key: create one with `likeness keys add --first`, or listen on 127.0.0.1"
         );
     }
     let file = LocalCredential::file(folder);
-    if store.ever_granted().await? {
+    if store.ever_had_api_key().await? {
         if none {
             tracing::warn!(
                 "all API keys are revoked, so every request is refused: create a key with `likeness keys add`"
@@ -105,7 +105,7 @@ async fn local_credential(
     let issued = LocalCredential::issue(folder);
     let issued = issued.with_context(|| format!("writing {}", file.display()))?;
     // A key may have been added meanwhile.
-    if store.ever_granted().await? {
+    if store.ever_had_api_key().await? {
         withdraw(folder);
         return Ok(None);
     }

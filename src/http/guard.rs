@@ -68,14 +68,14 @@ impl Guard {
             local_host(uri, headers)?;
             return Ok(Caller { role: Role::Admin, actor: Actor::Local });
         }
-        let grant = access::admitted(&keys.valid, presented).ok_or_else(no_key)?;
-        if !grant.role.may(self.right) {
+        let api_key = access::admitted(&keys.valid, presented).ok_or_else(no_key)?;
+        if !api_key.role.may(self.right) {
             let detail =
-                format!("a key with the role {} is not allowed to do this", grant.role.as_str());
+                format!("a key with the role {} is not allowed to do this", api_key.role.as_str());
             return Err(Problem::new(Code::NotAllowed, detail));
         }
-        self.limit.check(&grant.name)?;
-        Ok(Caller { role: grant.role, actor: Actor::Key(grant.name.clone()) })
+        self.limit.check(&api_key.name)?;
+        Ok(Caller { role: api_key.role, actor: Actor::Key(api_key.name.clone()) })
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::access::Grant;
+use crate::access::ApiKey;
 use crate::recognizer::{Error, Recognizer};
 
 /// Maximum age of the cached keys: a new key is accepted, and a revoked one refused, within this time.
@@ -16,7 +16,7 @@ const MAX_AGE: Duration = Duration::from_secs(1);
 /// The API keys of one moment.
 #[derive(Debug)]
 pub(super) struct Keys {
-    pub(super) valid: Vec<Grant>,
+    pub(super) valid: Vec<ApiKey>,
     /// Whether there ever was a key: then the local credential is void.
     pub(super) ever: bool,
 }
@@ -38,8 +38,8 @@ impl KeyCache {
             return Ok(keys.clone());
         }
         let read = Instant::now();
-        let valid = recognizer.grants().await?;
-        let ever = !valid.is_empty() || recognizer.ever_granted().await?;
+        let valid = recognizer.api_keys().await?;
+        let ever = !valid.is_empty() || recognizer.ever_had_api_key().await?;
         let keys = Arc::new(Keys { valid, ever });
         *cached = Some((read, keys.clone()));
         Ok(keys)

@@ -33,7 +33,7 @@ pub use self::outcome::{
 };
 pub use self::searcher::SearchEnded;
 use self::wiper::Wiper;
-use crate::access::Grant;
+use crate::access::ApiKey;
 use crate::audit::{Action, Outcome};
 use crate::comparison::{Decision, Threshold};
 use crate::embedding::Embedding;
@@ -156,16 +156,16 @@ impl Recognizer {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn grants(&self) -> Result<Vec<Grant>, Error> {
-        Ok(self.store.grants().await?)
+    pub async fn api_keys(&self) -> Result<Vec<ApiKey>, Error> {
+        Ok(self.store.api_keys().await?)
     }
 
     /// Whether an access key was ever added, revoked ones included.
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn ever_granted(&self) -> Result<bool, Error> {
-        Ok(self.store.ever_granted().await?)
+    pub async fn ever_had_api_key(&self) -> Result<bool, Error> {
+        Ok(self.store.ever_had_api_key().await?)
     }
 
     /// Looks whether a photo could be a reference; nothing is compared.

@@ -1,14 +1,14 @@
-//! The access keys, as digests.
+//! API keys, stored as digests.
 
 use jiff::Timestamp;
 
 use super::{Store, StoreError, audit};
-use crate::access::{Grant, KeyDigest, KeyName, Role};
+use crate::access::{ApiKey, KeyDigest, KeyName, Role};
 use crate::audit::{Action, Actor, Event, Outcome, Subject};
 use crate::seal;
 
 #[derive(sqlx::FromRow)]
-struct GrantRow {
+struct ApiKeyRow {
     name: String,
     role: String,
     digest: Vec<u8>,
@@ -16,54 +16,54 @@ struct GrantRow {
 }
 
 impl Store {
-    /// Every valid access key, by name.
+    /// Returns the valid API keys, sorted by name.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
-        let rows: Vec<GrantRow> = sqlx::query_as(
+    pub async fn api_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        let rows: Vec<ApiKeyRow> = sqlx::query_as(
             "select name, role, digest, created_at from access_key
              where revoked_at is null order by name",
         )
         .fetch_all(&self.data.readers)
         .await?;
-        rows.into_iter().map(Grant::try_from).collect()
+        rows.into_iter().map(ApiKey::try_from).collect()
     }
 
-    /// Whether an access key was ever added, revoked ones included.
+    /// Returns whether an API key was ever added, even if it is revoked.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn ever_granted(&self) -> Result<bool, StoreError> {
+    pub async fn ever_had_api_key(&self) -> Result<bool, StoreError> {
         Ok(!self.data.is_empty("access_key").await?)
     }
 
-    /// Stores a new access key; `false` where there is, or ever was, one of this name.
+    /// Stores a new API key; `false` if the name is or was in use.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing has changed.
-    pub async fn grant(&self, grant: &Grant, actor: Actor) -> Result<bool, StoreError> {
+    pub async fn add_api_key(&self, api_key: &ApiKey, actor: Actor) -> Result<bool, StoreError> {
         let mut tx = self.data.begin().await?;
         let inserted = sqlx::query(
             "insert into access_key (name, role, digest, created_at) values ($1, $2, $3, $4)
              on conflict (name) do nothing",
         )
-        .bind(grant.name.as_str())
-        .bind(grant.role.as_str())
-        .bind(grant.digest.as_bytes().as_slice())
-        .bind(grant.created_at.as_millisecond())
+        .bind(api_key.name.as_str())
+        .bind(api_key.role.as_str())
+        .bind(api_key.digest.as_bytes().as_slice())
+        .bind(api_key.created_at.as_millisecond())
         .execute(&mut *tx)
         .await?;
         if inserted.rows_affected() == 0 {
             return Ok(false);
         }
-        let event = event(grant.created_at, actor, Action::AddKey, &grant.name);
+        let event = event(api_key.created_at, actor, Action::AddKey, &api_key.name);
         audit::append(&mut tx, &self.audit, &[event]).await?;
         tx.commit().await?;
         Ok(true)
     }
 
-    /// Revokes an access key; `false` where no valid one has this name.
+    /// Revokes an API key; `false` if no valid key has this name.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing has changed.
@@ -80,7 +80,7 @@ impl Store {
         )
         .bind(name.as_str())
         .bind(now.as_millisecond())
-        // A replica of an earlier version knows no `revoked_at`, so that no key may fit the digest any more.
+        // Replicas of an earlier version ignore `revoked_at`: a random digest matches no key.
         .bind(seal::random::<32>().as_slice())
         .execute(&mut *tx)
         .await?;
@@ -99,10 +99,10 @@ fn event(at: Timestamp, actor: Actor, action: Action, key: &KeyName) -> Event {
     Event { at, actor, action, outcome: Outcome::Done, subject }
 }
 
-impl TryFrom<GrantRow> for Grant {
+impl TryFrom<ApiKeyRow> for ApiKey {
     type Error = StoreError;
 
-    fn try_from(row: GrantRow) -> Result<Self, StoreError> {
+    fn try_from(row: ApiKeyRow) -> Result<Self, StoreError> {
         let inconsistent = |column| StoreError::inconsistent("access_key", column, &row.name);
         let digest = row.digest.as_slice().try_into().map_err(|_| inconsistent("digest"))?;
         let created_at = Timestamp::from_millisecond(row.created_at);

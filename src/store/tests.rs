@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::*;
-use crate::access::{Grant, KeyDigest, KeyName, Role};
+use crate::access::{ApiKey, KeyDigest, KeyName, Role};
 use crate::audit::{Action, Actor, Broken, Event, Head, Outcome, Subject};
 use crate::embedding::ModelId;
 use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
@@ -379,27 +379,27 @@ async fn templates_come_in_pages_each_with_its_key(place: Place) {
 async fn access_keys_come_and_go(place: Place) {
     let store = place.store().await;
     let name = |name| KeyName::parse(name).unwrap();
-    let grant = |named, role| Grant {
+    let api_key = |named, role| ApiKey {
         name: name(named),
         role,
         digest: KeyDigest::of(named),
         created_at: Timestamp::UNIX_EPOCH,
     };
-    let (door, desk) = (grant("door", Role::Terminal), grant("Desk", Role::Enroller));
-    assert!(!store.ever_granted().await.unwrap());
-    assert!(store.grant(&door, Actor::Operator).await.unwrap());
-    assert!(store.grant(&desk, Actor::Operator).await.unwrap());
-    assert!(!store.grant(&grant("door", Role::Admin), Actor::Operator).await.unwrap());
-    assert_eq!(store.grants().await.unwrap(), [desk, door.clone()]);
+    let (door, desk) = (api_key("door", Role::Terminal), api_key("Desk", Role::Enroller));
+    assert!(!store.ever_had_api_key().await.unwrap());
+    assert!(store.add_api_key(&door, Actor::Operator).await.unwrap());
+    assert!(store.add_api_key(&desk, Actor::Operator).await.unwrap());
+    assert!(!store.add_api_key(&api_key("door", Role::Admin), Actor::Operator).await.unwrap());
+    assert_eq!(store.api_keys().await.unwrap(), [desk, door.clone()]);
     let at = Timestamp::UNIX_EPOCH;
     assert!(store.revoke(&name("Desk"), Actor::Operator, at).await.unwrap());
     assert!(!store.revoke(&name("Desk"), Actor::Operator, at).await.unwrap());
-    assert_eq!(store.grants().await.unwrap(), std::slice::from_ref(&door));
-    let again = grant("Desk", Role::Admin);
-    assert!(!store.grant(&again, Actor::Operator).await.unwrap(), "a name is given once");
+    assert_eq!(store.api_keys().await.unwrap(), std::slice::from_ref(&door));
+    let again = api_key("Desk", Role::Admin);
+    assert!(!store.add_api_key(&again, Actor::Operator).await.unwrap(), "a name is given once");
     assert!(store.revoke(&name("door"), Actor::Operator, at).await.unwrap());
-    assert_eq!(store.grants().await.unwrap(), []);
-    assert!(store.ever_granted().await.unwrap());
+    assert_eq!(store.api_keys().await.unwrap(), []);
+    assert!(store.ever_had_api_key().await.unwrap());
 }
 
 async fn enrolments_are_limited_and_end(place: Place) {

@@ -121,7 +121,7 @@ impl App {
         let store = Store::open(&Location::File(folder.path().join("likeness.db")), &masters)
             .await
             .unwrap();
-        let first = !store.ever_granted().await.unwrap();
+        let first = !store.ever_had_api_key().await.unwrap();
         let local = first.then(|| LocalCredential::issue(folder.path()).unwrap().0);
         let (header, client) = local_access(&LocalCredential::file(folder.path()));
         let state = AppState::starting(now);
