@@ -16,27 +16,27 @@ use crate::config::{Config, ExportArgs};
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 pub async fn run(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
     let store = super::open_store(&super::existing_data(config).await?).await?;
-    let Some(held) = store.held(&args.employee).await? else {
+    let Some(export) = store.export(&args.employee).await? else {
         bail!("no employee is enrolled with the ID {}", args.employee.as_str());
     };
-    let subject = Subject::Reference(held.reference.audit_id);
+    let subject = Subject::Reference(export.reference.audit_id);
     store.record(&[super::event(Action::Export, Some(subject))]).await?;
     store.close().await;
     let document = json!({
-        "employee_id": held.reference.employee.as_str(),
-        "enrolled_at": held.reference.enrolled_at,
-        "expires_at": held.reference.expires_at,
+        "employee_id": export.reference.employee.as_str(),
+        "enrolled_at": export.reference.enrolled_at,
+        "expires_at": export.reference.expires_at,
         "model": {
-            "name": &*held.reference.model.name,
-            "digest": held.reference.model.id.to_string(),
+            "name": &*export.reference.model.name,
+            "digest": export.reference.model.id.to_string(),
         },
         "template": {
             "about": "face embedding computed from one photo, encrypted; the photo itself was never stored",
-            "sealed": BASE64.encode(held.template.sealed.as_bytes()),
-            "data_key": held.key.map(|key| BASE64.encode(key.wrapped.as_bytes())),
+            "sealed": BASE64.encode(export.template.sealed.as_bytes()),
+            "data_key": export.key.map(|key| BASE64.encode(key.wrapped.as_bytes())),
         },
-        "audit_id": held.reference.audit_id.to_string(),
-        "events": held.events.iter().map(audit::line).collect::<Vec<_>>(),
+        "audit_id": export.reference.audit_id.to_string(),
+        "events": export.events.iter().map(audit::line).collect::<Vec<_>>(),
     });
     println!("{}", serde_json::to_string_pretty(&document).context("writing JSON")?);
     Ok(())

@@ -9,7 +9,7 @@ use crate::audit::{Action, Actor};
 use crate::config::{ArchiveArgs, Config};
 use crate::embedding::ModelId;
 use crate::seal::{MasterKeys, Sealer};
-use crate::store::{Kept, Location, Store};
+use crate::store::{Location, Store, StoredTemplate};
 
 /// Puts the archives in place, once they are whole and every template in them opens.
 ///
@@ -72,7 +72,7 @@ async fn every_template_opens(
         let page = store.templates(model, after).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.template.key);
-        for Kept { employee, template, key, .. } in page {
+        for StoredTemplate { employee, template, key, .. } in page {
             let opened = match key {
                 Some(key) => sealer.open(&employee, model, &key, &template).map_err(Into::into),
                 None => Err(anyhow!("its data key is missing")),

@@ -13,7 +13,7 @@ use crate::employee::{EmployeeId, ModelName};
 use crate::engine::Encoder;
 use crate::gallery::{Compared, Enrolled, Gallery, Neighbour, Pair, Query};
 use crate::seal::{DoesNotOpen, Sealer};
-use crate::store::{Kept, Store};
+use crate::store::{Store, StoredTemplate};
 
 /// The people of one encoder and how they are told apart.
 #[derive(Debug)]
@@ -80,9 +80,9 @@ impl Cohort {
     pub(super) fn open(
         &self,
         sealer: &Sealer,
-        kept: Kept,
+        kept: StoredTemplate,
     ) -> Result<Option<(Enrolled, Embedding)>, DoesNotOpen> {
-        let Kept { employee, audit_id, template, key, expires_at } = kept;
+        let StoredTemplate { employee, audit_id, template, key, expires_at } = kept;
         let Some(key) = key else { return Ok(None) };
         let reference = sealer.open(&employee, self.model().id, &key, &template)?;
         Ok(Some((Enrolled { employee, audit_id, expires_at, key: template.key }, reference)))

@@ -61,8 +61,8 @@ impl Store {
                 let page = self.templates(model.id, after).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.template.key);
-                let lost = page.into_iter().filter(|kept| kept.key.is_none());
-                keyless.extend(lost.map(|kept| kept.employee));
+                let lost = page.into_iter().filter(|stored| stored.key.is_none());
+                keyless.extend(lost.map(|stored| stored.employee));
             }
         }
         for employee in &keyless {

@@ -14,7 +14,7 @@ use sqlx::{Any, AnyConnection, Transaction};
 use super::database::Engine;
 use super::employees::{TemplateRow, employee_id, model_id};
 use super::postgres::{self, Bell};
-use super::{Kept, Location, Store, StoreError, data_keys};
+use super::{Location, Store, StoreError, StoredTemplate, data_keys};
 use crate::embedding::ModelId;
 use crate::employee::EmployeeId;
 use crate::seal::{DataKeyId, Roll};
@@ -37,7 +37,7 @@ pub struct Change {
     /// Whose enrolment.
     pub employee: EmployeeId,
     /// Their template now and of which model, or nothing: they are not enrolled, or are just being erased.
-    pub present: Option<(ModelId, Kept)>,
+    pub present: Option<(ModelId, StoredTemplate)>,
 }
 
 /// What the feed has behind a number.
@@ -172,13 +172,13 @@ impl Store {
         let mut changes = unread.map(ChangeRow::change).collect::<Result<Vec<_>, _>>()?;
         for changes in changes.chunks_mut(PAGE as usize) {
             let present = changes.iter().filter_map(|change| change.present.as_ref());
-            let ids: Vec<_> = present.map(|(_, kept)| kept.template.key).collect();
+            let ids: Vec<_> = present.map(|(_, stored)| stored.template.key).collect();
             let keys = data_keys::among(&self.keys, &ids).await?;
             for change in changes {
                 // Without its key it is just being erased, and another row is about to say so.
-                change.present = change.present.take().and_then(|(model, kept)| {
-                    let key = keys.get(&kept.template.key)?.clone();
-                    Some((model, Kept { key: Some(key), ..kept }))
+                change.present = change.present.take().and_then(|(model, stored)| {
+                    let key = keys.get(&stored.template.key)?.clone();
+                    Some((model, StoredTemplate { key: Some(key), ..stored }))
                 });
             }
         }
@@ -193,7 +193,7 @@ impl ChangeRow {
         Ok(Change { number: self.number.unsigned_abs(), employee, present: self.present()? })
     }
 
-    fn present(self) -> Result<Option<(ModelId, Kept)>, StoreError> {
+    fn present(self) -> Result<Option<(ModelId, StoredTemplate)>, StoreError> {
         let (Some(audit_id), Some(model), Some(key_id), Some(sealed)) =
             (self.audit_id, self.model_id, self.key_id, self.sealed)
         else {

@@ -1,4 +1,4 @@
-//! Who is enrolled, read.
+//! Queries of employees, references and templates.
 
 use jiff::Timestamp;
 
@@ -8,34 +8,35 @@ use crate::embedding::ModelId;
 use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
 use crate::seal::{DataKeyId, Sealed, Template, WrappedKey};
 
-/// Templates that are read at once.
+/// Templates in one page.
 const PAGE: i64 = 10_000;
 
-/// A template as it is kept.
+/// A template with its reference's identity and its data key.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Kept {
-    /// Whose it is.
+pub struct StoredTemplate {
+    /// The employee.
     pub employee: EmployeeId,
-    /// What the reference is called in the audit trail.
+    /// The reference's id in the audit trail.
     pub audit_id: AuditId,
     /// The sealed embedding.
     pub template: Template,
-    /// The key that opens it, wrapped; it is missing where it is just being erased, or the data keys are others.
+    /// The wrapped data key; `None` while the template is being erased, or if the data keys belong to
+    /// another database.
     pub key: Option<WrappedKey>,
-    /// When it ends, if ever.
+    /// The end of the enrollment.
     pub expires_at: Option<Timestamp>,
 }
 
-/// All that is held on one employee.
+/// All data stored about one employee.
 #[derive(Clone, Debug)]
-pub struct Held {
-    /// What is told of the enrolment.
+pub struct EmployeeExport {
+    /// The reference.
     pub reference: Reference,
     /// The sealed embedding.
     pub template: Template,
-    /// The key that opens it, wrapped; it is missing where the file of keys is another one.
+    /// The wrapped data key; `None` if the data keys belong to another database.
     pub key: Option<WrappedKey>,
-    /// What the audit trail says of the reference.
+    /// The audit events about the reference.
     pub events: Vec<Entry>,
 }
 
@@ -59,7 +60,7 @@ pub(super) struct TemplateRow {
 }
 
 impl Store {
-    /// The reference of one employee, of whatever model.
+    /// Returns the reference of an employee, of any model.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -75,11 +76,14 @@ impl Store {
         row.map(Reference::try_from).transpose()
     }
 
-    /// All that is held on one employee.
+    /// Returns all data stored about an employee.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn held(&self, employee: &EmployeeId) -> Result<Option<Held>, StoreError> {
+    pub async fn export(
+        &self,
+        employee: &EmployeeId,
+    ) -> Result<Option<EmployeeExport>, StoreError> {
         let Some(reference) = self.find(employee).await? else { return Ok(None) };
         let row: Option<TemplateRow> = sqlx::query_as(
             "select employee_id, audit_id, key_id, sealed, expires_at
@@ -88,15 +92,15 @@ impl Store {
         .bind(employee.as_str())
         .fetch_optional(&self.data.readers)
         .await?;
-        let Some(Kept { template, .. }) = row.map(TemplateRow::read).transpose()? else {
+        let Some(StoredTemplate { template, .. }) = row.map(TemplateRow::read).transpose()? else {
             return Ok(None);
         };
         let key = data_keys::find(&self.keys, template.key).await?;
         let events = self.events_about(reference.audit_id).await?;
-        Ok(Some(Held { reference, template, key, events }))
+        Ok(Some(EmployeeExport { reference, template, key, events }))
     }
 
-    /// The references of at most `limit` employees whose identifiers sort behind `after`.
+    /// Returns the references of at most `limit` employees whose ids sort after `after`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -117,8 +121,8 @@ impl Store {
         rows.into_iter().map(Reference::try_from).collect()
     }
 
-    /// The templates of one model whose data keys sort behind `after`, by their data keys; at most a page, and
-    /// none where there are no more.
+    /// Returns the next page of a model's templates, sorted by data key, after `after`; an empty page
+    /// if there are no more.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -126,7 +130,7 @@ impl Store {
         &self,
         model: ModelId,
         after: Option<DataKeyId>,
-    ) -> Result<Vec<Kept>, StoreError> {
+    ) -> Result<Vec<StoredTemplate>, StoreError> {
         let after = after.unwrap_or(DataKeyId::AUDIT);
         let rows: Vec<TemplateRow> = sqlx::query_as(
             "select employee_id, audit_id, key_id, sealed, expires_at from (
@@ -142,14 +146,14 @@ impl Store {
         let mut page = rows.into_iter().map(TemplateRow::read).collect::<Result<Vec<_>, _>>()?;
         if let Some(last) = page.last() {
             let mut keys = data_keys::between(&self.keys, after, last.template.key).await?;
-            for kept in &mut page {
-                kept.key = keys.remove(&kept.template.key);
+            for stored in &mut page {
+                stored.key = keys.remove(&stored.template.key);
             }
         }
         Ok(page)
     }
 
-    /// Everyone whose enrolment has ended.
+    /// Returns the employees whose enrollment has expired.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -162,7 +166,7 @@ impl Store {
         ended.into_iter().map(|employee| employee_id("employee", employee)).collect()
     }
 
-    /// Every model that somebody is enrolled with, and how many are.
+    /// Returns each model with its number of references, most used first.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -205,8 +209,8 @@ impl TryFrom<ReferenceRow> for Reference {
 }
 
 impl TemplateRow {
-    /// All but the data key, which is looked for elsewhere.
-    pub(super) fn read(self) -> Result<Kept, StoreError> {
+    /// Parses the row; the data key is read separately.
+    pub(super) fn read(self) -> Result<StoredTemplate, StoreError> {
         let employee = employee_id("template", self.employee_id)?;
         let inconsistent =
             |table, column| StoreError::inconsistent(table, column, employee.as_str());
@@ -218,7 +222,7 @@ impl TemplateRow {
         let sealed = Sealed::from_bytes(self.sealed);
         let template = Template { key: DataKeyId::from_bytes(key), sealed };
         let audit_id = AuditId::from_bytes(audit_id);
-        Ok(Kept { employee, audit_id, template, key: None, expires_at: end })
+        Ok(StoredTemplate { employee, audit_id, template, key: None, expires_at: end })
     }
 }
 

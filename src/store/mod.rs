@@ -26,7 +26,7 @@ mod tests;
 pub use self::audit::Attempt;
 pub use self::changes::{Census, Change, Changes};
 use self::database::Database;
-pub use self::employees::{Held, Kept};
+pub use self::employees::{EmployeeExport, StoredTemplate};
 pub use self::enrolment::{Enrolled, Extent, Receipt, Written};
 pub use self::location::{DatabaseUrl, Location};
 pub use self::postgres::Bell;

@@ -158,7 +158,8 @@ async fn a_reference_comes_back_as_it_was_stored(place: Place) {
     assert_eq!(store.find(&ada.employee).await.unwrap(), Some(ada.clone()));
     let (key, template) = sealed("ada");
     let (employee, audit_id) = (ada.employee, ada.audit_id);
-    let expected = Kept { employee, audit_id, template, key: Some(key), expires_at: None };
+    let expected =
+        StoredTemplate { employee, audit_id, template, key: Some(key), expires_at: None };
     assert_eq!(store.templates(ada.model.id, None).await.unwrap(), [expected]);
     assert_eq!(store.models().await.unwrap(), [(ada.model, 1)]);
 }
@@ -372,7 +373,7 @@ async fn templates_come_in_pages_each_with_its_key(place: Place) {
     let after = Some(sealed("a").0.id);
     let page = store.templates(model, after).await.unwrap();
     let found: Vec<_> =
-        page.iter().map(|kept| (kept.employee.as_str(), kept.key.is_some())).collect();
+        page.iter().map(|stored| (stored.employee.as_str(), stored.key.is_some())).collect();
     assert_eq!(found, [("b", true), ("c", false), ("d", true)]);
 }
 
@@ -448,7 +449,7 @@ async fn data_keys_are_wrapped_anew(place: Place) {
     let wrapped = Sealed::from_bytes(vec![3]);
     let anew = WrappedKey { id: key.id, master: next, wrapped };
     store.rewrap(std::slice::from_ref(&anew)).await.unwrap();
-    let held = store.held(&EmployeeId::parse("ada").unwrap()).await.unwrap().unwrap();
+    let held = store.export(&EmployeeId::parse("ada").unwrap()).await.unwrap().unwrap();
     assert_eq!(held.key, Some(anew));
     assert_eq!(store.data_keys_not_of(next, 9).await.unwrap().len(), 1);
 }
@@ -511,9 +512,9 @@ async fn the_feed_tells_of_everyone_whom_a_rule_ends_sooner() {
     store.limit_enrolments(day, ada.enrolled_at).await.unwrap();
     bell.rings().await.unwrap();
     let Changes::Next { changes: told, .. } = store.changes(2).await.unwrap() else { panic!() };
-    let (_, kept) = told[0].present.clone().unwrap();
+    let (_, stored) = told[0].present.clone().unwrap();
     assert_eq!((told.len(), told[0].number), (1, 3));
-    assert_eq!((kept.employee, kept.expires_at), (ada.employee, Some(ada.enrolled_at + day)));
+    assert_eq!((stored.employee, stored.expires_at), (ada.employee, Some(ada.enrolled_at + day)));
     store.limit_enrolments(day, ada.enrolled_at).await.unwrap();
     assert_eq!(changes(&store, 3).await, Some(vec![]), "the same rule again changes nothing");
 }

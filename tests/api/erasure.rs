@@ -8,7 +8,7 @@ use likeness::audit::Actor;
 use likeness::embedding::Embedding;
 use likeness::employee::{AuditId, EmployeeId, Reference};
 use likeness::seal::{MasterKeys, Sealer};
-use likeness::store::{Kept, Written};
+use likeness::store::{StoredTemplate, Written};
 use reqwest::multipart::Form;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -28,7 +28,8 @@ async fn reader(app: &App) -> sqlx::Transaction<'static, sqlx::Sqlite> {
 /// The sealed template and the wrapped data key of the only employee, as they lie in the files.
 async fn sealed(app: &App) -> [Vec<u8>; 2] {
     let model = ENGINE.encoder().model().id;
-    let Kept { template, key, .. } = app.store.templates(model, None).await.unwrap().remove(0);
+    let StoredTemplate { template, key, .. } =
+        app.store.templates(model, None).await.unwrap().remove(0);
     [template.sealed.as_bytes().to_vec(), key.unwrap().wrapped.as_bytes().to_vec()]
 }
 
