@@ -15,12 +15,12 @@ use super::error::LoadError;
 use super::searcher::SearchEnded;
 use super::{Cohorts, Error};
 use crate::seal::{DoesNotOpen, Sealer};
-use crate::store::{Bell, Census, Change, Changes, Store, StoreError};
+use crate::store::{Census, Change, ChangeListener, Changes, Store, StoreError};
 
 /// How old what a gallery knows may be.
 const IN_STEP: Duration = Duration::from_secs(1);
 
-/// How often the feed is asked where no bell rings.
+/// How often the feed is asked when no notification arrives.
 const ROUND: Duration = Duration::from_millis(200);
 
 /// How long a page of the feed may take; a connection that fell silent is given up then.
@@ -29,8 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long counting or loading everybody may take.
 const LONG_PATIENCE: Duration = Duration::from_mins(10);
 
-/// How long until a bell is hung up again.
-const BELL_AGAIN: Duration = Duration::from_secs(5);
+/// Delay before LISTEN is retried.
+const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 
 /// Proof that the galleries knew the store's state of less than a second ago.
 #[derive(Clone, Debug)]
@@ -245,8 +245,8 @@ async fn patient<T>(
 
 async fn keep_following(inner: std::sync::Weak<Inner>) {
     let mut lost = false;
-    let mut bell = None;
-    let mut bell_tried = None::<Instant>;
+    let mut listener = None;
+    let mut listener_tried = None::<Instant>;
     while let Some(inner) = inner.upgrade() {
         match (inner.follow().await, lost) {
             (Ok(()), true) => {
@@ -259,32 +259,32 @@ async fn keep_following(inner: std::sync::Weak<Inner>) {
             }
             _ => {}
         }
-        if bell.is_none() && bell_tried.is_none_or(|at| at.elapsed() > BELL_AGAIN) {
-            bell_tried = Some(Instant::now());
-            bell = hang_bell(&inner.store).await;
+        if listener.is_none() && listener_tried.is_none_or(|at| at.elapsed() > LISTEN_AGAIN) {
+            listener_tried = Some(Instant::now());
+            listener = connect_listener(&inner.store).await;
         }
         drop(inner);
-        if !wait(&mut bell).await {
-            bell = None;
+        if !wait(&mut listener).await {
+            listener = None;
         }
     }
 }
 
-/// Without a bell there is still the clock.
-async fn hang_bell(store: &Store) -> Option<Bell> {
-    match timeout(ROUND, store.bell()).await {
-        Ok(Ok(bell)) => bell,
+/// Without a listener, the feed is only polled.
+async fn connect_listener(store: &Store) -> Option<ChangeListener> {
+    match timeout(ROUND, store.listener()).await {
+        Ok(Ok(listener)) => listener,
         Ok(Err(_)) | Err(_) => None,
     }
 }
 
-/// Waits for the next round, or less where the bell rings; `false` where the bell is broken.
-async fn wait(bell: &mut Option<Bell>) -> bool {
-    let Some(bell) = bell else {
+/// Waits for the next round, or until a notification; `false` if the connection is lost.
+async fn wait(listener: &mut Option<ChangeListener>) -> bool {
+    let Some(listener) = listener else {
         tokio::time::sleep(ROUND).await;
         return true;
     };
-    match timeout(ROUND, bell.rings()).await {
+    match timeout(ROUND, listener.changed()).await {
         Ok(rung) => rung.is_ok(),
         Err(_) => true,
     }

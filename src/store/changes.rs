@@ -1,9 +1,10 @@
-//! The change feed, by which every replica's gallery follows the store; in PostgreSQL alone, for a SQLite file has one
-//! process.
+//! The change feed, by which each replica's gallery follows the store. Only PostgreSQL has one, since a
+//! SQLite file has a single process.
 //!
-//! A row says whose enrolment has changed, and is committed with the change. Writes are serial, so that numbers are
-//! in the order of the commits and whoever has read up to one has missed nothing before it. What became of the
-//! employee is read with the row: it may be newer than the row, never older.
+//! A row names the employee whose enrollment changed, and is committed with the change. Writes are
+//! serial, so that numbers are in commit order: a reader that has read up to a number has missed no
+//! earlier change. The current reference is read with the row; it may be newer than the row, never
+//! older.
 
 use std::collections::HashMap;
 
@@ -13,37 +14,37 @@ use sqlx::{Any, AnyConnection, Transaction};
 
 use super::database::Engine;
 use super::employees::{TemplateRow, employee_id, model_id};
-use super::postgres::{self, Bell};
+use super::postgres::{self, ChangeListener};
 use super::{Location, Store, StoreError, StoredTemplate, data_keys};
 use crate::embedding::ModelId;
 use crate::employee::EmployeeId;
 use crate::seal::{DataKeyId, Roll};
 
-/// Rows that are read at once.
+/// Rows in one page.
 const PAGE: i64 = 1000;
 
-/// Templates that are counted at once.
+/// Templates digested in one page.
 const COUNTED: i64 = 10_000;
 
-/// How long rows are kept, in milliseconds: as long as they tell of somebody who was erased. A replica that was away
-/// for longer reads everything anew. Ages are the server's to tell: the clocks of replicas may differ by more.
+/// Retention of rows, in milliseconds. Rows name erased employees, so it is short; a replica that lags
+/// behind by more reloads its gallery. The server determines ages, since clocks of replicas differ.
 const KEPT: i64 = 60_000;
 
-/// What became of an employee.
+/// A change of an employee's enrollment.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Where in the feed.
+    /// The change's number in the feed.
     pub number: u64,
-    /// Whose enrolment.
+    /// The employee.
     pub employee: EmployeeId,
-    /// Their template now and of which model, or nothing: they are not enrolled, or are just being erased.
+    /// The current template with its model; `None` if the employee is not enrolled or is being erased.
     pub present: Option<(ModelId, StoredTemplate)>,
 }
 
-/// What the feed has behind a number.
+/// The changes after a number.
 #[derive(Debug)]
 pub enum Changes {
-    /// The rows that were read are gone: everything is to be read anew.
+    /// Rows are missing: the gallery must be reloaded.
     Gap,
     /// At most a page, in order.
     Next {
@@ -54,7 +55,7 @@ pub enum Changes {
     },
 }
 
-/// Who is enrolled, and all changes up to then, of one moment.
+/// A consistent snapshot of the feed and the gallery digests.
 #[derive(Debug)]
 pub struct Census {
     /// The changes.
@@ -75,12 +76,12 @@ struct ChangeRow {
 }
 
 impl Store {
-    /// Whether other processes may change who is enrolled, so that there is a feed to follow.
+    /// Returns whether there is a feed: whether other processes may change enrollments.
     pub fn has_feed(&self) -> bool {
         self.data.engine == Engine::Postgres
     }
 
-    /// Where the feed ends.
+    /// Returns the number of the last change.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -88,7 +89,7 @@ impl Store {
         last(&mut *self.data.feed.acquire().await?).await
     }
 
-    /// What follows a number, a page at most.
+    /// Returns the changes after a number, at most one page.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -117,7 +118,7 @@ impl Store {
         Ok(Census { changes: self.read(rows, after).await?, rolls })
     }
 
-    /// Drops rows that are old enough, but for the newest.
+    /// Deletes expired rows, except the newest row.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -125,7 +126,7 @@ impl Store {
         if !self.has_feed() {
             return Ok(());
         }
-        // Nearly always nothing is to be done, and then nobody waits for the writer.
+        // Checked without the write lock, since usually nothing has expired.
         let old: Option<i64> = sqlx::query_scalar(
             "select number from change
              where at < (extract(epoch from clock_timestamp()) * 1000)::bigint - $1
@@ -149,21 +150,21 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// What rings as soon as there is a change, where there is a feed.
+    /// Subscribes to notifications of changes; `None` if there is no feed.
     ///
     /// # Errors
     /// [`StoreError::Driver`].
-    pub async fn bell(&self) -> Result<Option<Bell>, StoreError> {
+    pub async fn listener(&self) -> Result<Option<ChangeListener>, StoreError> {
         match &self.location {
             Location::File(_) => Ok(None),
-            Location::Server { data, .. } => Ok(Some(Bell::hang(data).await?)),
+            Location::Server { data, .. } => Ok(Some(ChangeListener::connect(data).await?)),
         }
     }
 
-    /// Reads rows that begin at or behind `after`, each with the data key of its template.
+    /// Parses rows from `after` on, and reads the data keys of their templates.
     async fn read(&self, rows: Vec<ChangeRow>, after: u64) -> Result<Changes, StoreError> {
         let first = rows.first().map_or(0, |row| row.number.unsigned_abs());
-        // The row of `after` is there, or the next one is the first; in the beginning there is none.
+        // Without a gap, the first row is `after` itself or its successor; a new feed is empty.
         if first > after + 1 || (rows.is_empty() && after > 0) {
             return Ok(Changes::Gap);
         }
@@ -175,7 +176,7 @@ impl Store {
             let ids: Vec<_> = present.map(|(_, stored)| stored.template.key).collect();
             let keys = data_keys::among(&self.keys, &ids).await?;
             for change in changes {
-                // Without its key it is just being erased, and another row is about to say so.
+                // A template without its key is being erased; a later row reports the erasure.
                 change.present = change.present.take().and_then(|(model, stored)| {
                     let key = keys.get(&stored.template.key)?.clone();
                     Some((model, StoredTemplate { key: Some(key), ..stored }))

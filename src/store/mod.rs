@@ -29,7 +29,7 @@ use self::database::Database;
 pub use self::employees::{EmployeeExport, StoredTemplate};
 pub use self::enrolment::{Enrolled, Extent, Receipt, Written};
 pub use self::location::{DatabaseUrl, Location};
-pub use self::postgres::Bell;
+pub use self::postgres::ChangeListener;
 use self::postgres::Schema;
 use crate::audit::AuditKey;
 use crate::seal::{DataKeyId, MasterKeys};

@@ -1,4 +1,4 @@
-//! A schema of a PostgreSQL database: how it is opened, and how one is told of changes.
+//! PostgreSQL: opens a schema, and listens for changes.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use super::StoreError;
 use super::database::{Begin, Database, Engine, pool};
 use super::location::DatabaseUrl;
 
-/// How long anything waits for a connection; a replica that is cut off says so soon.
+/// Timeout for acquiring a connection, short so that a disconnected replica reports it soon.
 const WAIT_FOR_CONNECTIONS: Duration = Duration::from_secs(3);
 
-/// How long a connection that is given back may take to answer. sqlx waits for ever: of a network that swallows
-/// packets each abandoned call would take a connection out of the pool for good.
+/// Timeout of the ping after a connection is released. sqlx has none: if the network drops packets,
+/// each abandoned call would remove a connection from the pool for good.
 const LONGEST_PING: Duration = Duration::from_secs(3);
 
-/// What whoever changes an enrolment calls out.
+/// NOTIFY channel of enrollment changes.
 pub(super) const CHANNEL: &str = "likeness_change";
 
-/// One of the two schemas.
+/// A schema of the service.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Schema {
     Data,
@@ -38,8 +38,9 @@ impl Schema {
         }
     }
 
-    /// A snapshot for each statement, taken after the wait: what earlier writers committed is seen. The numbers
-    /// say "like", and which schema; the lock goes with the transaction.
+    /// Returns how a write begins. READ COMMITTED takes a snapshot per statement, so that after the
+    /// lock is acquired, earlier commits are visible. The lock is keyed by "like" in ASCII and the
+    /// schema, and released with the transaction.
     fn begin(self) -> Begin {
         let lock = match self {
             Self::Data => "select pg_advisory_xact_lock(1818848101, 0)",
@@ -49,7 +50,7 @@ impl Schema {
     }
 }
 
-/// Opens a schema, making and migrating it as needed.
+/// Opens a schema; creates and migrates it if necessary.
 pub(super) async fn open(
     url: &DatabaseUrl,
     schema: Schema,
@@ -57,7 +58,7 @@ pub(super) async fn open(
 ) -> Result<Database, StoreError> {
     let url = url.of_postgres().ok_or(StoreError::Url)?;
     let (options, name) = (AnyConnectOptions::from_str(url)?, schema.name());
-    // A client that vanished within a transaction would keep every other from writing.
+    // A client that disappears within a transaction would block all writers.
     let prepare = format!(
         "set search_path to {name};
          set idle_in_transaction_session_timeout = '10s';
@@ -83,7 +84,8 @@ fn limits(most: u32) -> AnyPoolOptions {
     })
 }
 
-/// Whether a replica has ever served from this database: the key of the audit trail is made at the first start.
+/// Returns whether a replica has ever used this database: the first start creates the audit trail's
+/// key.
 pub(super) async fn holds_data(keys: &DatabaseUrl) -> Result<bool, StoreError> {
     let url = keys.of_postgres().ok_or(StoreError::Url)?;
     let mut connection = AnyConnection::connect(url).await?;
@@ -101,7 +103,7 @@ pub(super) async fn holds_data(keys: &DatabaseUrl) -> Result<bool, StoreError> {
     Ok(any.is_some())
 }
 
-/// Looks first, for whoever finds it there need not be allowed to make it.
+/// Creates the schema if it is missing. Checked first, because the role may lack CREATE.
 async fn make_schema(writer: &AnyPool, schema: Schema) -> Result<(), StoreError> {
     let mut tx = schema.begin().on(writer).await?;
     let there: Option<i64> = sqlx::query_scalar("select 1 from pg_namespace where nspname = $1")
@@ -115,40 +117,41 @@ async fn make_schema(writer: &AnyPool, schema: Schema) -> Result<(), StoreError>
     Ok(tx.commit().await?)
 }
 
-/// Hears of changes as they are committed; it may miss some, and then only the clock helps.
+/// A subscription to committed changes. Notifications may be lost, so readers also poll.
 #[derive(Debug)]
-pub struct Bell(PgListener);
+pub struct ChangeListener(PgListener);
 
-impl Bell {
-    pub(super) async fn hang(url: &DatabaseUrl) -> Result<Self, StoreError> {
+impl ChangeListener {
+    pub(super) async fn connect(url: &DatabaseUrl) -> Result<Self, StoreError> {
         let url = url.of_postgres().ok_or(StoreError::Url)?;
         let mut listener = PgListener::connect(url).await?;
         listener.listen(CHANNEL).await?;
         Ok(Self(listener))
     }
 
-    /// Waits for the next change.
+    /// Waits for the next notification.
     ///
     /// # Errors
-    /// [`StoreError::Driver`] where the connection is lost.
-    pub async fn rings(&mut self) -> Result<(), StoreError> {
+    /// [`StoreError::Driver`] if the connection is lost.
+    pub async fn changed(&mut self) -> Result<(), StoreError> {
         self.0.recv().await?;
         Ok(())
     }
 }
 
-/// Whether somebody else's write took too long: `lock_not_available`.
+/// Whether the code means that a lock timed out: `lock_not_available`.
 pub(super) fn is_locked(code: &str) -> bool {
     code == "55P03"
 }
 
-/// Whether a row was refused for what is in it: the classes 22, `data_exception`, 23, `integrity_constraint_violation`,
-/// and P0, an exception of a trigger.
+/// Whether the code means that a row's contents were refused: the classes 22 (`data_exception`), 23
+/// (`integrity_constraint_violation`) and P0 (raised by a trigger).
 pub(super) fn is_refused(code: &str) -> bool {
     code.len() == 5 && ["22", "23", "P0"].iter().any(|class| code.starts_with(class))
 }
 
-/// Whether the server is going, coming, or full: the classes 08 and 57P, and `too_many_connections`.
+/// Whether the code means that the server is unavailable: the classes 08 and 57P, and
+/// `too_many_connections`.
 pub(super) fn is_away(code: &str) -> bool {
     code.starts_with("08") || code.starts_with("57P") || code == "53300"
 }

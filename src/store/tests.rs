@@ -471,9 +471,9 @@ async fn the_feed_says_whose_enrolment_has_changed() {
     let store = place.store().await;
     let (ada, bob) = (reference("ada", 1), reference("bob", 1));
     assert_eq!(changes(&store, 0).await, Some(vec![]));
-    let mut bell = store.bell().await.unwrap().unwrap();
+    let mut listener = store.listener().await.unwrap().unwrap();
     enroll(&store, &ada, "1", false).await;
-    bell.rings().await.unwrap();
+    listener.changed().await.unwrap();
     enroll(&store, &bob, "2", false).await;
     erase(&store, &ada.employee).await.unwrap();
     let told = |number, name: &str, present| (number, name.to_owned(), present);
@@ -508,9 +508,9 @@ async fn the_feed_tells_of_everyone_whom_a_rule_ends_sooner() {
     enroll(&store, &ada, "1", false).await;
     let sooner = Reference { expires_at: Some(bob.enrolled_at + day), ..bob };
     enroll(&store, &sooner, "2", false).await;
-    let mut bell = store.bell().await.unwrap().unwrap();
+    let mut listener = store.listener().await.unwrap().unwrap();
     store.limit_enrolments(day, ada.enrolled_at).await.unwrap();
-    bell.rings().await.unwrap();
+    listener.changed().await.unwrap();
     let Changes::Next { changes: told, .. } = store.changes(2).await.unwrap() else { panic!() };
     let (_, stored) = told[0].present.clone().unwrap();
     assert_eq!((told.len(), told[0].number), (1, 3));
