@@ -9,10 +9,14 @@ use likeness::http::Code;
 use reqwest::RequestBuilder;
 use reqwest::multipart::Form;
 
+use crate::adversarial::{
+    BEHIND, LOOP, ORIENTATION_9, huge_png, jpeg_with_exif, jpeg_with_profile,
+    png_with_swelling_profile, png_with_text, progressive, transparent, webp_alpha_frame,
+    webp_frame, webp_lossless, webp_with_exif,
+};
 use crate::app::{Answer, file, photo, send};
 use crate::photos::png;
 use crate::process::Process;
-use crate::traps;
 
 /// Of the whole process over the whole table, in kilobytes.
 const MOST_MEMORY: u64 = 300_000;
@@ -52,60 +56,36 @@ fn photos() -> Vec<(&'static str, Vec<u8>, Option<Code>)> {
         ("a JPEG's first half", half, Some(Code::UnreadablePhoto)),
         ("a JPEG's first 300 bytes", start, Some(Code::UnreadablePhoto)),
         ("1 x 1 pixel", png(1, 1), Some(Code::NoFace)),
-        ("30000 x 30000 PNG", traps::huge_png(30_000, 30_000), Some(Code::TooManyPixels)),
-        ("PNG as large as can be said", traps::huge_png(8192, 1 << 30), Some(Code::TooManyPixels)),
-        (
-            "12000 x 12000 progressive JPEG",
-            traps::progressive(12_000, 1),
-            Some(Code::TooManyPixels),
-        ),
+        ("30000 x 30000 PNG", huge_png(30_000, 30_000), Some(Code::TooManyPixels)),
+        ("PNG as large as can be said", huge_png(8192, 1 << 30), Some(Code::TooManyPixels)),
+        ("12000 x 12000 progressive JPEG", progressive(12_000, 1), Some(Code::TooManyPixels)),
         (
             "4600 x 4600 progressive JPEG, just beside others",
-            traps::progressive(4_600, 1),
+            progressive(4_600, 1),
             Some(Code::NoFace),
         ),
         ("7000 x 7000 PNG, just beside others", png(7_000, 7_000), Some(Code::NoFace)),
-        (
-            "4600 x 4600 JPEG of 5000 scans",
-            traps::progressive(4_600, 5_000),
-            Some(Code::UnreadablePhoto),
-        ),
-        (
-            "PNG whose profile swells to 432 MB",
-            traps::png_with_swelling_profile(),
-            Some(Code::NoFace),
-        ),
-        ("PNG with 15 MB of text", traps::png_with_text(15_000_000), Some(Code::UnreadablePhoto)),
-        ("PNG with 1 MB of text", traps::png_with_text(1_000_000), None),
-        ("JPEG with a profile of 15 MB", traps::jpeg_with_profile(15_000_000), None),
-        ("JPEG whose EXIF points at itself", traps::jpeg_with_exif(&traps::LOOP), None),
-        ("JPEG whose EXIF points behind its end", traps::jpeg_with_exif(&traps::BEHIND), None),
-        ("JPEG of an orientation out of range", traps::jpeg_with_exif(&traps::ORIENTATION_9), None),
-        (
-            "WebP with a frame of 16383 x 16383",
-            traps::webp_frame(16_383),
-            Some(Code::UnreadablePhoto),
-        ),
-        (
-            "WebP frame beside its alpha channel",
-            traps::webp_alpha_frame(),
-            Some(Code::UnreadablePhoto),
-        ),
+        ("4600 x 4600 JPEG of 5000 scans", progressive(4_600, 5_000), Some(Code::UnreadablePhoto)),
+        ("PNG whose profile swells to 432 MB", png_with_swelling_profile(), Some(Code::NoFace)),
+        ("PNG with 15 MB of text", png_with_text(15_000_000), Some(Code::UnreadablePhoto)),
+        ("PNG with 1 MB of text", png_with_text(1_000_000), None),
+        ("JPEG with a profile of 15 MB", jpeg_with_profile(15_000_000), None),
+        ("JPEG whose EXIF points at itself", jpeg_with_exif(&LOOP), None),
+        ("JPEG whose EXIF points behind its end", jpeg_with_exif(&BEHIND), None),
+        ("JPEG of an orientation out of range", jpeg_with_exif(&ORIENTATION_9), None),
+        ("WebP with a frame of 16383 x 16383", webp_frame(16_383), Some(Code::UnreadablePhoto)),
+        ("WebP frame beside its alpha channel", webp_alpha_frame(), Some(Code::UnreadablePhoto)),
         (
             "WebP of 64 x 64 with 65,536 groups of codes",
-            traps::webp_lossless(65_536),
+            webp_lossless(65_536),
             Some(Code::TooManyPixels),
         ),
-        (
-            "WebP whose EXIF says it has 4 GB",
-            traps::webp_with_exif(u32::MAX),
-            Some(Code::UnreadablePhoto),
-        ),
-        ("WebP with a chunk that nobody knows", traps::webp_with_exif(4), None),
+        ("WebP whose EXIF says it has 4 GB", webp_with_exif(u32::MAX), Some(Code::UnreadablePhoto)),
+        ("WebP with a chunk that nobody knows", webp_with_exif(4), None),
         ("CMYK JPEG", photo("odd/cmyk.jpg"), None),
         ("grey JPEG", photo("odd/grey.jpg"), None),
         ("16-bit PNG", photo("odd/png16.png"), None),
-        ("half-transparent PNG", traps::transparent(), None),
+        ("half-transparent PNG", transparent(), None),
         ("animated WebP", photo("odd/animated.webp"), None),
         ("HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1".to_vec(), Some(Code::UnsupportedFormat)),
         ("AVIF", b"\0\0\0\x18ftypavif\0\0\0\0mif1".to_vec(), Some(Code::UnsupportedFormat)),
@@ -153,7 +133,7 @@ async fn many_large_photos_at_once_stay_within_the_bound() {
     // (its trim threshold follows the largest block freed). Without the bound the four would take 550 MB.
     let most = service.memory() + 150_000 + 4 * 40_000;
     let (client, url) = (service.client.clone(), format!("{}/identify", service.url));
-    let large = [traps::progressive(4_600, 1), png(7_000, 7_000)];
+    let large = [progressive(4_600, 1), png(7_000, 7_000)];
     let sent = large.iter().cycle().take(4).map(|photo| {
         let form = Form::new().part("photo", file(photo.clone()));
         tokio::spawn(send(client.post(&url).multipart(form)))

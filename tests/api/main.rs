@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod adversarial;
 mod app;
 mod audit;
 mod backup;
@@ -32,4 +33,3 @@ mod photos;
 mod problems;
 mod process;
 mod quality;
-mod traps;

@@ -6,8 +6,8 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use image::{ImageFormat, RgbImage};
 
+use crate::adversarial::{crc32, riff_chunk, with_chunk, with_segments_in};
 use crate::app::{App, photo};
-use crate::traps::{crc32, riff_chunk, with_chunk, with_segments_in};
 
 /// EXIF data that say: to be turned by 90 degrees clockwise.
 fn exif(big_endian: bool) -> Vec<u8> {

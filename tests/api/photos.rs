@@ -8,10 +8,10 @@ use reqwest::multipart::Form;
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
+use crate::adversarial;
 use crate::app::{Answer, App, file, photo, send};
 use crate::jpegs::{S420, S422, S440, S444, Writing, mosaic};
 use crate::process::Process;
-use crate::traps;
 
 /// A PNG of this size and one colour.
 pub(crate) fn png(width: u32, height: u32) -> Vec<u8> {
@@ -194,12 +194,12 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("a PNG's header overwritten", spoiled(&png, 16), "unreadable_photo"),
         (
             "a PNG with half of its pixels before a whole end",
-            traps::png_with_half_of_its_pixels(),
+            adversarial::png_with_half_of_its_pixels(),
             "unreadable_photo",
         ),
         (
             "a WebP with a part of its frame in whole chunks",
-            traps::webp_with_a_part_of_its_frame(),
+            adversarial::webp_with_a_part_of_its_frame(),
             "unreadable_photo",
         ),
         ("a WebP's first half", photo("odd/lossy.webp")[..1000].to_vec(), "unreadable_photo"),
@@ -208,8 +208,8 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             spoiled(&photo("odd/lossless.webp"), 30),
             "unreadable_photo",
         ),
-        ("a PNG with 15 MB of text", traps::png_with_text(15_000_000), "unreadable_photo"),
-        ("too many scans", traps::progressive(64, 500), "unreadable_photo"),
+        ("a PNG with 15 MB of text", adversarial::png_with_text(15_000_000), "unreadable_photo"),
+        ("too many scans", adversarial::progressive(64, 500), "unreadable_photo"),
         ("nothing", Vec::new(), "unreadable_photo"),
     ]
 }

@@ -1,4 +1,4 @@
-//! Photos that are made to harm: each is small, and asks for much.
+//! Adversarial fixtures: small files that make a decoder use much memory or time.
 
 use std::io::Cursor;
 
@@ -7,7 +7,7 @@ use image::ImageFormat;
 use crate::app::photo;
 use crate::photos::png;
 
-/// A portrait whose alpha channel is half way.
+/// Returns a portrait with a half-transparent alpha channel.
 pub(crate) fn transparent() -> Vec<u8> {
     let opaque = image::load_from_memory_with_format(&photo("odd/png8.png"), ImageFormat::Png);
     let mut image = opaque.unwrap().into_rgba8();
@@ -17,7 +17,7 @@ pub(crate) fn transparent() -> Vec<u8> {
     out.into_inner()
 }
 
-/// A valid header of so many pixels: all that anybody should read of such a file.
+/// Returns a PNG whose header states this size; nothing after the header should be read.
 pub(crate) fn huge_png(width: u32, height: u32) -> Vec<u8> {
     let small = png(1, 1);
     let mut chunk = b"IHDR".to_vec();
