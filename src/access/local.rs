@@ -1,4 +1,4 @@
-//! The local credential: an admin key in a file of the data folder, for the account that runs the service. It is
+//! The local credential: an admin key in a file of the data directory, for the account that runs the service. It is
 //! valid until the first API key is added.
 
 use std::fs;
@@ -16,12 +16,12 @@ use super::{KeyDigest, generate};
 pub struct LocalCredential(KeyDigest);
 
 impl LocalCredential {
-    /// The file of the local credential in a data folder: one HTTP header line, as `curl -H @FILE` reads it.
+    /// The file of the local credential in a data directory: one HTTP header line, as `curl -H @FILE` reads it.
     pub fn file(folder: &Path) -> PathBuf {
         folder.join("local.header")
     }
 
-    /// Generates a key and writes it to the data folder with mode 0600, in place of the previous one. The key itself
+    /// Generates a key and writes it to the data directory with mode 0600, in place of the previous one. The key itself
     /// is returned for the person at the terminal.
     ///
     /// # Errors

@@ -162,7 +162,7 @@ async fn data(config: &Config, files: &Files, engine: Option<Engine>, findings: 
     store.close().await;
 }
 
-/// Whether only the owner reads the data folder and the files in it.
+/// Whether only the owner reads the data directory and the files in it.
 fn private(folder: &Path, findings: &mut Findings) {
     let files =
         fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));

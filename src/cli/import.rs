@@ -22,7 +22,7 @@ pub async fn run(config: Config, args: &ImportArgs) -> anyhow::Result<()> {
         staff::joiners_of_table(&args.from, super::wall_clock())?
     };
     let Source { joiners, mut refused, passed_over } = source;
-    let _lock = super::lock(&super::create_data_folder(&config)?)?;
+    let _lock = super::lock(&super::create_data_directory(&config)?)?;
     let (store, recognizer) = super::open(config).await?;
     let wishes = EnrollmentWishes { rehearsal: args.dry_run, ..EnrollmentWishes::default() };
     let done = enroll_all(&recognizer, joiners, wishes).await;

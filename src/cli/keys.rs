@@ -25,7 +25,7 @@ const CATCH_UP: Duration = Duration::from_secs(3);
 /// If the data cannot be opened, or the subcommand fails.
 pub async fn run(config: &Config, command: &KeysCommand) -> anyhow::Result<()> {
     let files = match command {
-        KeysCommand::Add(KeysAddArgs { first: true, .. }) => super::create_data_folder(config)?,
+        KeysCommand::Add(KeysAddArgs { first: true, .. }) => super::create_data_directory(config)?,
         _ => super::existing_data(config).await?,
     };
     let store = super::open_store(&files).await?;
@@ -48,7 +48,7 @@ pub async fn run(config: &Config, command: &KeysCommand) -> anyhow::Result<()> {
 /// Adds a key and prints it on a line of its own, with an explanation on standard error. The local
 /// credential becomes void.
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
-async fn add(store: &Store, args: &KeysAddArgs, data_folder: &Path) -> anyhow::Result<()> {
+async fn add(store: &Store, args: &KeysAddArgs, data_directory: &Path) -> anyhow::Result<()> {
     if args.first && !store.api_keys().await?.is_empty() {
         bail!("there is an API key already; --first creates the first one only");
     }
@@ -72,7 +72,7 @@ async fn add(store: &Store, args: &KeysAddArgs, data_folder: &Path) -> anyhow::R
         name.as_str(),
         role.as_str()
     );
-    if let Err(error) = LocalCredential::withdraw(data_folder) {
+    if let Err(error) = LocalCredential::withdraw(data_directory) {
         eprintln!("the local credential is void, but its file could not be deleted: {error}");
     }
     Ok(())

@@ -53,8 +53,8 @@ pub enum NoData {
     InPostgres,
 }
 
-/// Creates the data folder, readable by its owner alone, where it is missing.
-fn create_data_folder(config: &Config) -> anyhow::Result<Files> {
+/// Creates the data directory, readable by its owner alone, where it is missing.
+fn create_data_directory(config: &Config) -> anyhow::Result<Files> {
     let folder = &config.data_dir;
     let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     created.with_context(|| format!("creating the data directory {}", folder.display()))?;
@@ -138,7 +138,7 @@ async fn open_store(files: &Files) -> anyhow::Result<Store> {
     Ok(Store::open(&files.location, &masters).await?)
 }
 
-/// Keeps every other process that writes out of the data folder, for as long as what it returns lives. Where
+/// Keeps every other process that writes out of the data directory, for as long as what it returns lives. Where
 /// PostgreSQL holds the data, nothing in the folder is written.
 fn lock(files: &Files) -> anyhow::Result<Option<File>> {
     if matches!(files.location, Location::Server { .. }) {

@@ -1,4 +1,4 @@
-//! `likeness restore`: two archives back into an empty data folder, without whoever was erased since.
+//! `likeness restore`: two archives back into an empty data directory, without whoever was erased since.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::store::{Location, Store, StoredTemplate};
 /// Where there is data already, the master key is missing, or the archives can't be used; then nothing is put
 /// in place.
 pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> {
-    let files = super::create_data_folder(config)?;
+    let files = super::create_data_directory(config)?;
     let Location::File(database) = &files.location else {
         bail!("restore PostgreSQL with its own tools: see docs/scale.md");
     };

@@ -32,7 +32,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // Dropped last, when everything that is told of has ended.
     #[cfg(feature = "otlp")]
     let _traces = config.otlp_endpoint.as_deref().map(Traces::start).transpose()?;
-    let _lock = super::lock(&super::create_data_folder(&config)?)?;
+    let _lock = super::lock(&super::create_data_directory(&config)?)?;
     let (http, events_kept) = (config.http_options(), config.events_kept());
     let certificate = match config.tls() {
         Some([chain, key]) => {
@@ -51,9 +51,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // A dropped sender stops the service too.
     let stopped = async { drop(stopped.await) };
     let serving = tokio::spawn(http::serve(listener, state.clone(), http, certificate, stopped));
-    let data_folder = config.data_dir.clone();
+    let data_directory = config.data_dir.clone();
     let (store, recognizer) = super::open(config).await?;
-    let local = local_credential(&store, &data_folder, address).await?;
+    let local = local_credential(&store, &data_directory, address).await?;
     // What a kill or a foreign reader has kept from being erased.
     if !store.wipe_leftovers().await {
         tracing::warn!(
@@ -64,7 +64,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (local, key) = local.unzip();
     state.set_ready(recognizer.clone(), local);
     tracing::info!(%address, "listening on {scheme}://{address}");
-    greet(&format!("{scheme}://{address}"), key.as_deref().map(String::as_str), &data_folder);
+    greet(&format!("{scheme}://{address}"), key.as_deref().map(String::as_str), &data_directory);
     told_to_stop.await;
     tracing::info!("shutting down, draining in-flight requests");
     drop(stop);

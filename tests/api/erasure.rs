@@ -33,7 +33,7 @@ async fn sealed(app: &App) -> [Vec<u8>; 2] {
     [template.sealed.as_bytes().to_vec(), key.unwrap().wrapped.as_bytes().to_vec()]
 }
 
-/// Whether any file of the data folder holds a part of these bytes.
+/// Whether any file of the data directory holds a part of these bytes.
 fn on_disk(app: &App, bytes: &[u8]) -> bool {
     let part = &bytes[bytes.len() / 4..bytes.len() / 4 + 24];
     std::fs::read_dir(app.folder.path()).unwrap().any(|entry| {
@@ -202,7 +202,7 @@ async fn the_master_key_is_replaced_and_a_kill_at_any_point_loses_nothing() {
 }
 
 #[tokio::test]
-async fn two_services_never_share_a_data_folder() {
+async fn two_services_never_share_a_data_directory() {
     let folder = tempfile::tempdir().unwrap();
     let service = Process::start(folder.path());
     for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["keys", "rotate-master"]] {

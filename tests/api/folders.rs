@@ -1,4 +1,4 @@
-//! Data folders: which commands create one, what stands in it and who may read it.
+//! Data directorys: which commands create one, what stands in it and who may read it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,9 +8,9 @@ use std::process::{Command, Output};
 use crate::app::data;
 use crate::process::Process;
 
-fn likeness(data_folder: &Path, arguments: &[&str]) -> Output {
+fn likeness(data_directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
-    command.arg("--data-dir").arg(data_folder).args(arguments).output().unwrap()
+    command.arg("--data-dir").arg(data_directory).args(arguments).output().unwrap()
 }
 
 /// Names and contents of all that stands in a folder.
@@ -57,7 +57,7 @@ fn commands_on_existing_data_refuse_a_folder_without_data() {
 }
 
 #[test]
-fn first_key_and_import_create_a_private_data_folder() {
+fn first_key_and_import_create_a_private_data_directory() {
     let place = tempfile::tempdir().unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let people = data("people");
