@@ -1,4 +1,4 @@
-//! Archives: whole copies of the two files, and what has to be true of them before they serve again.
+//! Archives: copies of both SQLite files, and the checks before a restored copy serves.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -14,11 +14,11 @@ use crate::audit::Actor;
 use crate::employee::EmployeeId;
 
 impl Store {
-    /// Writes copies of both SQLite files as they are now, readable by their owner alone. Nobody writes meanwhile: a
-    /// template that took another's place between the two copies would be in neither, though its employee is enrolled.
+    /// Writes copies of both SQLite files, readable by their owner only. The write lock is held: if a
+    /// template were replaced between the two copies, neither template could be opened.
     ///
     /// # Errors
-    /// [`StoreError`]; a file that is there already is not overwritten.
+    /// [`StoreError`]; an existing file is not overwritten.
     pub async fn archive(&self, data: &Path, keys: &Path) -> Result<(), StoreError> {
         let alone = self.data.begin().await?;
         self.data.copy_to(data).await?;
@@ -26,7 +26,7 @@ impl Store {
         Ok(alone.rollback().await?)
     }
 
-    /// Whether every page of both SQLite files is as it was left. Of its own pages PostgreSQL takes care.
+    /// Checks the integrity of both SQLite files. In PostgreSQL, does nothing.
     ///
     /// # Errors
     /// [`StoreError::Damaged`].
@@ -45,7 +45,7 @@ impl Store {
         Ok(())
     }
 
-    /// Erases everyone whose data key is gone: they were erased after the copy of the employees was made.
+    /// Erases the employees whose data key is missing: they were erased after the data were copied.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -80,7 +80,7 @@ impl Database {
         let partial = with_ending(path, ".partial");
         let _ = fs::remove_file(&partial);
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-        // As bytes, for a path need not be Unicode; and absolute, for SQLite reads "file:" as a URI.
+        // As bytes, since a path may not be Unicode; absolute, since SQLite takes "file:" for a URI.
         sqlx::query("vacuum into cast($1 as text)")
             .bind(std::path::absolute(&partial)?.into_os_string().into_vec())
             .execute(&self.readers)

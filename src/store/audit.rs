@@ -7,13 +7,13 @@ use super::{Store, StoreError};
 use crate::audit::{AuditKey, Broken, Code, Entry, Event, Head, Verification, Words};
 use crate::employee::{AuditId, EmployeeId};
 
-/// Events that are read at once.
+/// Events in one page.
 const PAGE: i64 = 1000;
 
-/// Events that [`Store::record_once`] tried to write, whatever became of it.
+/// An attempt of [`Store::record_once`] whose outcome may be unknown.
 #[derive(Debug, Default)]
 pub struct Attempt {
-    /// Where the trail ends if they were written, and how many they are.
+    /// The head of the trail if the events were written, and their number.
     pub(super) tried: Option<(Head, usize)>,
 }
 
@@ -29,21 +29,22 @@ struct EventRow {
 }
 
 impl Store {
-    /// Writes events down; durable once it returns.
+    /// Writes events; they are durable once this returns.
     ///
     /// # Errors
-    /// [`StoreError`]; then none of them is written.
+    /// [`StoreError`]; then no event is written.
     pub async fn record(&self, events: &[Event]) -> Result<(), StoreError> {
         let mut tx = self.data.begin().await?;
         append(&mut tx, &self.audit, events).await?;
         Ok(tx.commit().await?)
     }
 
-    /// Writes events down and returns how many of the first are durable now: all, or those of an earlier attempt that
-    /// failed or was given up, but was committed after all.
+    /// Writes events and returns how many of the first are durable: all, or those of an earlier attempt
+    /// that was reported as failed or canceled, but was committed.
     ///
     /// # Errors
-    /// [`StoreError`]; then the next call with the same first events and this attempt tells what became of them.
+    /// [`StoreError`]; the next call with this attempt, and events that start with the same ones,
+    /// finds out whether they were committed.
     pub async fn record_once(
         &self,
         events: &[Event],
@@ -65,7 +66,7 @@ impl Store {
         Ok(events.len())
     }
 
-    /// At most a thousand events from this number on.
+    /// Returns a page of events from a number on.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -81,7 +82,7 @@ impl Store {
         rows.into_iter().map(Entry::try_from).collect()
     }
 
-    /// Every event about one reference, the first one first.
+    /// Returns the events about a reference, oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -96,16 +97,17 @@ impl Store {
         rows.into_iter().map(Entry::try_from).collect()
     }
 
-    /// The event of a reference's erasure.
+    /// Returns the event of a reference's erasure.
     pub(super) async fn erasure(&self, reference: AuditId) -> Result<Option<Entry>, StoreError> {
         let events = self.events_about(reference).await?;
         Ok(events.into_iter().find(|entry| entry.words.is_erasure()))
     }
 
-    /// Follows the trail from its first event to its last; what [`Verification::end`] says.
+    /// Verifies the trail from its first event to its last; returns the result of
+    /// [`Verification::end`].
     ///
     /// # Errors
-    /// The inner one where the trail is not what was written.
+    /// The inner error if the trail was altered.
     pub async fn verify_events(
         &self,
         wanted: Option<Head>,
@@ -128,11 +130,11 @@ impl Store {
         }
     }
 
-    /// Drops the oldest events, up to the first one that is not older than `before`, and leaves behind what the
-    /// rest is chained to; how many were dropped.
+    /// Drops the events older than `before`, keeps the head that the remaining ones are chained to, and
+    /// returns the number of dropped events.
     ///
     /// # Errors
-    /// [`StoreError`]; then all are still there.
+    /// [`StoreError`]; then no event is dropped.
     pub async fn drop_events(&self, before: Timestamp) -> Result<u64, StoreError> {
         // Nearly always nothing is to be done, and then nobody waits for the writer.
         let oldest: Option<i64> =
@@ -169,7 +171,7 @@ impl Store {
         Ok(dropped.rows_affected())
     }
 
-    /// Behind which event the trail begins, and what authenticates that.
+    /// Returns the head before the first event, with its authentication code.
     async fn start_of_events(&self) -> Result<Option<(Head, Code)>, StoreError> {
         let row: Option<(i64, Vec<u8>, Vec<u8>)> =
             sqlx::query_as("select number, code, authenticated from audit_start")
@@ -180,7 +182,7 @@ impl Store {
     }
 }
 
-/// Adds events to the trail of a transaction; where the trail ends then.
+/// Appends events to the trail in a transaction, and returns its new head.
 pub(super) async fn append(
     tx: &mut Transaction<'_, Any>,
     key: &AuditKey,
@@ -227,7 +229,7 @@ async fn is_written(tx: &mut Transaction<'_, Any>, head: Head) -> Result<bool, S
     Ok(found.is_some())
 }
 
-/// What an employee's reference is called in the trail, if somebody of this name is enrolled.
+/// Returns the audit id of an employee's reference; `None` if the employee is not enrolled.
 pub(super) async fn audit_id(
     tx: &mut Transaction<'_, Any>,
     employee: &EmployeeId,

@@ -1,5 +1,5 @@
-//! A store's copy in another place: table by table in the order of their keys, so that a copy that was cut short goes
-//! on behind the last row it has.
+//! Copies a store to PostgreSQL: table by table in key order, so that an interrupted copy resumes after
+//! its last row.
 
 use sha2::{Digest, Sha256};
 use sqlx::any::{AnyArguments, AnyRow};
@@ -14,7 +14,7 @@ const PAGE: i64 = 1000;
 
 struct Table {
     name: &'static str,
-    /// The first one is what the rows are sorted by.
+    /// The first column is the sort key.
     columns: &'static [(&'static str, Kind)],
 }
 
@@ -39,7 +39,7 @@ const KEYS: &[Table] = &[Table {
     columns: &[("key_id", Bytes), ("master_id", Bytes), ("wrapped", Bytes)],
 }];
 
-/// Each behind those that it refers to.
+/// Sorted so that each table follows those that it references.
 const DATA: &[Table] = &[
     Table { name: "model", columns: &[("model_id", Bytes), ("name", Text)] },
     Table {
@@ -89,7 +89,7 @@ const DATA: &[Table] = &[
 ];
 
 impl Store {
-    /// How many rows there are to copy.
+    /// Returns the number of rows to copy.
     ///
     /// # Errors
     /// [`StoreError::Driver`].
@@ -103,9 +103,9 @@ impl Store {
         Ok(rows)
     }
 
-    /// Copies everything into PostgreSQL that is empty or holds the beginning of this copy, the data keys first, and
-    /// compares every row; `copied` is told how many rows were there already or were copied, as they come. Nobody
-    /// else may write to either meanwhile.
+    /// Copies all rows to a PostgreSQL database that is empty or contains the start of this copy, data
+    /// keys first, and compares the result. `copied` is called with numbers of rows that existed or
+    /// were copied. Neither database may be written by others meanwhile.
     ///
     /// # Errors
     /// [`StoreError::InService`], [`StoreError::Differs`]; the driver's.
@@ -170,7 +170,7 @@ impl Table {
         }
     }
 
-    /// A digest of all rows in their order.
+    /// Returns a digest of all rows in order.
     async fn digest(&self, database: &Database) -> Result<[u8; 32], StoreError> {
         let mut digest = Sha256::new();
         let mut last = None;
@@ -182,7 +182,7 @@ impl Table {
         }
     }
 
-    /// The rows behind a key.
+    /// Returns the next rows after a key.
     async fn page(
         &self,
         database: &Database,
@@ -201,7 +201,7 @@ impl Table {
         rows.iter().map(|row| self.values(row)).collect()
     }
 
-    /// The key of the last row.
+    /// Returns the key of the last row.
     async fn last(&self, database: &Database) -> Result<Option<Value>, StoreError> {
         let (name, key) = (self.name, self.columns[0].0);
         let columns = self.names();

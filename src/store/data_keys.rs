@@ -1,7 +1,7 @@
-//! The data keys, wrapped, in a file, schema or database of their own.
+//! The wrapped data keys, in a file, schema or database of their own.
 //!
-//! A key is committed before its template and erased after it, so whatever a kill leaves behind is a key
-//! without a template, never a template without its key.
+//! A key is committed before its template and erased after it: a kill can leave a key without a
+//! template, never a template without its key.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,7 +19,7 @@ struct KeyRow {
 }
 
 impl Store {
-    /// At most `limit` data keys that this master key has not wrapped, that of the audit trail first.
+    /// Returns at most `limit` data keys wrapped by other master keys, the audit trail's first.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -39,7 +39,7 @@ impl Store {
         rows.into_iter().map(WrappedKey::try_from).collect()
     }
 
-    /// How many data keys there are, that of the audit trail among them.
+    /// Returns the number of data keys, including the audit trail's.
     ///
     /// # Errors
     /// [`StoreError::Driver`].
@@ -50,7 +50,7 @@ impl Store {
         Ok(count.unsigned_abs())
     }
 
-    /// Puts data keys in place of themselves, wrapped anew; all of them or, where it fails, none.
+    /// Replaces data keys by their rewrapped form, all or none.
     ///
     /// # Errors
     /// [`StoreError::Driver`].
@@ -67,9 +67,8 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Erases every data key whose template is not there, which is what a kill between the two commits
-    /// of an enrolment or an erasure leaves, and empties SQLite's write-ahead logs. `false`, with the reason
-    /// in the log, where it has to be tried again.
+    /// Erases data keys without a template, which a kill between two commits can leave, and truncates
+    /// SQLite's write-ahead logs. Returns `false` and logs the reason if it must be retried.
     pub async fn wipe_leftovers(&self) -> bool {
         match self.keys_without_templates().await {
             Ok(keys) => self.wipe_unused(&keys).await,
@@ -80,7 +79,7 @@ impl Store {
         }
     }
 
-    /// Some of them may be about to get their template.
+    /// Returns candidates only: an enrollment may be about to commit the template of one.
     async fn keys_without_templates(&self) -> Result<Vec<Vec<u8>>, StoreError> {
         let held: Vec<Vec<u8>> =
             sqlx::query_scalar("select key_id from data_key").fetch_all(&self.keys.readers).await?;
@@ -91,8 +90,8 @@ impl Store {
         Ok(held.into_iter().filter(|key| !used.contains(key) && key != audit).collect())
     }
 
-    /// Erases those of the data keys that have no template, and empties SQLite's write-ahead logs. While nobody
-    /// else writes: whoever enrols commits the key first and the template then.
+    /// Erases those of the data keys that have no template, and truncates SQLite's write-ahead logs.
+    /// Holds the write lock, since an enrollment commits its key before its template.
     pub(super) async fn wipe_unused(&self, keys: &[Vec<u8>]) -> bool {
         if keys.is_empty() {
             return self.wipe(keys).await;
@@ -122,11 +121,11 @@ impl Store {
         Ok(tx.rollback().await?)
     }
 
-    /// After a commit that left templates behind: erases their data keys and empties SQLite's two write-ahead
-    /// logs. `false` where something of them may still be there.
+    /// Erases the data keys of deleted templates and truncates SQLite's write-ahead logs. Returns
+    /// `false` if remains may be left.
     ///
-    /// What was committed stays committed whatever happens here, so a failure is logged and not returned:
-    /// the caller's gallery has to follow the commit.
+    /// A failure is logged, not returned: the deletion is committed, and the caller's gallery must
+    /// follow it.
     pub(super) async fn wipe(&self, keys: &[Vec<u8>]) -> bool {
         let erased = self.erase_data_keys(keys).await;
         if let Err(error) = &erased {
@@ -151,7 +150,7 @@ impl Store {
     }
 }
 
-/// One data key.
+/// Returns a data key.
 pub(super) async fn find(keys: &Database, id: DataKeyId) -> Result<Option<WrappedKey>, StoreError> {
     let row: Option<KeyRow> =
         sqlx::query_as("select key_id, master_id, wrapped from data_key where key_id = $1")
@@ -161,7 +160,7 @@ pub(super) async fn find(keys: &Database, id: DataKeyId) -> Result<Option<Wrappe
     row.map(WrappedKey::try_from).transpose()
 }
 
-/// Those of the data keys that are there; PostgreSQL takes at most 65,535.
+/// Returns those of the data keys that exist; PostgreSQL allows at most 65,535 ids.
 pub(super) async fn among(
     keys: &Database,
     ids: &[DataKeyId],
@@ -181,7 +180,7 @@ pub(super) async fn among(
     by_id(query.fetch_all(&keys.feed).await?)
 }
 
-/// The data keys that sort behind `after`, up to `last`.
+/// Returns the data keys that sort after `after`, up to and including `last`.
 pub(super) async fn between(
     keys: &Database,
     after: DataKeyId,
@@ -202,8 +201,8 @@ fn by_id(rows: Vec<KeyRow>) -> Result<HashMap<DataKeyId, WrappedKey>, StoreError
     keys.map(|key| key.map(|key| (key.id, key))).collect()
 }
 
-/// Stores the data key of a template. Where others write, they may have replaced the master key, beginning with the
-/// audit trail's data key: what an older one wraps is no longer taken.
+/// Stores the data key of a template. In PostgreSQL, another process may have rotated the master key,
+/// starting with the audit trail's key: a key wrapped by a former master key is refused.
 pub(super) async fn insert_for_template(
     keys: &Database,
     key: &WrappedKey,
@@ -223,7 +222,7 @@ pub(super) async fn insert_for_template(
     Ok(tx.commit().await?)
 }
 
-/// Stores a data key; one that is there already stays.
+/// Stores a data key unless it exists.
 pub(super) async fn insert(
     connection: &mut AnyConnection,
     key: &WrappedKey,

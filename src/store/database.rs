@@ -1,5 +1,5 @@
-//! One database of either engine: its connections, and how a write begins. What else the two differ in stands
-//! in [`sqlite`](super::sqlite) and [`postgres`](super::postgres).
+//! A database of either engine: its connection pools, and how a write begins. Other differences are in
+//! [`sqlite`](super::sqlite) and [`postgres`](super::postgres).
 
 use std::time::Duration;
 
@@ -20,16 +20,16 @@ pub(super) struct Database {
     pub(super) engine: Engine,
     pub(super) writer: AnyPool,
     pub(super) readers: AnyPool,
-    /// Reads of the change feed. In PostgreSQL these connections are its own, so that other reads do not delay it.
+    /// Connections of the change feed; separate in PostgreSQL, so that other reads do not delay it.
     pub(super) feed: AnyPool,
     pub(super) begin: Begin,
 }
 
-/// How a transaction that writes begins, and waits for every other.
+/// How a write transaction begins and waits for other writers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Begin {
     pub(super) statement: &'static str,
-    /// Runs inside the transaction, so that sqlx counts it and rolls it back where the lock times out.
+    /// A statement within the transaction, so that sqlx rolls back if the lock times out.
     pub(super) lock: Option<&'static str>,
 }
 
@@ -46,11 +46,11 @@ impl Begin {
     }
 }
 
-/// How long PostgreSQL may take to say goodbye. SQLite takes its WAL into the database meanwhile, however long.
+/// Timeout for closing PostgreSQL connections. SQLite has none, since closing checkpoints its WAL.
 const LONGEST_GOODBYE: Duration = Duration::from_secs(10);
 
 impl Database {
-    /// Ends all connections; the last one takes SQLite's WAL into the database.
+    /// Closes all connections; SQLite checkpoints the WAL when the last one closes.
     pub(super) async fn close(&self) {
         let close = async {
             self.readers.close().await;
@@ -59,26 +59,27 @@ impl Database {
         };
         match self.engine {
             Engine::Sqlite => close.await,
-            // The server notices by itself.
+            // The server detects abandoned connections itself.
             Engine::Postgres => drop(timeout(LONGEST_GOODBYE, close).await),
         }
     }
 
-    /// Whether a table, one of ours, has no row.
+    /// Returns whether a table is empty.
     pub(super) async fn is_empty(&self, table: &'static str) -> Result<bool, StoreError> {
         let any = AssertSqlSafe(format!("select 1 from {table} limit 1"));
         let any: Option<i64> = sqlx::query_scalar(any).fetch_optional(&self.readers).await?;
         Ok(any.is_none())
     }
 
-    /// Begins a write. There is one at a time, whoever writes: what it reads is still so when it commits.
+    /// Begins a write transaction. Only one runs at a time, in all processes, so that what it reads is
+    /// still current when it commits.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
         self.begin.on(&self.writer).await
     }
 }
 
-/// Connections on which the statements of `prepare` were run first, and those of `restore` each time that one is used
-/// again: a future that was dropped may have left a setting changed.
+/// Returns a pool that runs `prepare` on each new connection, and `restore` before each reuse, since a
+/// canceled future may have left a setting changed.
 pub(super) async fn pool(
     options: AnyConnectOptions,
     limits: AnyPoolOptions,
@@ -89,7 +90,7 @@ pub(super) async fn pool(
         let prepare = AssertSqlSafe(prepare.clone());
         Box::pin(async move { sqlx::raw_sql(prepare).execute(connection).await.map(|_| ()) })
     });
-    // Where a full disk ended a transaction in SQLite, sqlx still counts it; such a connection is of no use.
+    // When a full disk ends a transaction in SQLite, sqlx still counts it: discard the connection.
     let checked = prepared.before_acquire(move |connection, _| {
         let usable = !connection.is_in_transaction();
         let restore = restore.clone().filter(|_| usable).map(AssertSqlSafe);

@@ -1,4 +1,4 @@
-//! Enrolment and erasure: what changes who is enrolled, each in one commit with its event.
+//! Enrollment and erasure, each in one commit with its audit event.
 
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{Any, Transaction};
@@ -9,59 +9,59 @@ use crate::audit::{Action, Actor, Event, Head, Outcome, ReceiptId, Subject};
 use crate::employee::{AuditId, EmployeeId, Reference};
 use crate::seal::{Template, WrappedKey};
 
-/// What became of an enrolment.
+/// The result of an enrollment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Enrolled {
-    /// The change feed has gone on since it was last read, and nothing was stored.
+    /// The change feed has advanced since it was last read; nothing was stored.
     Behind,
-    /// The employee already had a reference, and replacing it was not asked for.
+    /// The employee already has a reference, and `replace` is not set; nothing was stored.
     Kept,
-    /// A new employee.
+    /// The employee is new.
     New,
-    /// The former reference is gone.
+    /// The former reference was replaced.
     Replaced,
 }
 
-/// What is stored of an enrolment, beside the reference.
+/// The data of an enrollment, in addition to the reference.
 #[derive(Clone, Copy, Debug)]
 pub struct Written<'a> {
     /// The data key.
     pub key: &'a WrappedKey,
-    /// What it opens.
+    /// The template sealed with it.
     pub template: &'a Template,
-    /// Whether it may take the place of another.
+    /// Whether to replace an existing reference.
     pub replace: bool,
-    /// How far the change feed was read when it was decided to enrol, if that matters.
+    /// The last change that was read before the decision to enroll; checked if set.
     pub seen: Option<u64>,
 }
 
-/// How far an erasure has come.
+/// The extent of an erasure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Extent {
     /// The live rows and the data key are gone from PostgreSQL. Dead rows stay until VACUUM, its write-ahead log and
     /// base backups until their retention ends; where they hold the data key too, they hold it as long.
     LiveRows,
-    /// Nobody will be matched any more, but a foreign reader holds a write-ahead log, or a database can't be
-    /// written: [`Store::wipe_leftovers`] has to be tried again.
+    /// The employee is no longer matched, but remains are left, because a foreign reader holds a
+    /// write-ahead log or a database cannot be written: [`Store::wipe_leftovers`] must be retried.
     Underway,
     /// No byte of the template, sealed or not, is left in any file, and its data key is gone.
     Wholly,
 }
 
-/// The proof that an employee was erased.
+/// A receipt: the proof of an erasure.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Receipt {
-    /// What it is asked for by.
+    /// The receipt's id.
     pub id: ReceiptId,
-    /// Who was erased.
+    /// The erased employee.
     pub employee: EmployeeId,
-    /// What the reference was called in the audit trail; nothing else tells any more.
+    /// The reference's id in the audit trail; stored nowhere else after the erasure.
     pub audit_id: AuditId,
-    /// When.
+    /// The time of the erasure.
     pub erased_at: Timestamp,
-    /// Where the audit trail ended with the erasure.
+    /// The head of the audit trail after the erasure's event.
     pub head: Head,
-    /// How far it has come.
+    /// The extent of the erasure.
     pub extent: Extent,
 }
 
@@ -69,7 +69,8 @@ impl Store {
     /// Stores a template as the employee's only reference, and its data key; durable once it returns.
     ///
     /// # Errors
-    /// [`StoreError`]; then nobody's reference has changed, unless PostgreSQL was lost while it committed.
+    /// [`StoreError`]; then no reference has changed, unless the connection to PostgreSQL was lost
+    /// during the commit.
     pub async fn enroll(
         &self,
         reference: &Reference,
@@ -90,7 +91,7 @@ impl Store {
         }
     }
 
-    /// What became of the enrolment, and the data keys of the templates whose place it took.
+    /// Returns the result, and the data keys of the replaced templates.
     async fn insert_template(
         &self,
         reference: &Reference,
@@ -122,7 +123,7 @@ impl Store {
                 .is_some_and(sqlx::error::DatabaseError::is_unique_violation);
             return if taken { Ok((Enrolled::Kept, Vec::new())) } else { Err(error.into()) };
         }
-        // Behind the lock, so that nobody takes a key for one without a template; its commit comes first.
+        // Within the write lock, so that no cleanup erases the key before its template is committed.
         data_keys::insert_for_template(&self.keys, key).await?;
         sqlx::query("insert into model (model_id, name) values ($1, $2) on conflict do nothing")
             .bind(reference.model.id.as_bytes().as_slice())
@@ -151,8 +152,8 @@ impl Store {
         })
     }
 
-    /// Lets no enrolment end later than so long after it was made; where some would have, an event says so, and the
-    /// change feed whose they are.
+    /// Limits the lifetime of existing enrollments; if any is shortened, writes an event and its changes
+    /// to the feed.
     ///
     /// # Errors
     /// [`StoreError::Driver`].
@@ -179,7 +180,7 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Erases an employee with all templates and their data keys; `None` where nobody of this name is
+    /// Erases an employee with all templates and their data keys; `None` if the employee is not
     /// enrolled.
     ///
     /// # Errors
@@ -203,8 +204,8 @@ impl Store {
         Ok(Some(Receipt { id, employee, audit_id, erased_at: now, head, extent }))
     }
 
-    /// The receipt of an earlier erasure, from the audit trail; `None` where there was no such erasure, or its
-    /// event has been dropped on time. Tries anew to wipe what is left.
+    /// Returns the receipt of an earlier erasure from the audit trail, and retries to wipe remains;
+    /// `None` if there was no such erasure, or its event has been dropped by retention.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -234,14 +235,14 @@ impl Store {
     }
 }
 
-/// Who was just deleted.
+/// A deleted employee.
 struct Former {
     audit_id: AuditId,
-    /// The data keys of the templates, still to be erased.
+    /// The data keys of the templates, to be erased.
     keys: Vec<Vec<u8>>,
 }
 
-/// Deletes an employee; `None` where nobody is of this name.
+/// Deletes an employee; `None` if the employee is not enrolled.
 async fn delete(
     tx: &mut Transaction<'_, Any>,
     employee: &EmployeeId,

@@ -1,4 +1,4 @@
-//! When an enrollment ends, changed.
+//! Changes of an enrollment's expiry.
 
 use jiff::Timestamp;
 
@@ -7,9 +7,8 @@ use crate::audit::{Action, Actor, Event, Outcome, Subject};
 use crate::employee::EmployeeId;
 
 impl Store {
-    /// Lets an enrollment end at another time, or not by itself; `false` where nobody of this name is enrolled, or the
-    /// enrollment has ended already.
-    /// The change and its event are one commit.
+    /// Changes the expiry of an enrollment, in one commit with its event; `None` removes it. Returns
+    /// `false` if the employee is not enrolled or the enrollment has expired.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing has changed.

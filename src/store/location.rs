@@ -1,21 +1,21 @@
-//! Where the store lies: two files, or PostgreSQL.
+//! The location of the store: two files, or PostgreSQL.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// A database that is reached by a URL, which may hold a password: nothing shows more of it than its engine.
+/// A database URL, which may contain a password; `Debug` shows only the scheme.
 #[derive(Clone, Eq, PartialEq)]
 pub struct DatabaseUrl(String);
 
 impl DatabaseUrl {
-    /// The URL, where it is one of PostgreSQL's.
+    /// Returns the URL if it is one of PostgreSQL.
     pub(super) fn of_postgres(&self) -> Option<&str> {
         let schemes = ["postgres://", "postgresql://"];
         schemes.iter().any(|scheme| self.0.starts_with(scheme)).then_some(&self.0)
     }
 }
 
-/// Whatever the text is: a parser of arguments would show one that it refuses.
+/// Accepts any text: clap would print a URL that fails to parse.
 impl From<&str> for DatabaseUrl {
     fn from(text: &str) -> Self {
         Self(text.to_owned())
@@ -28,12 +28,12 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// Where the store lies.
+/// The location of the store.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Location {
-    /// A SQLite file; the data keys lie in `data-keys.db` beside it. One process writes.
+    /// A SQLite file, with the data keys in `data-keys.db` beside it. One process writes.
     File(PathBuf),
-    /// PostgreSQL, for as many processes as there are.
+    /// PostgreSQL, for any number of processes.
     Server {
         /// The employees, in the schema `likeness`.
         data: DatabaseUrl,

@@ -1,11 +1,13 @@
-//! The store: every SQL statement of the service, over two SQLite files or two schemas of PostgreSQL.
+//! The store: all SQL statements, over two SQLite files or two schemas of PostgreSQL.
 //!
-//! It is the truth about who is enrolled. An answered write survives a kill. In SQLite what is deleted is
-//! overwritten: WAL with `synchronous=FULL`, `secure_delete=ON`, one writer; in PostgreSQL its data key is gone. It
-//! sees sealed templates only, and the keys that open them wrapped only; what it changes it writes down in the audit
-//! trail, in the same commit.
+//! The store is authoritative for enrollments. An answered write survives a kill. Deleted data are
+//! overwritten in SQLite (WAL with `synchronous=FULL`, `secure_delete=ON`, one writer); in PostgreSQL
+//! their data keys are erased. The store sees only sealed templates and wrapped data keys. Each change
+//! is committed together with its audit event.
 //!
-//! Each statement is written once, for both engines; how they differ stands in `sqlite` and `postgres`.
+//! Each statement is written once, for both engines; `sqlite` and `postgres` hold the differences.
+//! The methods of [`Store`] are in `access_keys`, `archive`, `audit`, `changes`, `copying`,
+//! `data_keys`, `employees`, `enrolment` and `expiry`.
 
 mod access_keys;
 mod archive;
@@ -34,73 +36,73 @@ use self::postgres::Schema;
 use crate::audit::AuditKey;
 use crate::seal::{DataKeyId, MasterKeys};
 
-/// What can go wrong in the store.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The key of the audit trail is not there or does not open, so nobody could go on with the trail.
+    /// The audit trail's key is missing or cannot be unwrapped, so the trail cannot be continued.
     #[error(
         "the key of the audit trail {0}: the database, the data keys (data-keys.db or --key-database) and the master key do not match; restore the matching ones"
     )]
     AuditKey(&'static str),
-    /// A copy is not like its original.
+    /// A copy differs from its original.
     #[error(
         "the rows of {0} differ: PostgreSQL holds other data, or the original changed during the copy; empty it (drop schema likeness, likeness_keys cascade) and start over"
     )]
     Differs(&'static str),
-    /// A copy is used already.
+    /// The target of a copy is already in use.
     #[error("this PostgreSQL database has already served replicas; nothing is copied into it")]
     InService,
-    /// A page of a file is not what SQLite wrote.
+    /// A page of a SQLite file is corrupt.
     #[error("the database is corrupt: {0}")]
     Damaged(String),
     /// An archive cannot be written.
     #[error(transparent)]
     File(#[from] std::io::Error),
-    /// SQLite, PostgreSQL or the file system says no.
+    /// An error of SQLite, PostgreSQL or the file system.
     #[error("database error: {0}")]
     Driver(#[from] sqlx::Error),
-    /// A row that this program did not write.
+    /// A row has a value that this program does not write.
     #[error("the database is inconsistent: {table}.{column} of {row}")]
     Inconsistent {
         /// The table.
         table: &'static str,
         /// The column.
         column: &'static str,
-        /// Which row.
+        /// The row.
         row: String,
     },
-    /// Another process has replaced the master key since this one started.
+    /// Another process rotated the master key after this one started.
     #[error("the master key was rotated: restart this replica with the new key")]
     MasterKey,
-    /// The URL of a database is none of PostgreSQL's.
+    /// A database URL is not one of PostgreSQL.
     #[error("expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     Url,
-    /// The schema could not be brought up to date.
+    /// The schema could not be migrated.
     #[error("database migration failed: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
 }
 
 impl StoreError {
-    /// Whether another program holds the database, so that the same may succeed in a moment.
+    /// Returns whether the database is locked, so that a retry may succeed.
     pub fn is_locked(&self) -> bool {
         let Self::Driver(sqlx::Error::Database(error)) = self else { return false };
         error.code().is_some_and(|code| sqlite::is_locked(&code) || postgres::is_locked(&code))
     }
 
-    /// Whether the database refused a row for what is in it, so that the same never succeeds.
+    /// Returns whether the database refused a row's contents, so that no retry succeeds.
     pub fn is_refused(&self) -> bool {
         let Self::Driver(sqlx::Error::Database(error)) = self else { return false };
         error.code().is_some_and(|code| sqlite::is_refused(&code) || postgres::is_refused(&code))
     }
 
-    /// Whether the database cannot be reached, so that the same may succeed once it can.
+    /// Returns whether the database is unavailable, so that a later retry may succeed.
     pub fn is_away(&self) -> bool {
         match self {
             Self::Driver(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| postgres::is_away(&code))
             }
             Self::Driver(error) => {
-                // A connection that is closed while it is made is a breach of the protocol to sqlx.
+                // sqlx reports a connection closed during its handshake as a protocol error.
                 use sqlx::Error::{Io, PoolTimedOut, Protocol, Tls};
                 matches!(error, Io(_) | PoolTimedOut | Protocol(_) | Tls(_))
             }
@@ -108,7 +110,7 @@ impl StoreError {
         }
     }
 
-    /// Whether this process holds a master key that another has replaced.
+    /// Returns whether the master key of this process was rotated by another.
     pub fn is_outdated(&self) -> bool {
         matches!(self, Self::MasterKey)
     }
@@ -118,7 +120,7 @@ impl StoreError {
     }
 }
 
-/// The databases; cheap to clone.
+/// The store; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     location: Location,
@@ -128,21 +130,22 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the employees and their data keys, making and migrating both databases as needed. The master keys open
-    /// the key of the audit trail, and nothing else here.
+    /// Opens both databases; creates and migrates them if necessary. The master keys are used only to
+    /// unwrap the audit trail's key.
     ///
     /// # Errors
-    /// [`StoreError`] where one cannot be opened or brought up to date, or they do not belong together.
+    /// [`StoreError`] if a database cannot be opened or migrated, or if the databases and the master
+    /// key do not match.
     pub async fn open(location: &Location, masters: &MasterKeys) -> Result<Self, StoreError> {
         let (data, keys) = databases(location).await?;
         let audit = audit_key(&data, &keys, masters).await?;
         Ok(Self { location: location.clone(), data, keys, audit })
     }
 
-    /// Whether there is data in this place, so that it is not a new one; creates nothing.
+    /// Returns whether the location contains data; creates nothing.
     ///
     /// # Errors
-    /// [`StoreError::Driver`] where PostgreSQL does not answer.
+    /// [`StoreError::Driver`] if PostgreSQL is unavailable.
     pub async fn holds_data(location: &Location) -> Result<bool, StoreError> {
         match location {
             Location::File(file) => Ok(sqlite::holds_data(file)),
@@ -153,7 +156,7 @@ impl Store {
         }
     }
 
-    /// Whether the databases answer.
+    /// Checks that the databases answer.
     ///
     /// # Errors
     /// [`StoreError::Driver`].
@@ -163,7 +166,7 @@ impl Store {
         Ok(())
     }
 
-    /// Ends all connections; SQLite's last one takes each WAL into its database.
+    /// Closes all connections; SQLite checkpoints the WAL when the last one closes.
     pub async fn close(&self) {
         self.data.close().await;
         self.keys.close().await;
@@ -187,7 +190,7 @@ async fn databases(location: &Location) -> Result<(Database, Database), StoreErr
     }
 }
 
-/// Opens the key of the audit trail, or makes it where there is no trail yet.
+/// Unwraps the audit trail's key; creates it if there is no trail yet.
 async fn audit_key(
     data: &Database,
     keys: &Database,

@@ -1,4 +1,4 @@
-//! A SQLite file: how it is opened, and emptied of what was erased.
+//! SQLite: opens a file, and truncates its write-ahead log.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -14,33 +14,33 @@ use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions};
 use super::StoreError;
 use super::database::{Begin, Database, Engine, pool};
 
-/// How long a write waits for another process's write.
+/// Busy timeout for the write lock.
 const WAIT_FOR_WRITERS: Duration = Duration::from_secs(5);
 
-/// How long emptying the write-ahead log waits for readers.
+/// Busy timeout for readers when the write-ahead log is truncated.
 const WAIT_FOR_READERS: Duration = Duration::from_millis(300);
 
-/// What SQLite sorts or copies in passing never lies in a file of its own.
+/// Settings of each connection; temporary data stay in memory, never in a file.
 const ALL: &str =
     "pragma foreign_keys = on; pragma temp_store = memory; pragma secure_delete = on;";
 
-/// The file of the data keys of a database.
+/// Returns the path of the data key file of a database.
 pub(super) fn keys_beside(database: &Path) -> PathBuf {
     database.with_file_name("data-keys.db")
 }
 
-/// Whether SQLite has ever written to one of a database's two files.
+/// Returns whether one of a database's two files contains data.
 pub(super) fn holds_data(database: &Path) -> bool {
     let written = |file: &Path| file.metadata().is_ok_and(|file| file.len() > 0);
     written(database) || written(&keys_beside(database))
 }
 
-/// Opens the file, making and migrating it as needed.
+/// Opens a file; creates and migrates it if necessary.
 pub(super) async fn open(file: &Path, migrations: &Migrator) -> Result<Database, StoreError> {
-    // In a URL a relative path would begin with a host, and whatever follows a % is decoded.
+    // In a URL, a relative path would start with a host, and % starts an escape.
     let path = std::path::absolute(file)?;
     let path = path.to_str().ok_or_else(|| not_unicode(&path))?.replace('%', "%25");
-    // SQLite would create it readable by everybody; its write-ahead log gets the same mode.
+    // SQLite would create a world-readable file; the write-ahead log inherits the mode.
     OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
     let named = SqliteConnectOptions::new().filename(path);
     let options = |named: SqliteConnectOptions| AnyConnectOptions::from_url(&named.to_url_lossy());
@@ -65,15 +65,15 @@ pub(super) async fn open(file: &Path, migrations: &Migrator) -> Result<Database,
     Ok(Database { engine: Engine::Sqlite, writer, feed: readers.clone(), readers, begin })
 }
 
-/// sqlx names files in URLs, which hold Unicode alone: any other name would be another file's.
+/// Returns the error for a path that is not Unicode: sqlx names files in URLs, which are.
 fn not_unicode(path: &Path) -> io::Error {
     let why = format!("the path of the database, {}, is not valid UTF-8", path.display());
     io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
 impl Database {
-    /// Takes the WAL into the database and empties it, so that no former page stays behind; `false`,
-    /// with the reason in the log, where that did not succeed. PostgreSQL's is out of reach.
+    /// Checkpoints and truncates the WAL, so that no erased page remains in it. Returns `false` and
+    /// logs the reason if that fails. In PostgreSQL, does nothing.
     pub(super) async fn truncate_wal(&self) -> bool {
         if self.engine != Engine::Sqlite {
             return true;
@@ -92,8 +92,8 @@ impl Database {
         emptied.unwrap_or(false)
     }
 
-    /// Whether the WAL is empty now. SQLite waits for readers that still look at a former state; ours
-    /// are short, and nobody's answer is to wait long for somebody else's.
+    /// Returns whether the WAL was truncated. The short busy timeout covers this service's reads, but
+    /// does not let an answer wait for a foreign reader.
     async fn try_truncate_wal(&self) -> Result<bool, sqlx::Error> {
         let mut writer = self.writer.acquire().await?;
         set_busy_timeout(&mut writer, WAIT_FOR_READERS).await?;
@@ -104,12 +104,14 @@ impl Database {
     }
 }
 
-/// `SQLITE_BUSY`, and its extended codes in the higher bits; codes of five characters are PostgreSQL's.
+/// Whether the code is `SQLITE_BUSY` or one of its extended codes; codes of five characters are
+/// PostgreSQL's.
 pub(super) fn is_locked(code: &str) -> bool {
     code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & 0xFF == 5)
 }
 
-/// Whether a row was refused for what is in it: `SQLITE_TOOBIG`, `SQLITE_CONSTRAINT` and `SQLITE_MISMATCH`.
+/// Whether the code means that a row's contents were refused: `SQLITE_TOOBIG`, `SQLITE_CONSTRAINT` or
+/// `SQLITE_MISMATCH`.
 pub(super) fn is_refused(code: &str) -> bool {
     code.len() < 5 && code.parse::<u32>().is_ok_and(|code| matches!(code & 0xFF, 18..=20))
 }
