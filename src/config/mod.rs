@@ -203,10 +203,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// The engine to load; reads the model files that are named.
+    /// Returns the engine's options; reads the configured model files.
     ///
     /// # Errors
-    /// Where a named file cannot be read.
+    /// If a model file cannot be read.
     pub fn engine_options(&self) -> anyhow::Result<EngineOptions> {
         let model = |named: &Option<PathBuf>, embedded: fn() -> ModelSource| match named {
             Some(path) => ModelSource::read(path),
@@ -235,7 +235,7 @@ impl Config {
         })
     }
 
-    /// The HTTP side.
+    /// Returns the options of the HTTP server.
     pub fn http_options(&self) -> HttpOptions {
         HttpOptions {
             calls_a_second: self.rate_limit,
@@ -245,12 +245,12 @@ impl Config {
         }
     }
 
-    /// The files of certificate chain and key, if TLS is to be served.
+    /// Returns the paths of certificate chain and key, if TLS is configured.
     pub fn tls(&self) -> Option<[PathBuf; 2]> {
         Some([self.tls_cert.clone()?, self.tls_key.clone()?])
     }
 
-    /// What is decided at, and how long an enrolment holds.
+    /// Returns the error rates of decisions, and the lifetime of enrollments.
     pub fn policy(&self) -> Policy {
         Policy {
             verify_fmr: self.verify_fmr,
@@ -259,15 +259,15 @@ impl Config {
         }
     }
 
-    /// How long the events of the audit trail are kept.
+    /// Returns the retention period of audit events.
     pub fn events_kept(&self) -> SignedDuration {
         days(self.audit_days)
     }
 
-    /// Returns where store and master key lie; creates nothing.
+    /// Returns the locations of store and master key; creates nothing.
     ///
     /// # Errors
-    /// Where the settings contradict each other.
+    /// If the settings contradict each other.
     pub fn files(&self) -> anyhow::Result<Files> {
         let files = self.files_at(&self.data_dir.join("likeness.db"))?;
         let location = match (&self.database, &self.key_database) {
@@ -281,10 +281,10 @@ impl Config {
         Ok(Files { location, key_beside_data: false, ..files })
     }
 
-    /// The same for a SQLite file, wherever it lies.
+    /// Returns the same for the SQLite file `database`.
     ///
     /// # Errors
-    /// Where the path has no folder.
+    /// If it has no parent directory.
     pub fn files_at(&self, database: &Path) -> anyhow::Result<Files> {
         let folder = database.parent().context("the path of the database has no directory")?;
         let named = self.master_key_file.clone();
@@ -296,22 +296,22 @@ impl Config {
         })
     }
 
-    /// Another database for the data keys.
+    /// Returns the separate database of the data keys.
     pub fn key_database(&self) -> Option<&DatabaseUrl> {
         self.key_database.as_ref()
     }
 }
 
-/// Where the service keeps what it keeps.
+/// The locations of the service's data.
 #[derive(Debug)]
 pub struct Files {
     /// The store.
     pub location: Location,
-    /// Held by the one process that writes to SQLite files.
+    /// The lock file of the process that writes to SQLite files.
     pub lock: PathBuf,
     /// The master key file.
     pub master_key: PathBuf,
-    /// Whether whoever takes the folder takes the key along.
+    /// Whether the master key is in the data directory.
     pub key_beside_data: bool,
 }
 
