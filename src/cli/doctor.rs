@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use self::Mark::{Good, Mind, Wrong};
+use self::Mark::{Fail, Pass, Warn};
 use crate::access::Role;
 use crate::config::{Config, Files};
 use crate::engine::Engine;
@@ -17,67 +17,67 @@ use crate::store::{Location, Store};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Mark {
-    Good,
-    /// Works, and could be safer.
-    Mind,
-    Wrong,
+    Pass,
+    /// Works, but could be safer.
+    Warn,
+    Fail,
 }
 
-/// What has been found so far, printed as it is found.
+/// The checks so far; each is printed at once.
 #[derive(Default)]
-struct Findings {
+struct Checks {
     faults: usize,
 }
 
-impl Findings {
+impl Checks {
     #[expect(clippy::print_stdout, reason = "the answer of the command")]
     fn say(&mut self, mark: Mark, what: &str) {
         let word = match mark {
-            Good => "ok",
-            Mind => "warn",
-            Wrong => "FAIL",
+            Pass => "ok",
+            Warn => "warn",
+            Fail => "FAIL",
         };
         println!("{word:<4}  {what}");
-        self.faults += usize::from(mark == Wrong);
+        self.faults += usize::from(mark == Fail);
     }
 
-    /// What was tried, or why it failed.
+    /// Reports a check, and returns its value if it passed.
     fn of<T>(&mut self, tried: anyhow::Result<T>, good: impl FnOnce(&T) -> String) -> Option<T> {
         match tried {
             Ok(found) => {
-                self.say(Good, &good(&found));
+                self.say(Pass, &good(&found));
                 Some(found)
             }
             Err(error) => {
-                self.say(Wrong, &format!("{error:#}"));
+                self.say(Fail, &format!("{error:#}"));
                 None
             }
         }
     }
 }
 
-/// Looks at configuration, models, keys, data and trail. The service may run meanwhile; nothing is changed, but
-/// that a database of an older version is brought up to date.
+/// Checks configuration, models, keys, data and audit trail. The service may run meanwhile. Nothing is
+/// changed, except that the database of an older version is migrated.
 ///
 /// # Errors
-/// Where anything is wrong.
+/// If a check fails.
 pub async fn run(config: &Config) -> anyhow::Result<()> {
-    let mut findings = Findings::default();
-    let engine = findings.of(models(config), |engine| {
+    let mut checks = Checks::default();
+    let engine = checks.of(models(config), |engine| {
         let model = engine.encoder().model();
         format!("models load and pass their self-test: {} ({})", model.name, model.id)
     });
-    certificate(config, &mut findings).await;
+    certificate(config, &mut checks).await;
     let files = super::existing_data(config).await?;
-    data(config, &files, engine, &mut findings).await;
-    match findings.faults {
+    data(config, &files, engine, &mut checks).await;
+    match checks.faults {
         0 => Ok(()),
         1 => bail!("1 check failed"),
         faults => bail!("{faults} checks failed"),
     }
 }
 
-/// A number with its noun.
+/// Formats a count with its noun.
 fn counted(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
@@ -92,25 +92,25 @@ fn models(config: &Config) -> anyhow::Result<Engine> {
     Ok(engine)
 }
 
-async fn certificate(config: &Config, findings: &mut Findings) {
+async fn certificate(config: &Config, checks: &mut Checks) {
     let local = config.listen.ip().is_loopback();
     match config.tls() {
         Some([chain, key]) => {
             let read = Certificate::read(chain, key)
                 .await
                 .context("the TLS certificate or its key is invalid");
-            findings.of(read, |_| "the TLS certificate matches its private key".to_owned());
+            checks.of(read, |_| "the TLS certificate matches its private key".to_owned());
         }
-        None if local => findings.say(Good, "the service listens on loopback only, without TLS"),
-        None => findings.say(
-            Mind,
+        None if local => checks.say(Pass, "the service listens on loopback only, without TLS"),
+        None => checks.say(
+            Warn,
             "the service listens on the network without TLS: photos and keys are sent unencrypted \
              unless a proxy terminates TLS (--tls-cert, --tls-key)",
         ),
     }
 }
 
-async fn data(config: &Config, files: &Files, engine: Option<Engine>, findings: &mut Findings) {
+async fn data(config: &Config, files: &Files, engine: Option<Engine>, checks: &mut Checks) {
     let masters =
         MasterKeys::open(&files.master_key).map_err(anyhow::Error::from).and_then(|key| {
             let path = files.master_key.display();
@@ -122,48 +122,48 @@ async fn data(config: &Config, files: &Files, engine: Option<Engine>, findings: 
         })
         });
     let Some(masters) =
-        findings.of(masters, |_| "the master key is readable by its owner only".to_owned())
+        checks.of(masters, |_| "the master key is readable by its owner only".to_owned())
     else {
         return;
     };
-    private(&config.data_dir, findings);
+    private(&config.data_dir, checks);
     if files.key_beside_data {
-        findings.say(
-            Mind,
+        checks.say(
+            Warn,
             "the master key is stored with the data that it encrypts: move it elsewhere \
              (--master-key-file), and keep a copy separate from the backups",
         );
     }
     if masters.next().is_some() {
-        findings.say(
-            Wrong,
+        checks.say(
+            Fail,
             "a rotation of the master key is incomplete: run `likeness keys rotate-master`",
         );
     }
     let store = Store::open(&files.location, &masters).await.map_err(anyhow::Error::from);
-    let Some(store) = findings.of(store, |_| "the master key opens the database".to_owned()) else {
+    let Some(store) = checks.of(store, |_| "the master key opens the database".to_owned()) else {
         return;
     };
     let whole = store
         .check()
         .await
         .context("the database is corrupt: restore the last backup (`likeness restore`)");
-    findings.of(whole, |()| match files.location {
+    checks.of(whole, |()| match files.location {
         Location::File(_) => "the database files pass their integrity check".to_owned(),
         Location::Server { .. } => "PostgreSQL is reachable".to_owned(),
     });
     let trail = store.verify_events(None).await.map_err(anyhow::Error::from);
     let trail = trail.and_then(|trail| trail.context("the audit trail failed verification"));
-    findings.of(trail, |(head, _)| format!("the audit trail is intact up to event {}", head.count));
-    keys(config, &store, findings).await;
+    checks.of(trail, |(head, _)| format!("the audit trail is intact up to event {}", head.count));
+    keys(config, &store, checks).await;
     if let Some(engine) = engine {
-        templates(config, engine, &store, Sealer::new(masters), findings).await;
+        templates(config, engine, &store, Sealer::new(masters), checks).await;
     }
     store.close().await;
 }
 
-/// Whether only the owner reads the data directory and the files in it.
-fn private(folder: &Path, findings: &mut Findings) {
+/// Checks that only the owner can access the data directory and its files.
+fn private(folder: &Path, checks: &mut Checks) {
     let files =
         fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let open = |path: &PathBuf| {
@@ -172,33 +172,32 @@ fn private(folder: &Path, findings: &mut Findings) {
     let open: Vec<_> = files.chain([folder.to_owned()]).filter(open).collect();
     for path in &open {
         let (mode, path) = (if path.is_dir() { "700" } else { "600" }, path.display());
-        findings.say(Mind, &format!("{path} is accessible to other users: chmod {mode} {path}"));
+        checks.say(Warn, &format!("{path} is accessible to other users: chmod {mode} {path}"));
     }
     if open.is_empty() {
-        findings.say(Good, "the data directory and its files are private");
+        checks.say(Pass, "the data directory and its files are private");
     }
 }
 
-async fn keys(config: &Config, store: &Store, findings: &mut Findings) {
+async fn keys(config: &Config, store: &Store, checks: &mut Checks) {
     let api_keys = store.api_keys().await.map_err(anyhow::Error::from);
-    let Some(api_keys) =
-        findings.of(api_keys, |api_keys| counted(api_keys.len() as u64, "API key"))
+    let Some(api_keys) = checks.of(api_keys, |api_keys| counted(api_keys.len() as u64, "API key"))
     else {
         return;
     };
     let ever = store.ever_had_api_key().await.unwrap_or(false);
     let admins = api_keys.iter().filter(|api_key| api_key.role == Role::Admin).count();
     if api_keys.is_empty() && !config.listen.ip().is_loopback() {
-        findings.say(
-            Wrong,
+        checks.say(
+            Fail,
             "the service listens on the network but has no API key: create one with `likeness keys \
              add --first`",
         );
     } else if api_keys.is_empty() && ever {
         let none = "every access key is revoked, so no call is admitted: `likeness keys add --first` makes one";
-        findings.say(Wrong, none);
+        checks.say(Fail, none);
     } else if !api_keys.is_empty() && admins == 0 {
-        findings.say(Mind, "no API key has the role admin: `likeness keys add NAME --role admin`");
+        checks.say(Warn, "no API key has the role admin: `likeness keys add NAME --role admin`");
     }
 }
 
@@ -207,14 +206,14 @@ async fn templates(
     engine: Engine,
     store: &Store,
     sealer: Sealer,
-    findings: &mut Findings,
+    checks: &mut Checks,
 ) {
     let running =
         [Some(engine.encoder().model().id), engine.former_encoder().map(|e| e.model().id)];
     let policy = Policy { longest_enrolment: None, ..config.policy() };
     let started =
         Recognizer::start(engine, store.clone(), sealer, policy, super::wall_clock()).await;
-    findings.of(started.map_err(anyhow::Error::from), |recognizer| {
+    checks.of(started.map_err(anyhow::Error::from), |recognizer| {
         format!(
             "{} can be recognized, and every template opens",
             counted(recognizer.gallery_size() as u64, "employee")
@@ -228,7 +227,7 @@ async fn templates(
                 counted(people, "employee"),
                 model.name
             );
-            findings.say(Mind, &unseen);
+            checks.say(Warn, &unseen);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `likeness export`: all that is held on one person, for whoever asks what is known of them.
+//! `likeness export`: prints all data stored about a person, to answer a data subject's request.
 
 use anyhow::{Context, bail};
 use base64::Engine as _;
@@ -9,10 +9,10 @@ use super::audit;
 use crate::audit::{Action, Subject};
 use crate::config::{Config, ExportArgs};
 
-/// Prints everything that the store holds on an employee, as JSON.
+/// Prints all data stored about an employee as JSON.
 ///
 /// # Errors
-/// Where the data cannot be opened, or nobody of this name is enrolled.
+/// If the data cannot be opened, or the employee is not enrolled.
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 pub async fn run(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
     let store = super::open_store(&super::existing_data(config).await?).await?;

@@ -1,4 +1,4 @@
-//! `likeness import`: a folder or table of photos, as fast as the cores allow. Given again it goes on where it stopped.
+//! `likeness import`: enrolls a folder or table of photos in parallel. Run again, it resumes.
 
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ pub(super) fn nobody_refused(refused: usize) -> anyhow::Result<()> {
 /// read is a refusal like any other.
 ///
 /// # Errors
-/// Where the service's own side fails; whoever came before stays enrolled.
+/// If the service fails; employees enrolled before stay enrolled.
 pub(super) async fn enroll_all(
     recognizer: &Recognizer,
     joiners: Vec<Joiner>,

@@ -1,12 +1,12 @@
-//! `likeness lookalikes`: the pairs of employees whom the encoder finds hardest to tell apart.
+//! `likeness lookalikes`: lists the pairs of employees with the highest impostor scores.
 
 use crate::comparison::Decision;
 use crate::config::{Config, LookalikesArgs};
 
-/// Prints the closest pairs of the gallery, closest first.
+/// Prints the most similar pairs of the gallery, highest score first.
 ///
 /// # Errors
-/// Where the data cannot be opened.
+/// If the data cannot be opened.
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 pub async fn run(config: Config, args: &LookalikesArgs) -> anyhow::Result<()> {
     super::existing_data(&config).await?;

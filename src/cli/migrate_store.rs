@@ -1,4 +1,4 @@
-//! `likeness migrate-store`: an organisation's SQLite files into PostgreSQL. Given again it goes on where it stopped.
+//! `likeness migrate-store`: copies the SQLite files to PostgreSQL. Run again, it resumes.
 
 use std::cell::Cell;
 

@@ -1,4 +1,4 @@
-//! The subcommands, one file each, and the one way in which they open the service's data.
+//! The subcommands, one file each, and how they open the service's data.
 
 pub mod audit;
 pub mod backup;
@@ -35,17 +35,17 @@ use crate::recognizer::Recognizer;
 use crate::seal::{MasterKeys, Sealer};
 use crate::store::{Location, Store};
 
-/// There is no data where a subcommand looked for it; the process ends with exit code 2.
+/// The error if the location of the data contains none; the process exits with code 2.
 #[derive(Debug, thiserror::Error)]
 pub enum NoData {
-    /// Neither of SQLite's files.
+    /// Neither SQLite file exists.
     #[error(
         "no likeness data in {}: set the data directory of the service (--data-dir or \
          LIKENESS_DATA_DIR), or create a new one with `likeness serve`, `import`, `restore` or \
          `keys add --first`", .0.display()
     )]
     InFolder(PathBuf),
-    /// No data keys.
+    /// PostgreSQL contains no data keys.
     #[error(
         "no likeness data keys in this PostgreSQL database: set the databases of the service \
          (--database and, if it has one, --key-database)"
@@ -53,7 +53,7 @@ pub enum NoData {
     InPostgres,
 }
 
-/// Creates the data directory, readable by its owner alone, where it is missing.
+/// Creates the data directory if it is missing, accessible by its owner only.
 fn create_data_directory(config: &Config) -> anyhow::Result<Files> {
     let folder = &config.data_dir;
     let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -61,10 +61,10 @@ fn create_data_directory(config: &Config) -> anyhow::Result<Files> {
     config.files()
 }
 
-/// Returns where the data lies.
+/// Returns the location of existing data.
 ///
 /// # Errors
-/// [`NoData`] where there is none, so that a mistyped folder is not taken for an empty one.
+/// [`NoData`] if there is none, so that a mistyped path is reported.
 async fn existing_data(config: &Config) -> anyhow::Result<Files> {
     let files = config.files()?;
     if Store::holds_data(&files.location).await? {
@@ -76,7 +76,7 @@ async fn existing_data(config: &Config) -> anyhow::Result<Files> {
     })
 }
 
-/// Opens the master key; creates it only where there is no data yet, since a new key opens none of it.
+/// Opens the master key; creates it only if there is no data, which a new key could not decrypt.
 async fn master_keys(files: &Files) -> anyhow::Result<MasterKeys> {
     let path = &files.master_key;
     if !path.exists() && Store::holds_data(&files.location).await? {
@@ -88,7 +88,7 @@ async fn master_keys(files: &Files) -> anyhow::Result<MasterKeys> {
     Ok(MasterKeys::open_or_create(path)?)
 }
 
-/// Opens key, database and models, and loads the gallery.
+/// Opens master key, database and models, and loads the gallery.
 async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
     let files = config.files()?;
     let masters = master_keys(&files).await?;
@@ -132,14 +132,14 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
     Ok((store, recognizer))
 }
 
-/// Opens key and database, for a subcommand that needs no models.
+/// Opens master key and database, for subcommands that need no models.
 async fn open_store(files: &Files) -> anyhow::Result<Store> {
     let masters = master_keys(files).await?;
     Ok(Store::open(&files.location, &masters).await?)
 }
 
-/// Keeps every other process that writes out of the data directory, for as long as what it returns lives. Where
-/// PostgreSQL holds the data, nothing in the folder is written.
+/// Locks the data directory against other writing processes while the returned file is open. With
+/// PostgreSQL, nothing in the directory is written, and no lock is taken.
 fn lock(files: &Files) -> anyhow::Result<Option<File>> {
     if matches!(files.location, Location::Server { .. }) {
         return Ok(None);
@@ -160,7 +160,7 @@ fn lock(files: &Files) -> anyhow::Result<Option<File>> {
     }
 }
 
-/// A bar on standard error, where that is a terminal.
+/// Returns a progress bar on standard error, shown on terminals only.
 fn bar(length: u64, what: &str) -> ProgressBar {
     let template =
         format!("{{bar:32}} {{human_pos}} of {{human_len}} {what}, {{per_sec:.0}}, {{eta}} left");
@@ -168,12 +168,12 @@ fn bar(length: u64, what: &str) -> ProgressBar {
     ProgressBar::new(length).with_style(style.expect("the template is right"))
 }
 
-/// Something that was done by a subcommand.
+/// Returns the audit event of a subcommand.
 fn event(action: Action, subject: Option<Subject>) -> Event {
     Event { at: wall_clock(), actor: Actor::Operator, action, outcome: Outcome::Done, subject }
 }
 
-/// The time in whole milliseconds, which is what the store keeps.
+/// Returns the current time in whole milliseconds, the resolution of the store.
 #[expect(clippy::disallowed_methods, reason = "the one clock; everything else is told the time")]
 fn wall_clock() -> Timestamp {
     let now = Timestamp::now();

@@ -1,4 +1,4 @@
-//! Many photos through the pipeline that serves, as fast as the cores allow.
+//! Extracts embeddings from many photos in parallel, by the serving pipeline.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::embedding::Embedding;
 use crate::engine::{Encoder, Engine, ExtractError, Extraction, Role};
 
-/// A photo on either side of a comparison.
+/// The embeddings of a photo as a reference and as a probe.
 #[derive(Debug)]
 pub(super) struct Sides {
     pub(super) reference: Embedding,
@@ -18,7 +18,7 @@ pub(super) struct Sides {
 }
 
 impl Sides {
-    /// What the last encoder that is still there made of a photo; takes it out.
+    /// Removes and returns the embeddings of the last remaining encoder.
     pub(super) fn pop(extraction: &mut Extraction) -> Self {
         let mut embedding = || extraction.embeddings.pop().expect("two of each encoder");
         let (probe, reference) = (embedding(), embedding());
@@ -26,11 +26,11 @@ impl Sides {
     }
 }
 
-/// What was found in each photo, with a reference and a probe by each of the encoders, or why it is refused; a
-/// bar on the terminal shows how far it is.
+/// Extracts from each photo a reference and a probe for each encoder, or returns why it is refused;
+/// shows a progress bar.
 ///
 /// # Errors
-/// Where a file cannot be read or a model fails.
+/// If a file cannot be read or a model fails.
 pub(super) async fn extract(
     engine: &Engine,
     encoders: &[Arc<Encoder>],

@@ -1,4 +1,5 @@
-//! `likeness restore`: two archives back into an empty data directory, without whoever was erased since.
+//! `likeness restore`: restores two archives to an empty data directory, without the employees erased
+//! since the backup.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,8 @@ pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Erases whoever has no key any more and opens every template of the others; how many were dropped and are left.
+/// Erases employees without a data key and opens the templates of the others; returns the numbers of
+/// erased and remaining employees.
 async fn examine(store: &Store, sealer: Sealer) -> anyhow::Result<(usize, u64)> {
     store.check().await?;
     let dropped = store.erase_keyless(&Actor::Operator, super::wall_clock()).await?;

@@ -1,4 +1,4 @@
-//! `likeness serve`: open everything, answer until told to stop, then let what is under way end.
+//! `likeness serve`: runs the service until a signal, then drains in-flight requests.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -19,17 +19,17 @@ use crate::store::Store;
 #[cfg(feature = "otlp")]
 use crate::telemetry::traces::Traces;
 
-/// How often ended enrolments are looked for.
+/// Interval between erasures of expired enrollments.
 const RETENTION_ROUND: Duration = Duration::from_secs(5);
 
 /// Runs the service until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// Whatever keeps it from starting, with what to do about it.
+/// If the service cannot start, with advice.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    // First of all, so that no signal finds the process unprepared.
+    // Registered first, so that no signal is missed.
     let told_to_stop = until_told_to_stop()?;
-    // Dropped last, when everything that is told of has ended.
+    // Dropped last, after the last span.
     #[cfg(feature = "otlp")]
     let _traces = config.otlp_endpoint.as_deref().map(Traces::start).transpose()?;
     let _lock = super::lock(&super::create_data_directory(&config)?)?;
@@ -54,7 +54,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let data_directory = config.data_dir.clone();
     let (store, recognizer) = super::open(config).await?;
     let local = local_credential(&store, &data_directory, address).await?;
-    // What a kill or a foreign reader has kept from being erased.
+    // Remains of erasures that a kill or a foreign reader interrupted.
     if !store.wipe_leftovers().await {
         tracing::warn!(
             "pages of erased templates remain in a database file; the next start retries"
@@ -71,7 +71,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let served = serving.await;
     retention.abort();
     recognizer.end().await;
-    // With the last of it the change feed is no longer followed.
+    // Dropping the last recognizer ends the task that follows the change feed.
     drop((state, recognizer));
     store.close().await;
     Ok(served??)
@@ -80,7 +80,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 /// Issues the local credential as long as no API key was ever added, and withdraws it otherwise.
 ///
 /// # Errors
-/// Where there is no valid API key and the service could be reached from other machines.
+/// If there is no valid API key and the service is reachable from other machines.
 async fn local_credential(
     store: &Store,
     folder: &Path,

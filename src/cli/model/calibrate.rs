@@ -1,4 +1,5 @@
-//! `likeness model check FILE --calibrate DIR`: what an encoder's scores mean, measured and written down.
+//! `likeness model check FILE --calibrate DIR`: measures an encoder's calibration and error rates, and
+//! writes them to its manifest.
 
 use std::fs;
 use std::path::Path;
@@ -11,15 +12,15 @@ use crate::config::Config;
 use crate::engine::{Encoder, Engine, Inspection, ModelSource, draft};
 use crate::report::Report;
 
-/// The rate that the summary recommends a threshold for: the one that verification is decided at by default.
+/// FMR to recommend a threshold for; the default of verification.
 const TARGET_FMR: f64 = 1e-4;
 
-/// Judges the encoder on labelled photos and writes calibration and error rates into its manifest. Where
-/// the manifest still guesses how pixels become numbers, every usual way is tried, and the one that tells
-/// people apart best is taken: the least Cllr, which no threshold and no calibration goes into.
+/// Evaluates the encoder on labeled photos and writes calibration and error rates to its manifest. If
+/// the manifest is a draft, each usual pixel convention is tried, and the one with the lowest minimum
+/// Cllr is selected, which depends on no threshold and no calibration.
 ///
 /// # Errors
-/// Where the photos cannot be read or support no threshold, or a file cannot be written.
+/// If the photos cannot be read or support no threshold, or a file cannot be written.
 pub(super) async fn run(
     config: &Config,
     file: &Path,
@@ -55,7 +56,8 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// The manifests to judge: the one that is there, or one for each usual way, with the encoder of each.
+/// Returns the manifests to evaluate, each with its encoder: the existing one, or a draft for each usual
+/// convention.
 fn candidates(
     file: &Path,
     manifest: &Path,

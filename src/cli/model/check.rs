@@ -1,4 +1,4 @@
-//! `likeness model check`: what an encoder is, whether it can serve, and what it still lacks.
+//! `likeness model check`: describes an encoder file, completes its manifest, and tests it.
 
 use std::fs;
 use std::path::Path;
@@ -9,14 +9,14 @@ use crate::comparison::{ErrorRate, ErrorRates};
 use crate::config::{Config, ModelCheckArgs};
 use crate::engine::{Encoder, Inspection, ModelSource, Port, draft};
 
-/// Runs of which the median is told.
+/// Number of timed runs.
 const ROUNDS: usize = 20;
 
-/// Prints what the file says of itself, drafts the manifest or fills in its golden output where there
-/// is none, proves the encoder and times a face.
+/// Prints the file's description, drafts the manifest or adds its golden output if missing, tests the
+/// encoder, and measures its time per face.
 ///
 /// # Errors
-/// What keeps the encoder from serving, with what to do about it.
+/// If the encoder cannot serve, with advice.
 pub(super) async fn run(config: &Config, args: &ModelCheckArgs) -> anyhow::Result<()> {
     let onnx = fs::read(&args.file).with_context(|| format!("reading {}", args.file.display()))?;
     let network = Inspection::of(&onnx)?;
@@ -73,7 +73,7 @@ fn describe(file: &Path, bytes: usize, network: &Inspection) {
     say("unsupported", if lacking.is_empty() { "none" } else { &lacking });
 }
 
-/// Writes a manifest where there is none, and the golden output where one lacks it.
+/// Drafts the manifest if there is none; adds the golden output if it is missing.
 fn complete_manifest(
     file: &Path,
     path: &Path,

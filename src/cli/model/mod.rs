@@ -1,4 +1,4 @@
-//! `likeness model`: what to know about an encoder before and while an organisation uses it.
+//! `likeness model`: checks, calibrates and switches encoders.
 
 mod calibrate;
 mod check;

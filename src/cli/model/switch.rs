@@ -1,17 +1,17 @@
-//! `likeness model switch`: who must be enrolled again before the former encoder can go.
+//! `likeness model switch`: lists the employees to re-enroll before the former encoder can be removed.
 
 use crate::config::Config;
 use crate::employee::{ModelName, Reference};
 use crate::store::Store;
 
-/// Employees read from the store at once.
+/// Employees in one page.
 const PAGE: u32 = 1000;
 
-/// Prints how many are enrolled with which encoder, and everyone whom the one that is configured now
-/// does not know.
+/// Prints the number of employees enrolled with each encoder, and those not enrolled with the current
+/// one.
 ///
 /// # Errors
-/// Where the data or the models cannot be opened.
+/// If the data or the models cannot be opened.
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     super::super::existing_data(&config).await?;
     let (store, recognizer) = super::super::open(config).await?;

@@ -1,4 +1,5 @@
-//! `likeness sync`: a table of the present staff; joiners are enrolled, leavers erased, the plan shown first.
+//! `likeness sync`: synchronizes enrollments with a staff table. Joiners are enrolled, leavers erased,
+//! after the plan is shown.
 
 mod changes;
 mod plan;
@@ -15,17 +16,18 @@ use crate::config::{Config, SyncArgs};
 use crate::employee::Reference;
 use crate::recognizer::{Call, EnrollmentWishes, Recognizer};
 
-/// So many may be erased without being named by `--allow-erase`, unless it is more than this share of all.
+/// Number of erasures, and share of all employees, that need no `--allow-erase`.
 const FEW: usize = 10;
 const SHARE: f64 = 0.05;
 
-/// Employees that are listed at once.
+/// Employees in one page.
 const PAGE: u32 = 1000;
 
-/// Makes the enrolled those of the table.
+/// Synchronizes enrollments with the table.
 ///
 /// # Errors
-/// Where the table is empty or not right, too many would be erased, nobody agrees, or somebody is refused.
+/// If the table is empty or invalid, too many employees would be erased, the plan is not confirmed,
+/// or an employee is refused.
 pub async fn run(config: Config, args: &SyncArgs) -> anyhow::Result<()> {
     let rows = staff::read_table(&args.staff, super::wall_clock())?;
     let _lock = super::lock(&super::existing_data(&config).await?)?;
@@ -42,7 +44,7 @@ async fn sync(recognizer: &Recognizer, rows: Vec<Row>, args: &SyncArgs) -> anyho
         recognizer.erase_expired(now).await?;
     }
     let mut enrolled = everybody(recognizer).await?;
-    // An enrollment that has ended is never extended.
+    // An expired enrollment is never extended.
     enrolled.retain(|reference| reference.expires_at.is_none_or(|end| end > now));
     let expiry_of = |reference: &Reference, asked| recognizer.expiry_of(reference, asked);
     let (mut plan, people) = (plan(rows, &enrolled, expiry_of), enrolled.len());
@@ -60,7 +62,7 @@ async fn sync(recognizer: &Recognizer, rows: Vec<Row>, args: &SyncArgs) -> anyho
 
 async fn carry_out(recognizer: &Recognizer, plan: Plan) -> anyhow::Result<()> {
     let call = || Call { actor: Actor::Operator, at: super::wall_clock() };
-    // Leavers first: a joiner may have taken over a leaver's face in the table's own eyes, by a new id.
+    // Leavers first, so that a person with a new id does not count as a look-alike of the old one.
     for employee in plan.leave {
         let name = employee.as_str().to_owned();
         let erased = recognizer.forget(employee, &call()).await;
@@ -88,7 +90,7 @@ async fn everybody(recognizer: &Recognizer) -> anyhow::Result<Vec<Reference>> {
     }
 }
 
-/// Whether so many of all may be erased.
+/// Returns whether this number of erasures is allowed.
 fn bounded(leavers: usize, people: usize, allowed: usize) -> anyhow::Result<()> {
     let many = leavers > FEW || leavers as f64 > SHARE * people as f64;
     if many && leavers > allowed {
