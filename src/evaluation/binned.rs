@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn perfect_scores_cost_nothing_and_uninformative_ones_a_bit() {
+    fn cllr_is_0_for_perfect_and_1_for_uninformative_scores() {
         let perfect = bins(&[(-40.0, 0.0, 9.0), (40.0, 3.0, 0.0)]);
         near(perfect.cllr(), 0.0, 1e-12);
         near(perfect.min_cllr(), 0.0, 0.0);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn misleading_scores_cost_more_than_saying_nothing() {
+    fn cllr_of_misleading_scores_exceeds_1() {
         let misleading = bins(&[(-3.0, 1.0, 0.0), (3.0, 0.0, 1.0)]);
         near(misleading.cllr(), (1.0 + 3.0_f64.exp()).log2(), 1e-12);
         // No rising change can help: all is pooled into one.
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_cost_pools_violators_and_ties() {
+    fn min_cllr_pools_violators_and_ties() {
         // Shares of genuine 1/4, 3/4, 1/2, 1: the middle two are pooled to 5/8.
         let binned = bins(&[(0.0, 1.0, 3.0), (1.0, 3.0, 1.0), (2.0, 2.0, 2.0), (3.0, 2.0, 0.0)]);
         let entropy = |g: f64, i: f64| {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn calibrated_scores_are_found_calibrated_and_others_are_not() {
+    fn calibration_error_detects_miscalibration() {
         let right = calibrated();
         near(right.calibration_error(), 0.0, 2e-3);
         near(right.cllr() - right.min_cllr(), 0.0, 1e-3);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn bins_of_the_error_hold_a_tenth_each() {
+    fn calibration_error_uses_ten_equal_weight_bins() {
         // Ten scores of equal weight that all promise about 1/2, while the shares rise from 0 to 1.
         let bin = |k: i32| (1e-9 * f64::from(k), f64::from(k), f64::from(9 - k));
         let all: Vec<_> = (0..10).map(bin).collect();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_between_two_edges_is_nothing() {
+    fn empty_reliability_bin_is_none() {
         let binned = bins(&[(0.0, 1.0, 1.0), (4.0, 1.0, 0.0)]);
         let found = binned.reliability(&[-1.0, 1.0, 3.0, f64::INFINITY]);
         assert!(found[0].is_some() && found[1].is_none());

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn intervals_hold_the_truth_about_as_often_as_they_say() {
+    fn confidence_intervals_have_nominal_coverage() {
         const TRIES: u64 = 60;
         // People whose photos differ by a trait of their own, so that comparisons that share
         // somebody depend on each other: counted as independent, they would be far too sure.
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_scores_give_the_same_intervals() {
+    fn intervals_are_deterministic() {
         let scores = Population { people: 10, photos: 2, own: 0.3 }.scores(1);
         let asked = [Statistic::ScoreAtFmr(0.1)];
         let once = scores.intervals(&asked).of(asked[0]).unwrap();

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_look_finds_the_curve_the_reliability_and_the_calibration() {
+    fn findings_have_curve_reliability_and_calibration() {
         let scores = Population { people: 60, photos: 4, own: 0.1 }.scores(5);
         let findings = Findings::of(&scores, 1e-2, None);
         assert!(findings.present.is_none());
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn two_people_are_enough_to_look() {
+    fn two_people_suffice_for_findings() {
         let scores = Population { people: 2, photos: 2, own: 0.1 }.scores(1);
         let findings = Findings::of(&scores, 1e-4, Some(0.0));
         assert!(findings.recommended.is_none() && findings.held_out.is_none());

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_known_scale_and_offset_are_recovered() {
+    fn fit_recovers_scale_and_offset() {
         // (score + offset) / scale undoes the calibration; the fit must find it again.
         for (scale, offset) in [(24.0, 5.7), (1.0, 0.0), (0.003, -4.0)] {
             let raw = calibrated().rescored(|score| (score + offset) / scale);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_that_never_overlap_promise_no_more_than_their_number() {
+    fn separable_scores_are_bounded_by_their_number() {
         let binned = |n: f64| {
             Binned::new(vec![
                 Bin { score: -5.0, genuine: 0.0, impostor: n },
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_the_wrong_way_round_have_no_calibration() {
+    fn reversed_scores_have_no_calibration() {
         let right = calibrated();
         let reversed = right.bins().iter().map(|bin| Bin { score: -bin.score, ..*bin });
         assert_eq!(Logistic::fit(&Binned::new(reversed.collect())), None);

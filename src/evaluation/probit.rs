@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_those_of_the_tables() {
+    fn probit_matches_published_quantiles() {
         for (p, quantile) in [
             (0.5, 0.0),
             (0.6, 0.253_347_103_1),

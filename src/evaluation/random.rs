@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_generator_is_splitmix64() {
+    fn generator_matches_splitmix64_reference() {
         // The first outputs for the seed 1234567, as published with the reference code.
         let mut generator = SplitMix(1_234_567);
         assert_eq!(
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_below_the_bound_comes_about_equally_often() {
+    fn bounded_numbers_are_uniform() {
         let mut generator = SplitMix::new(1, 0);
         let mut counts = [0; 7];
         for _ in 0..70_000 {

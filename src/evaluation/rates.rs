@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn known_rates_are_measured() {
+    fn known_error_rates_are_measured() {
         let scores = Population { people: 60, photos: 4, own: 0.1 }.scores(3);
         let findings = Findings::of(&scores, 1e-2, Some(1.0));
         let present = findings.present.unwrap();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_counts_where_ten_different_pairs_of_people_stand_behind_it() {
+    fn row_counts_with_ten_distinct_pairs_of_people() {
         // 1740 impostor comparisons. Nine pairs of people make 36 errors, 2 %; ten make 10, 0.6 %.
         let row = |scores: &Scores, fmr: f64| {
             let findings = Findings::of(scores, fmr, None);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_data_do_not_support_is_not_recommended() {
+    fn unsupported_fmr_is_not_recommended() {
         let findings = Findings::of(&lookalikes(10, 4), 1e-4, None);
         let recommended = findings.recommended.unwrap();
         // 40 of 1740 is 2.3 %: 5 % is the strictest row that lets them through.
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_error_the_rule_of_three_bounds_the_rate() {
+    fn rule_of_three_bounds_rate_without_errors() {
         let findings = Findings::of(&lookalikes(0, 0), 1e-2, Some(5.0));
         let present = findings.present.unwrap();
         assert_eq!((present.fmr.errors, present.fmr.interval), (0, [0.0, 3.0 / 435.0]));
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn candidates_hold_the_target_once_and_grow_stricter() {
+    fn candidate_rates_contain_the_target_once_in_order() {
         for target in [1e-4, 3e-3, 0.3] {
             let rates = candidates(target);
             assert!(rates.is_sorted_by(|a, b| a > b), "{rates:?}");

@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bins_keep_the_order_and_the_value_of_scores() {
+    fn bins_preserve_order_and_value() {
         let scores = [-30.0, -2.0, -0.5, -1e-3, 0.0, 1e-3, 0.25, 1.0, 17.5];
         assert!(scores.is_sorted_by(|&a, &b| key(a) < key(b)));
         for score in scores {
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn comparisons_are_told_apart_and_ranked_worst_first() {
+    fn comparisons_are_classified_and_ranked_worst_first() {
         let scores = six(100);
         assert_eq!((scores.people(), scores.photos()), (3, [2, 2, 2].as_slice()));
         assert_eq!((scores.genuine().total(), scores.impostor().total()), (3, 12));
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_is_still_counted() {
+    fn dropped_comparisons_are_counted() {
         let scores = six(5);
         assert_eq!((scores.impostor().total(), scores.impostor().worst().count()), (12, 5));
         assert!(!scores.impostor().is_whole() && scores.genuine().is_whole());

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_multiply_between_two_people() {
+    fn impostor_weight_is_product_of_both_people() {
         let scores = scores(100);
         let weighted = Weighted::new(&scores, &[1, 0, 3]).unwrap();
         // Left are the four comparisons of 0 and 2, each three times.

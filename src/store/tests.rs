@@ -87,22 +87,22 @@ macro_rules! with_both_engines {
 }
 
 with_both_engines! {
-    a_reference_comes_back_as_it_was_stored
-    a_second_enrolment_changes_nothing_unless_it_replaces
+    reference_is_read_as_stored
+    second_enrollment_changes_nothing_without_replace
     employees_are_listed_in_order_page_by_page
-    templates_come_in_pages_each_with_its_key
-    a_key_whose_template_was_never_stored_is_swept
-    a_row_that_cannot_be_ours_names_itself
-    whatever_changes_is_in_the_trail_and_names_nobody
-    a_trail_that_was_meddled_with_is_found_out
-    events_are_dropped_from_the_old_end_and_the_rest_stays_whole
-    what_does_not_belong_together_is_refused
-    access_keys_come_and_go
-    enrolments_are_limited_and_end
-    of_many_who_enrol_one_employee_at_once_one_wins
-    data_keys_are_wrapped_anew
-    events_of_an_attempt_of_unknown_end_are_written_once
-    a_refused_event_is_told_from_a_database_that_cannot_be_written
+    templates_are_paged_with_their_keys
+    data_key_without_template_is_erased
+    inconsistent_row_is_named_in_the_error
+    changes_are_in_the_trail_without_employee_ids
+    tampered_trail_fails_verification
+    dropping_old_events_keeps_the_chain_valid
+    mismatched_databases_and_master_key_are_refused
+    api_keys_are_added_listed_and_revoked
+    enrollments_are_limited_and_expire
+    concurrent_enrollments_of_one_employee_store_one
+    data_keys_are_rewrapped
+    retried_events_are_written_once
+    refused_event_is_distinguished_from_unavailable_database
 }
 
 fn audit_id(employee: &str, model: u8) -> AuditId {
@@ -150,7 +150,7 @@ async fn erase(store: &Store, employee: &EmployeeId) -> Option<Receipt> {
     store.erase(employee, &Actor::Operator, Timestamp::UNIX_EPOCH).await.unwrap()
 }
 
-async fn a_reference_comes_back_as_it_was_stored(place: Place) {
+async fn reference_is_read_as_stored(place: Place) {
     let store = place.store().await;
     let ada = reference("ada", 1);
     assert_eq!(store.find(&ada.employee).await.unwrap(), None);
@@ -164,7 +164,7 @@ async fn a_reference_comes_back_as_it_was_stored(place: Place) {
     assert_eq!(store.models().await.unwrap(), [(ada.model, 1)]);
 }
 
-async fn a_second_enrolment_changes_nothing_unless_it_replaces(place: Place) {
+async fn second_enrollment_changes_nothing_without_replace(place: Place) {
     let store = place.store().await;
     let (first, second) = (reference("ada", 1), reference("ada", 2));
     enroll(&store, &first, "1", false).await;
@@ -191,7 +191,7 @@ async fn employees_are_listed_in_order_page_by_page(place: Place) {
 }
 
 #[tokio::test]
-async fn an_erased_or_replaced_template_is_in_no_file_any_more() {
+async fn erased_or_replaced_template_is_in_no_file() {
     let place = files();
     let (folder, store) = (&place.folder, place.store().await);
     let ada = reference("ada", 1);
@@ -207,7 +207,7 @@ async fn an_erased_or_replaced_template_is_in_no_file_any_more() {
 }
 
 #[tokio::test]
-async fn erasing_waits_for_a_foreign_reader_and_says_so() {
+async fn erasure_is_underway_while_a_foreign_reader_holds_the_wal() {
     let place = files();
     let (folder, store) = (&place.folder, place.store().await);
     let ada = reference("ada", 1);
@@ -227,7 +227,7 @@ async fn erasing_waits_for_a_foreign_reader_and_says_so() {
     assert!(!on_disk(folder.path(), "a-photo"));
 }
 
-async fn a_key_whose_template_was_never_stored_is_swept(place: Place) {
+async fn data_key_without_template_is_erased(place: Place) {
     let store = place.store().await;
     enroll(&store, &reference("bob", 1), "stays", false).await;
     let (orphan, _) = sealed("orphan");
@@ -246,7 +246,7 @@ fn on_disk(folder: &Path, marker: &str) -> bool {
     })
 }
 
-async fn a_row_that_cannot_be_ours_names_itself(place: Place) {
+async fn inconsistent_row_is_named_in_the_error(place: Place) {
     let store = place.store().await;
     let ada = reference("ada", 1);
     enroll(&store, &ada, "x", false).await;
@@ -274,7 +274,7 @@ fn verified(subject: Option<AuditId>) -> Event {
     }
 }
 
-async fn whatever_changes_is_in_the_trail_and_names_nobody(place: Place) {
+async fn changes_are_in_the_trail_without_employee_ids(place: Place) {
     let store = place.store().await;
     let (first, second) = (reference("ada", 1), reference("ada", 2));
     enroll(&store, &first, "1", false).await;
@@ -300,7 +300,7 @@ async fn whatever_changes_is_in_the_trail_and_names_nobody(place: Place) {
     assert_eq!((head.count, met), (6, true));
 }
 
-async fn a_trail_that_was_meddled_with_is_found_out(place: Place) {
+async fn tampered_trail_fails_verification(place: Place) {
     for (meddling, found) in [
         ("update audit_event set outcome = 'match' where number = 700", Broken::Changed(700)),
         ("delete from audit_event where number = 1200", Broken::Missing(1200)),
@@ -323,7 +323,7 @@ async fn a_trail_that_was_meddled_with_is_found_out(place: Place) {
     }
 }
 
-async fn events_are_dropped_from_the_old_end_and_the_rest_stays_whole(place: Place) {
+async fn dropping_old_events_keeps_the_chain_valid(place: Place) {
     let store = place.store().await;
     let at = |second| Timestamp::from_second(second).unwrap();
     let event = |second| Event {
@@ -346,7 +346,7 @@ async fn events_are_dropped_from_the_old_end_and_the_rest_stays_whole(place: Pla
     assert_eq!(store.verify_events(None).await.unwrap(), Err(Broken::Start(6)));
 }
 
-async fn what_does_not_belong_together_is_refused(place: Place) {
+async fn mismatched_databases_and_master_key_are_refused(place: Place) {
     let store = place.store().await;
     enroll(&store, &reference("ada", 1), "x", false).await;
     let other = MasterKeys::one(MasterKey::new(&[2; 32]));
@@ -358,7 +358,7 @@ async fn what_does_not_belong_together_is_refused(place: Place) {
     assert!(refused.starts_with("the key of the audit trail is missing"), "{refused}");
 }
 
-async fn templates_come_in_pages_each_with_its_key(place: Place) {
+async fn templates_are_paged_with_their_keys(place: Place) {
     let store = place.store().await;
     for employee in ["c", "a", "b", "d"] {
         enroll(&store, &reference(employee, 1), employee, false).await;
@@ -377,7 +377,7 @@ async fn templates_come_in_pages_each_with_its_key(place: Place) {
     assert_eq!(found, [("b", true), ("c", false), ("d", true)]);
 }
 
-async fn access_keys_come_and_go(place: Place) {
+async fn api_keys_are_added_listed_and_revoked(place: Place) {
     let store = place.store().await;
     let name = |name| KeyName::parse(name).unwrap();
     let api_key = |named, role| ApiKey {
@@ -403,7 +403,7 @@ async fn access_keys_come_and_go(place: Place) {
     assert!(store.ever_had_api_key().await.unwrap());
 }
 
-async fn enrolments_are_limited_and_end(place: Place) {
+async fn enrollments_are_limited_and_expire(place: Place) {
     let store = place.store().await;
     let ada = reference("ada", 1);
     enroll(&store, &ada, "1", false).await;
@@ -422,7 +422,7 @@ async fn enrolments_are_limited_and_end(place: Place) {
     assert_eq!(store.expired(end).await.unwrap(), [sooner.employee]);
 }
 
-async fn of_many_who_enrol_one_employee_at_once_one_wins(place: Place) {
+async fn concurrent_enrollments_of_one_employee_store_one(place: Place) {
     let store = place.store().await;
     let ada = reference("ada", 1);
     let tasks: Vec<_> = (0..8)
@@ -439,7 +439,7 @@ async fn of_many_who_enrol_one_employee_at_once_one_wins(place: Place) {
     assert_eq!(trail(&store).await.len(), 1);
 }
 
-async fn data_keys_are_wrapped_anew(place: Place) {
+async fn data_keys_are_rewrapped(place: Place) {
     let store = place.store().await;
     let (key, _) = sealed("ada");
     enroll(&store, &reference("ada", 1), "ada", false).await;
@@ -466,7 +466,7 @@ async fn changes(store: &Store, after: u64) -> Option<Vec<(u64, String, bool)>> 
 }
 
 #[tokio::test]
-async fn the_feed_says_whose_enrolment_has_changed() {
+async fn feed_lists_changed_enrollments() {
     let Some(place) = server().await else { return };
     let store = place.store().await;
     let (ada, bob) = (reference("ada", 1), reference("bob", 1));
@@ -500,7 +500,7 @@ async fn the_feed_says_whose_enrolment_has_changed() {
 }
 
 #[tokio::test]
-async fn the_feed_tells_of_everyone_whom_a_rule_ends_sooner() {
+async fn feed_lists_enrollments_shortened_by_a_limit() {
     let Some(place) = server().await else { return };
     let store = place.store().await;
     let (ada, bob) = (reference("ada", 1), reference("bob", 1));
@@ -520,7 +520,7 @@ async fn the_feed_tells_of_everyone_whom_a_rule_ends_sooner() {
 }
 
 #[tokio::test]
-async fn whoever_has_not_seen_the_last_change_enrols_nobody() {
+async fn enrollment_with_unread_changes_is_refused() {
     let Some(place) = server().await else { return };
     let store = place.store().await;
     let enroll_having_seen = async |name: &str, seen| {
@@ -535,7 +535,7 @@ async fn whoever_has_not_seen_the_last_change_enrols_nobody() {
 }
 
 #[tokio::test]
-async fn an_older_master_key_wraps_nothing_once_it_is_replaced() {
+async fn data_key_of_a_former_master_key_is_refused() {
     let Some(place) = server().await else { return };
     let store = place.store().await;
     let next = MasterKeyId::from_bytes([9; 8]);
@@ -548,7 +548,7 @@ async fn an_older_master_key_wraps_nothing_once_it_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_copy_that_was_cut_short_goes_on_and_is_compared() {
+async fn interrupted_copy_resumes_and_is_compared() {
     let (files, Some(server)) = (files(), server().await) else { return };
     let store = files.store().await;
     for name in ["ada", "bob", "cyd"] {
@@ -580,7 +580,7 @@ async fn a_copy_that_was_cut_short_goes_on_and_is_compared() {
     assert!(matches!(copy().await, Err(StoreError::InService)));
 }
 
-async fn events_of_an_attempt_of_unknown_end_are_written_once(place: Place) {
+async fn retried_events_are_written_once(place: Place) {
     let store = place.store().await;
     let events = [verified(None), verified(Some(audit_id("ada", 1)))];
     let mut attempt = Attempt::default();
@@ -602,7 +602,7 @@ async fn events_of_an_attempt_of_unknown_end_are_written_once(place: Place) {
     assert_eq!(head.count, 3);
 }
 
-async fn a_refused_event_is_told_from_a_database_that_cannot_be_written(place: Place) {
+async fn refused_event_is_distinguished_from_unavailable_database(place: Place) {
     let store = place.store().await;
     sqlx::query("alter table audit_event rename column subject to topic")
         .execute(&store.data.writer)
@@ -621,7 +621,7 @@ async fn a_refused_event_is_told_from_a_database_that_cannot_be_written(place: P
 
 /// As long as another session holds the lock, every write waits; then each connection writes again.
 #[tokio::test]
-async fn a_lock_that_times_out_leaves_no_connection_unusable() {
+async fn lock_timeout_leaves_connections_usable() {
     let Some(place) = server().await else { return };
     let store = place.store().await;
     let Location::Server { data, .. } = &place.location else { unreachable!() };
@@ -664,7 +664,7 @@ async fn a_lock_that_times_out_leaves_no_connection_unusable() {
 }
 
 #[tokio::test]
-async fn other_reads_do_not_delay_the_change_feed() {
+async fn change_feed_has_its_own_connections() {
     let Some(place) = server().await else { return };
     let store = place.store().await;
     enroll(&store, &reference("ada", 1), "1", false).await;
@@ -679,7 +679,7 @@ async fn other_reads_do_not_delay_the_change_feed() {
 }
 
 #[tokio::test]
-async fn an_archive_has_the_key_of_every_template_even_if_one_is_replaced_meanwhile() {
+async fn archive_has_every_data_key_despite_concurrent_replace() {
     let place = files();
     let store = place.store().await;
     enroll(&store, &reference("ada", 1), "first", false).await;
@@ -715,7 +715,7 @@ async fn an_archive_has_the_key_of_every_template_even_if_one_is_replaced_meanwh
 }
 
 #[tokio::test]
-async fn a_checkpoint_that_was_given_up_leaves_its_connection_as_patient_as_before() {
+async fn canceled_checkpoint_restores_the_busy_timeout() {
     let place = files();
     let store = place.store().await;
     enroll(&store, &reference("ada", 1), "1", false).await;
@@ -737,7 +737,7 @@ async fn a_checkpoint_that_was_given_up_leaves_its_connection_as_patient_as_befo
 }
 
 #[tokio::test]
-async fn a_path_that_is_not_unicode_is_archived_to_and_no_database_lies_there() {
+async fn non_unicode_path_is_archived_to_but_refused_as_database() {
     use std::os::unix::ffi::OsStrExt;
     let place = files();
     let store = place.store().await;

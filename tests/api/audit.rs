@@ -27,7 +27,7 @@ fn said(output: &Output) -> String {
 }
 
 #[tokio::test]
-async fn whatever_is_decided_or_changed_is_in_the_trail_when_it_is_answered() {
+async fn event_is_in_the_trail_before_the_response() {
     let app = App::spawn().await;
     let [first, again, other] =
         ["people/p01-a.jpg", "people/p01-b.jpg", "people/p02-a.jpg"].map(photo);
@@ -60,7 +60,7 @@ async fn whatever_is_decided_or_changed_is_in_the_trail_when_it_is_answered() {
 }
 
 #[tokio::test]
-async fn after_an_erasure_no_file_names_the_employee_and_only_the_receipt_leads_to_the_events() {
+async fn erased_employee_is_in_no_file_and_receipt_finds_events() {
     let app = App::spawn().await;
     let name = "somebody.quite.unmistakable@example.org";
     app.enroll(name, photo("people/p01-a.jpg")).await;
@@ -81,7 +81,7 @@ async fn after_an_erasure_no_file_names_the_employee_and_only_the_receipt_leads_
 }
 
 #[tokio::test]
-async fn a_receipt_is_given_again_and_erases_nobody_who_came_back() {
+async fn receipt_is_returned_again_and_does_not_erase_reenrolled_employee() {
     let app = App::spawn().await;
     app.enroll("e-1", photo("people/p01-a.jpg")).await;
     let first = app.delete("/employees/e-1").await;
@@ -103,7 +103,7 @@ async fn a_receipt_is_given_again_and_erases_nobody_who_came_back() {
 }
 
 #[tokio::test]
-async fn meddling_is_found_and_a_cut_tail_by_a_receipt() {
+async fn tampering_is_detected_and_truncation_by_a_receipt() {
     let app = App::spawn().await;
     app.enroll("e-1", photo("people/p01-a.jpg")).await;
     app.verify("e-1", photo("people/p02-a.jpg")).await;
@@ -131,7 +131,7 @@ async fn meddling_is_found_and_a_cut_tail_by_a_receipt() {
 }
 
 #[tokio::test]
-async fn a_rule_ends_every_enrolment_those_before_it_too() {
+async fn enrollment_limit_applies_to_existing_enrollments() {
     let app = App::spawn().await;
     app.enroll("e-1", photo("people/p01-a.jpg")).await;
     let policy = Policy { longest_enrolment: Some(SignedDuration::from_hours(24)), ..POLICY };

@@ -58,7 +58,7 @@ async fn two_people() -> (App, Archives) {
 }
 
 #[tokio::test]
-async fn everybody_comes_back_but_whoever_was_erased_since() {
+async fn restore_omits_employees_erased_after_the_backup() {
     let (app, archives) = two_people().await;
     assert_eq!(app.delete("/employees/e-1").await.status, 200);
     archives.back_up(app.folder.path(), "second");
@@ -79,7 +79,7 @@ async fn everybody_comes_back_but_whoever_was_erased_since() {
 }
 
 #[tokio::test]
-async fn the_data_archive_opens_nothing_by_itself() {
+async fn data_archive_cannot_be_opened_without_the_key_archive() {
     let (app, archives) = two_people().await;
     let [data, keys] = archives.paths("first");
     let nobodys = MasterKeyId::from_bytes([0; 8]);
@@ -106,7 +106,7 @@ async fn the_data_archive_opens_nothing_by_itself() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_restored_leaves_everything_as_it_was() {
+async fn failed_restore_changes_nothing() {
     let (app, archives) = two_people().await;
     let [data, keys] = archives.paths("first");
     let over = likeness("restore", app.folder.path(), &data, &keys);
@@ -140,7 +140,7 @@ async fn what_cannot_be_restored_leaves_everything_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_restore_that_was_killed_between_its_two_files_is_ended_by_the_next() {
+async fn restore_resumes_after_a_kill_between_its_two_files() {
     let (app, archives) = two_people().await;
     let [data, keys] = archives.paths("first");
     let machine = machine(&app);

@@ -31,7 +31,7 @@ async fn until_hung_up(app: &App, sent: &str) -> String {
 }
 
 #[tokio::test]
-async fn whoever_never_ends_the_head_of_a_request_is_cut_off() {
+async fn unfinished_request_head_times_out() {
     let app = impatient().await;
     assert_eq!(until_hung_up(&app, "").await, "");
     let begun = until_hung_up(&app, "POST /identify HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await;
@@ -42,7 +42,7 @@ async fn whoever_never_ends_the_head_of_a_request_is_cut_off() {
 }
 
 #[tokio::test]
-async fn whoever_falls_silent_within_a_body_is_told_so_and_cut_off() {
+async fn idle_request_body_gets_408_and_is_closed() {
     let app = impatient().await;
     for (kind, begun) in [
         ("application/json", "{\"photo\": \"AA"),
@@ -91,7 +91,7 @@ async fn ask(service: &Process, trust: &TlsConnector) -> std::io::Result<String>
 
 /// Node's fetch and others take a write that fails for the end, and never read the answer.
 #[tokio::test]
-async fn answers_before_the_body_reach_clients_that_send_first() {
+async fn early_response_reaches_client_that_is_still_sending() {
     let app = App::spawn().await;
     let refused = [
         ("POST /identify", "Authorization: Bearer wrong", 1 << 16, "401"),
@@ -122,7 +122,7 @@ async fn answers_before_the_body_reach_clients_that_send_first() {
 }
 
 #[tokio::test]
-async fn tls_is_served_alone_and_a_new_certificate_is_followed() {
+async fn tls_port_refuses_plain_http_and_reloads_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let first = certify(folder.path());
     let path = |name: &str| folder.path().join(name).display().to_string();

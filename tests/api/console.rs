@@ -11,7 +11,7 @@ fn named<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn all_that_the_page_loads_is_there_and_from_here_alone() {
+async fn console_assets_exist_and_are_same_origin() {
     let app = App::spawn().await;
     let page = app.client.get(app.at("/")).send().await.unwrap().text().await.unwrap();
     let mut loaded: Vec<String> = [named(&page, "href=\"console/"), named(&page, "src=\"console/")]
@@ -43,7 +43,7 @@ async fn all_that_the_page_loads_is_there_and_from_here_alone() {
 }
 
 #[tokio::test]
-async fn the_page_may_run_and_load_only_what_is_served_beside_it() {
+async fn content_security_policy_allows_only_same_origin() {
     let app = App::spawn().await;
     for path in ["/", "/console/main.js", "/console/console.css"] {
         let answer = app.client.get(app.at(path)).send().await.unwrap();
@@ -64,7 +64,7 @@ async fn the_page_may_run_and_load_only_what_is_served_beside_it() {
 }
 
 #[tokio::test]
-async fn whoever_has_the_page_is_not_sent_it_again() {
+async fn unchanged_asset_gets_304() {
     let app = App::spawn().await;
     let ask = |held: &str| app.client.get(app.at("/")).header(IF_NONE_MATCH, held).send();
     let page = ask("\"another\"").await.unwrap();
@@ -81,7 +81,7 @@ async fn whoever_has_the_page_is_not_sent_it_again() {
 }
 
 #[tokio::test]
-async fn the_page_asks_for_the_key_so_it_needs_none_and_all_else_does() {
+async fn console_page_needs_no_key_but_api_does() {
     let app = App::spawn().await;
     keys(&app, &["add", "--first"]).await;
     for (path, status) in [

@@ -20,7 +20,7 @@ fn doctor(folder: &Path, arguments: &[&str]) -> (bool, String) {
 }
 
 #[tokio::test]
-async fn a_sound_service_is_called_sound() {
+async fn doctor_passes_on_a_sound_service() {
     let app = App::spawn().await;
     app.enroll("e-1", photo("people/p01-a.jpg")).await;
     let (sound, said) = doctor(app.folder.path(), &[]);
@@ -50,7 +50,7 @@ async fn files_that_others_can_read_are_reported() {
 }
 
 #[tokio::test]
-async fn each_fault_is_found() {
+async fn doctor_reports_each_fault() {
     let app = App::spawn().await;
     app.enroll("e-1", photo("people/p01-a.jpg")).await;
     let folder = app.folder.path();
@@ -80,7 +80,7 @@ async fn each_fault_is_found() {
 }
 
 #[tokio::test]
-async fn health_is_what_the_running_service_says() {
+async fn health_reports_the_running_service() {
     let health = |address: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
         let output = command.args(["health", "--listen", address]).output().unwrap();

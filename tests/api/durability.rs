@@ -9,7 +9,7 @@ use crate::app::{file, photo, send};
 use crate::process::Process;
 
 #[tokio::test]
-async fn a_kill_after_an_answer_loses_nothing() {
+async fn answered_write_survives_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     for person in 1..=3 {
         let service = Process::start(folder.path());
@@ -42,7 +42,7 @@ async fn a_kill_after_an_answer_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_under_way_is_answered_before_the_service_stops() {
+async fn in_flight_request_is_answered_before_shutdown() {
     let folder = tempfile::tempdir().unwrap();
     let mut service = Process::start(folder.path());
     let mut stream = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();

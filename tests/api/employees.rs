@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::app::{App, NOW, file, photo};
 
 #[tokio::test]
-async fn an_employee_is_enrolled_once_and_anew_only_on_request() {
+async fn second_enrollment_requires_replace() {
     let app = App::spawn().await;
     assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
     assert_eq!(app.enroll("e-1", photo("people/p02-a.jpg")).await.status, 409);
@@ -21,7 +21,7 @@ async fn an_employee_is_enrolled_once_and_anew_only_on_request() {
 }
 
 #[tokio::test]
-async fn whoever_is_erased_is_unknown_and_may_come_back() {
+async fn erased_employee_is_unknown_and_can_reenroll() {
     let app = App::spawn().await;
     app.enroll("e-1", photo("people/p01-a.jpg")).await;
     let receipt = app.delete("/employees/e-1").await;
@@ -38,7 +38,7 @@ async fn whoever_is_erased_is_unknown_and_may_come_back() {
 }
 
 #[tokio::test]
-async fn employees_are_listed_page_by_page_without_their_embeddings() {
+async fn employees_are_listed_in_pages_without_embeddings() {
     let app = App::spawn().await;
     for (employee, person) in [("c", 1), ("a", 2), ("b", 3)] {
         let enrolled = app.enroll(employee, photo(&format!("people/p{person:02}-a.jpg"))).await;
@@ -61,7 +61,7 @@ async fn employees_are_listed_page_by_page_without_their_embeddings() {
 }
 
 #[tokio::test]
-async fn a_name_that_cannot_be_enrolled_is_not_enrolled() {
+async fn invalid_employee_id_is_not_enrolled() {
     let app = App::spawn().await;
     for path in ["/employees/a%20b", "/employees/%FF", "/employees/a%2Fb"] {
         let answer = app.get(path).await;
@@ -70,7 +70,7 @@ async fn a_name_that_cannot_be_enrolled_is_not_enrolled() {
 }
 
 #[tokio::test]
-async fn two_enrolments_of_one_employee_at_once_leave_one() {
+async fn concurrent_enrollments_of_one_employee_leave_one() {
     let app = App::spawn().await;
     let (one, other) = tokio::join!(
         app.enroll("e-1", photo("people/p01-a.jpg")),
@@ -84,7 +84,7 @@ async fn two_enrolments_of_one_employee_at_once_leave_one() {
 }
 
 #[tokio::test]
-async fn whoever_looks_like_another_is_enrolled_on_confirmation_only() {
+async fn lookalike_is_enrolled_only_if_confirmed() {
     let app = App::spawn().await;
     let photo_of = |name| file(photo(&format!("people/{name}.jpg")));
     let enroll = |employee: &'static str, name, wish: &'static str| {
@@ -105,7 +105,7 @@ async fn whoever_looks_like_another_is_enrolled_on_confirmation_only() {
 }
 
 #[tokio::test]
-async fn all_that_is_held_on_somebody_can_be_handed_over() {
+async fn export_prints_all_data_about_an_employee() {
     let app = App::spawn().await;
     assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
     let export = |employee: &str| {
@@ -131,7 +131,7 @@ async fn all_that_is_held_on_somebody_can_be_handed_over() {
 }
 
 #[tokio::test]
-async fn of_two_enrolled_at_once_with_one_face_the_second_is_found() {
+async fn concurrent_enrollments_of_one_face_detect_the_lookalike() {
     let app = App::spawn().await;
     for round in 0..10 {
         let (first, second) = (format!("a-{round}"), format!("b-{round}"));

@@ -43,7 +43,7 @@ fn on_disk(app: &App, bytes: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn after_the_answer_nothing_of_the_template_is_in_any_file() {
+async fn erased_template_is_in_no_file_after_the_response() {
     let app = App::spawn().await;
     assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
     let [template, key] = sealed(&app).await;
@@ -53,7 +53,7 @@ async fn after_the_answer_nothing_of_the_template_is_in_any_file() {
 }
 
 #[tokio::test]
-async fn while_a_reader_holds_the_files_the_answer_is_erasing_and_then_it_is_done() {
+async fn erasure_is_pending_while_a_reader_holds_the_wal() {
     let app = App::spawn().await;
     assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
     let [template, key] = sealed(&app).await;
@@ -74,7 +74,7 @@ async fn while_a_reader_holds_the_files_the_answer_is_erasing_and_then_it_is_don
 }
 
 #[tokio::test]
-async fn what_a_kill_kept_from_being_erased_is_erased_at_the_next_start() {
+async fn start_completes_erasures_interrupted_by_a_kill() {
     let app = App::spawn().await;
     assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
     let [template, key] = sealed(&app).await;
@@ -92,7 +92,7 @@ async fn what_a_kill_kept_from_being_erased_is_erased_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn a_database_without_its_file_of_keys_is_refused() {
+async fn database_without_its_data_keys_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     {
         let app = App::spawn().await;
@@ -111,7 +111,7 @@ async fn a_database_without_its_file_of_keys_is_refused() {
 }
 
 #[tokio::test]
-async fn an_enrolment_ends_on_time_whether_or_not_the_service_runs_then() {
+async fn enrollment_expires_even_if_the_service_was_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let now = || Timestamp::try_from(std::time::SystemTime::now()).unwrap();
     let enroll = async |service: &Process, employee: &'static str, name: &str, end: Timestamp| {
@@ -154,7 +154,7 @@ fn rotation(app: &App) -> Child {
 }
 
 #[tokio::test]
-async fn the_master_key_is_replaced_and_a_kill_at_any_point_loses_nothing() {
+async fn master_key_rotation_survives_a_kill_at_any_point() {
     const PEOPLE: usize = 1200;
     let app = App::spawn().await;
     let master = app.folder.path().join("master.key");
@@ -216,7 +216,7 @@ async fn two_services_never_share_a_data_directory() {
 }
 
 #[tokio::test]
-async fn one_task_wipes_what_all_erasures_left() {
+async fn one_task_retries_all_pending_erasures() {
     let app = App::spawn().await;
     for person in 1..=8 {
         let photo = photo(&format!("people/p{person:02}-a.jpg"));

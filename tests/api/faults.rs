@@ -33,7 +33,7 @@ pub(crate) async fn events(folder: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn on_a_full_disk_doors_open_and_nothing_is_lost() {
+async fn full_disk_does_not_block_decisions_or_lose_events() {
     let folder = tempfile::tempdir().unwrap();
     let Some(service) = Process::start_confined(folder.path(), 1_500_000) else { return };
     let inside = service.inside(folder.path());
@@ -90,7 +90,7 @@ async fn on_a_full_disk_doors_open_and_nothing_is_lost() {
 }
 
 #[test]
-fn on_a_read_only_disk_the_start_says_so() {
+fn read_only_disk_fails_the_start_with_reason() {
     let folder = tempfile::tempdir().unwrap();
     let mount = format!("mount -t tmpfs -o ro none {} && exec \"$@\"", folder.path().display());
     let start = |program: &str| {
@@ -108,7 +108,7 @@ fn on_a_read_only_disk_the_start_says_so() {
 }
 
 #[tokio::test]
-async fn while_another_program_holds_the_database_doors_open_and_enrolments_are_put_off() {
+async fn locked_database_does_not_block_decisions_and_defers_enrollments() {
     let app = App::spawn().await;
     app.enroll("e-1", photo("people/p01-a.jpg")).await;
     let options = SqliteConnectOptions::new().filename(app.folder.path().join("likeness.db"));
@@ -126,7 +126,7 @@ async fn while_another_program_holds_the_database_doors_open_and_enrolments_are_
 }
 
 #[tokio::test]
-async fn a_corrupt_page_is_told_or_does_no_harm() {
+async fn corrupt_page_is_reported_or_harmless() {
     const PAGE: usize = 4096;
     let app = App::spawn().await;
     for (employee, name) in [("e-1", "people/p01-a.jpg"), ("e-2", "people/p02-a.jpg")] {
@@ -187,7 +187,7 @@ async fn looked_at(folder: &Path) -> Result<[bool; 2], String> {
 static CLOCK: AtomicI64 = AtomicI64::new(1_800_000_000);
 
 #[tokio::test]
-async fn a_clock_that_jumps_neither_prolongs_an_enrolment_nor_breaks_the_trail() {
+async fn clock_jump_neither_extends_enrollment_nor_breaks_trail() {
     const HOUR: i64 = 3600;
     let now = || Timestamp::from_second(CLOCK.load(Ordering::Relaxed)).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -203,7 +203,7 @@ async fn a_clock_that_jumps_neither_prolongs_an_enrolment_nor_breaks_the_trail()
     assert_eq!(app.verify("e-1", photo("people/p01-b.jpg")).await.body["match"], true);
     CLOCK.fetch_add(72 * HOUR, Ordering::Relaxed);
     assert_eq!(app.verify("e-1", photo("people/p01-b.jpg")).await.status, 404);
-    // An enrolment erases whoever has ended; no clock brings them back.
+    // An enrollment erases expired employees; no clock change brings them back.
     assert_eq!(app.enroll("e-2", photo("people/p02-a.jpg")).await.status, 201);
     CLOCK.fetch_sub(48 * HOUR, Ordering::Relaxed);
     assert_eq!(app.verify("e-1", photo("people/p01-b.jpg")).await.status, 404);
@@ -212,7 +212,7 @@ async fn a_clock_that_jumps_neither_prolongs_an_enrolment_nor_breaks_the_trail()
 }
 
 #[tokio::test]
-async fn clients_that_leave_in_the_midst_of_it_keep_nobody_else_waiting() {
+async fn disconnected_clients_do_not_block_others() {
     let app = App::spawn_with(&engine(1, 1), OPEN).await;
     let body = photo("people/p01-a.jpg");
     let head = format!(
@@ -236,11 +236,11 @@ async fn clients_that_leave_in_the_midst_of_it_keep_nobody_else_waiting() {
         assert_eq!(answer.body["code"], "busy");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    panic!("whoever stayed was never served");
+    panic!("the remaining client was never served");
 }
 
 #[tokio::test]
-async fn a_thousand_connections_at_once_are_all_answered() {
+async fn thousand_concurrent_connections_are_answered() {
     let folder = tempfile::tempdir().unwrap();
     let service = Process::start(folder.path());
     for process in [std::process::id(), service.id()] {

@@ -34,7 +34,7 @@ async fn json_with_base64_gets_the_same_answers_as_multipart() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_missing_unknown_twice_or_of_the_wrong_kind_is_named() {
+async fn invalid_field_is_named() {
     let app = App::spawn().await;
     let face = || file(photo("people/p01-a.jpg"));
     let post = |form| app.post("/enroll", form);
@@ -60,7 +60,7 @@ async fn a_field_that_is_missing_unknown_twice_or_of_the_wrong_kind_is_named() {
 }
 
 #[tokio::test]
-async fn json_that_is_broken_or_of_the_wrong_kind_is_malformed() {
+async fn invalid_json_is_malformed() {
     let app = App::spawn().await;
     let post = |body: &'static str| {
         let request = app.client.post(app.at("/identify"));
@@ -113,7 +113,7 @@ async fn json_with_nulls_or_a_byte_order_mark_is_read() {
 }
 
 #[tokio::test]
-async fn an_empty_form_value_counts_as_missing() {
+async fn empty_form_value_counts_as_missing() {
     let app = App::spawn().await;
     let form = ["expires_at", "replace", "confirm_lookalike"]
         .into_iter()
@@ -125,7 +125,7 @@ async fn an_empty_form_value_counts_as_missing() {
 }
 
 #[tokio::test]
-async fn a_form_that_breaks_off_is_malformed() {
+async fn truncated_form_is_malformed() {
     let app = App::spawn().await;
     let request = app.client.post(app.at("/identify"));
     let request = request.header("content-type", "multipart/form-data; boundary=x");
@@ -140,7 +140,7 @@ async fn a_form_that_breaks_off_is_malformed() {
 }
 
 #[tokio::test]
-async fn an_answer_has_the_fields_of_the_contract_and_its_stages_timed() {
+async fn response_has_documented_fields_and_timings() {
     let app = App::spawn().await;
     let enrolled = app.enroll("e-1", photo("people/p01-a.jpg")).await;
     assert_eq!(enrolled.headers["location"], "employees/e-1");

@@ -37,7 +37,7 @@ async fn enrolled(folder: TempDir) -> (TempDir, Vec<String>) {
 }
 
 #[tokio::test]
-async fn a_folder_is_enrolled_and_whoever_is_refused_is_told_why() {
+async fn import_enrolls_a_folder_and_reports_refusals() {
     let source = photos(&[
         ("e-1", "people/p01-a.jpg"),
         ("e-2", "people/p02-a.jpg"),
@@ -64,7 +64,7 @@ async fn a_folder_is_enrolled_and_whoever_is_refused_is_told_why() {
 }
 
 #[tokio::test]
-async fn joiners_come_and_leavers_go() {
+async fn sync_enrolls_joiners_and_erases_leavers() {
     let source = photos(&[("a", "people/p01-a.jpg"), ("b", "people/p02-a.jpg")]);
     let folder = tempfile::tempdir().unwrap();
     let from = source.path().to_str().unwrap();
@@ -114,7 +114,7 @@ fn held(folder: &Path, employee: &str) -> (String, serde_json::Value) {
 }
 
 #[test]
-fn sync_moves_a_changed_end_and_shows_it_first() {
+fn sync_plans_and_applies_changed_expiry() {
     let (source, folder) = (staff(3), tempfile::tempdir().unwrap());
     let table = source.path().join("staff.csv");
     let sync = |text: &str, more: &[&str]| {
@@ -170,7 +170,7 @@ fn sync_reports_a_changed_photo() {
 }
 
 #[tokio::test]
-async fn a_missing_photo_is_one_refusal_and_told_before_anybody_is_erased() {
+async fn missing_photo_is_reported_before_erasures() {
     let source = staff(4);
     fs::create_dir(source.path().join("folder.jpg")).unwrap();
     let table = source.path().join("staff.csv");
@@ -206,7 +206,7 @@ async fn a_missing_photo_is_one_refusal_and_told_before_anybody_is_erased() {
 
 #[cfg(unix)]
 #[test]
-fn whatever_a_folder_has_is_enrolled_refused_or_passed_over_by_name() {
+fn every_folder_entry_is_enrolled_refused_or_listed_as_skipped() {
     let source = staff(2);
     let at = |name: &str| source.path().join(name);
     fs::rename(at("e-2.jpg"), at("e-2.jfif")).unwrap();
@@ -247,7 +247,7 @@ fn whatever_a_folder_has_is_enrolled_refused_or_passed_over_by_name() {
 }
 
 #[tokio::test]
-async fn sync_extends_no_enrollment_that_has_ended() {
+async fn sync_does_not_extend_expired_enrollments() {
     let (source, folder) = (staff(1), tempfile::tempdir().unwrap());
     let (table, data) = (source.path().join("staff.csv"), folder.path());
     fs::write(&table, "employee_id,photo,expires_at\ne-1,e-1.jpg,2030-01-31\n").unwrap();

@@ -59,7 +59,7 @@ async fn trail(store: &Store) -> Vec<(String, Option<String>)> {
 }
 
 #[tokio::test]
-async fn the_last_decision_of_the_day_is_written_once_the_database_is_free() {
+async fn waiting_event_is_written_when_the_database_is_unlocked() {
     let folder = tempfile::tempdir().unwrap();
     let service = Process::start(folder.path());
     assert_eq!(post(&service, "/enroll", "e-1", "people/p01-a.jpg").await.status, 201);
@@ -76,13 +76,13 @@ async fn the_last_decision_of_the_day_is_written_once_the_database_is_free() {
 }
 
 #[tokio::test]
-async fn an_event_names_the_reference_that_was_compared_even_if_its_id_is_reissued_meanwhile() {
+async fn event_names_the_compared_reference_even_if_the_id_is_reissued() {
     let app = App::spawn().await;
     app.enroll("e-1", photo("people/p01-a.jpg")).await;
     let ada = app.store.find(&EmployeeId::parse("e-1").unwrap()).await.unwrap().unwrap();
     let mut holding = lock(app.folder.path()).await;
     assert_eq!(app.verify("e-1", photo("people/p01-b.jpg")).await.body["match"], true);
-    // Whoever holds the database erases the employee and gives the id to another.
+    // The process that locks the database erases the employee and reissues the id.
     for statement in [
         "update employee set audit_id = x'0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b'",
         "update employee set enrolled_at = enrolled_at + 1",
@@ -96,7 +96,7 @@ async fn an_event_names_the_reference_that_was_compared_even_if_its_id_is_reissu
 }
 
 #[tokio::test]
-async fn a_service_that_stops_waits_for_its_last_events() {
+async fn shutdown_waits_for_buffered_events() {
     let folder = tempfile::tempdir().unwrap();
     let mut service = Process::start(folder.path());
     assert_eq!(post(&service, "/enroll", "e-1", "people/p01-a.jpg").await.status, 201);
@@ -115,7 +115,7 @@ async fn a_service_that_stops_waits_for_its_last_events() {
 }
 
 #[tokio::test]
-async fn a_service_that_cannot_write_its_last_events_logs_them_and_ends() {
+async fn shutdown_logs_events_that_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut service = Process::start(folder.path());
     assert_eq!(post(&service, "/enroll", "e-1", "people/p01-a.jpg").await.status, 201);
@@ -133,7 +133,7 @@ async fn a_service_that_cannot_write_its_last_events_logs_them_and_ends() {
 }
 
 #[tokio::test]
-async fn an_event_that_the_database_refuses_is_in_the_log_and_holds_up_no_other() {
+async fn refused_event_is_logged_and_does_not_block_others() {
     let folder = tempfile::tempdir().unwrap();
     let service = Process::start(folder.path());
     assert_eq!(post(&service, "/enroll", "e-1", "people/p01-a.jpg").await.status, 201);
@@ -163,7 +163,7 @@ async fn an_event_that_the_database_refuses_is_in_the_log_and_holds_up_no_other(
 }
 
 #[tokio::test]
-async fn metrics_count_the_events_that_are_not_in_the_trail() {
+async fn metrics_count_buffered_and_quarantined_events() {
     let app = App::spawn().await;
     app.enroll("e-1", photo("people/p01-a.jpg")).await;
     let database = database(app.folder.path()).await;

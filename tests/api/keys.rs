@@ -44,7 +44,7 @@ fn run_keys(app: &App, arguments: &[&str]) -> Output {
 }
 
 #[tokio::test]
-async fn each_role_opens_its_routes_and_no_others() {
+async fn each_role_allows_its_routes_only() {
     let app = App::spawn().await;
     assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
     let admin = keys(&app, &["add", "--first"]).await;
@@ -103,7 +103,7 @@ async fn each_role_opens_its_routes_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_terminal_sees_nobody_below_the_threshold() {
+async fn terminal_sees_no_candidate_below_the_threshold() {
     let app = App::spawn().await;
     assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
     let terminal = keys(&app, &["add", "terminal", "--role", "terminal"]).await;
@@ -120,7 +120,7 @@ async fn a_terminal_sees_nobody_below_the_threshold() {
 }
 
 #[tokio::test]
-async fn keys_come_and_go_while_the_service_runs() {
+async fn running_service_follows_added_and_revoked_keys() {
     let app = App::spawn().await;
     let with = |key: &str| send(app.client.get(app.at("/employees")).bearer_auth(key));
     let first = keys(&app, &["add", "--first"]).await;
@@ -249,7 +249,7 @@ async fn local_credential_is_rotated_at_each_start() {
 }
 
 #[tokio::test]
-async fn other_machines_are_not_served_without_keys() {
+async fn network_address_requires_a_key() {
     let serve = |folder: &Path| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
         command.args(["--listen", "0.0.0.0:0", "--data-dir"]).arg(folder).output().unwrap()
@@ -289,7 +289,7 @@ async fn local_credential_is_refused_for_other_hosts_and_origins() {
 }
 
 #[tokio::test]
-async fn requests_from_one_address_are_limited_before_a_key_is_looked_at() {
+async fn requests_per_address_are_limited_before_authentication() {
     let options = HttpOptions { requests_a_second: NonZeroU32::MIN, ..OPEN };
     let app = App::spawn_with(&ENGINE, options).await;
     let call = || send(Client::new().get(app.at("/employees")).bearer_auth("likeness_guess"));

@@ -216,12 +216,12 @@ async fn kill_and_look(times: u64) {
 }
 
 #[tokio::test]
-async fn every_answered_write_is_there_and_every_other_is_whole_or_absent() {
+async fn answered_writes_survive_kills_and_others_are_atomic() {
     kill_and_look(8).await;
 }
 
 #[tokio::test]
 #[ignore = "takes minutes"]
-async fn the_same_five_hundred_times() {
+async fn five_hundred_kills() {
     kill_and_look(500).await;
 }

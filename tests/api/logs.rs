@@ -7,7 +7,7 @@ use crate::app::{file, photo, send};
 use crate::process::Process;
 
 #[tokio::test]
-async fn each_request_is_one_line_that_names_the_route_and_nobody() {
+async fn request_log_line_has_the_route_but_no_employee() {
     let folder = tempfile::tempdir().unwrap();
     let service = Process::start(folder.path());
     let client = &service.client;

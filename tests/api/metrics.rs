@@ -13,7 +13,7 @@ async fn page(app: &App) -> String {
 }
 
 #[tokio::test]
-async fn calls_stages_and_scores_are_counted_and_nobody_is_named() {
+async fn metrics_count_calls_stages_and_scores_without_employees() {
     let app = App::spawn().await;
     let name = "somebody.quite.unmistakable";
     app.enroll(name, photo("people/p01-a.jpg")).await;

@@ -63,7 +63,7 @@ fn is_half(half: &Value, whole: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn both_encoders_serve_until_everybody_is_enrolled_anew() {
+async fn both_encoders_serve_until_all_employees_are_reenrolled() {
     let folder = tempfile::tempdir().unwrap();
     let former = || ModelSource::read(&twin(&folder)).unwrap();
     let old = App::spawn_with(&engine(former(), None), OPEN).await;
@@ -87,7 +87,7 @@ async fn both_encoders_serve_until_everybody_is_enrolled_anew() {
     assert_eq!((&verified["model"]["name"], &verified["match"]), (&json!("twin"), &json!(true)));
     assert_eq!(verified["score"], by_twin["score"]);
 
-    // Whoever is enrolled anew is compared by the present one; the others go on as before.
+    // Re-enrolled employees are compared by the current encoder, the others by the former one.
     let again = Form::new().text("employee_id", "e-1").text("replace", "true");
     let again = both.post("/enroll", again.part("photo", file(photo("people/p01-a.jpg")))).await;
     assert_eq!(again.status, 200);
@@ -111,7 +111,7 @@ async fn both_encoders_serve_until_everybody_is_enrolled_anew() {
     assert!(waiting.contains("1  twin, former, used until"), "{waiting}");
     assert!(switch(&both, None).contains("1  twin, not loaded"));
 
-    // Whoever is erased is gone from both.
+    // An erased employee is gone from both galleries.
     assert_eq!(both.delete("/employees/e-2").await.status, 200);
     assert_eq!(both.identify(photo("people/p02-b.jpg")).await.body["match"], Value::Null);
     assert_eq!(both.get("/readyz").await.body["former"]["gallery_size"], 0);
@@ -131,7 +131,7 @@ fn switch(app: &App, former: Option<&Path>) -> String {
 }
 
 #[test]
-fn a_former_encoder_that_is_the_present_one_is_refused() {
+fn former_encoder_equal_to_current_is_refused() {
     let refused = Command::new(env!("CARGO_BIN_EXE_likeness"))
         .args(["--former-encoder", "embedded", "--data-dir"])
         .arg(tempfile::tempdir().unwrap().path())
@@ -152,7 +152,7 @@ fn check(onnx: &Path, more: &[&str]) -> (bool, String) {
 }
 
 #[test]
-fn an_encoder_without_a_manifest_gets_a_draft_that_proves_it() {
+fn encoder_without_manifest_gets_a_draft_that_passes_the_self_test() {
     let folder = tempfile::tempdir().unwrap();
     let onnx = folder.path().join("mine.onnx");
     std::fs::copy(DEFAULT, &onnx).unwrap();
@@ -187,7 +187,7 @@ fn an_encoder_without_a_manifest_gets_a_draft_that_proves_it() {
 }
 
 #[test]
-fn a_file_that_is_no_encoder_is_told_why() {
+fn unusable_encoder_file_is_refused_with_reason() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("text.onnx");
     std::fs::write(&text, "\u{ff}not a network").unwrap();
@@ -201,7 +201,7 @@ fn a_file_that_is_no_encoder_is_told_why() {
 }
 
 #[test]
-fn how_pixels_become_numbers_is_found_and_measured_on_labelled_photos() {
+fn pixel_convention_is_selected_and_calibrated_on_labeled_photos() {
     let folder = tempfile::tempdir().unwrap();
     let photos = folder.path().join("photos");
     crate::evaluate::lay_out(&photos);
@@ -218,7 +218,7 @@ fn how_pixels_become_numbers_is_found_and_measured_on_labelled_photos() {
 }
 
 #[tokio::test]
-async fn a_siamese_network_exported_by_keras_serves() {
+async fn encoder_of_a_keras_siamese_network_serves() {
     let koch = Path::new(DEFAULT).parent().unwrap().with_file_name("tests/data/koch/encoder.onnx");
     let engine = engine(ModelSource::read(&koch).unwrap(), None);
     let app = App::spawn_with(&engine, OPEN).await;
@@ -244,7 +244,7 @@ async fn a_siamese_network_exported_by_keras_serves() {
 
 /// The encoder of `tests/data/nan` passes its self-test and gives NaN for every photo.
 #[tokio::test]
-async fn an_encoder_that_gives_no_numbers_matches_and_enrols_nobody() {
+async fn nan_embedding_neither_matches_nor_enrolls() {
     let onnx = data("nan/encoder.onnx");
     let manifest = std::fs::read_to_string(onnx.with_extension("toml")).unwrap();
     let head =
@@ -266,7 +266,7 @@ async fn an_encoder_that_gives_no_numbers_matches_and_enrols_nobody() {
 }
 
 #[test]
-fn an_encoder_with_a_weight_that_is_no_number_does_not_start() {
+fn encoder_with_nan_weight_does_not_start() {
     let koch = data("koch/encoder.onnx");
     let manifest = std::fs::read_to_string(koch.with_extension("toml")).unwrap();
     let whole = std::fs::read(&koch).unwrap();

@@ -62,7 +62,7 @@ async fn every_orientation_finds_the_same_face_in_the_same_place() {
 }
 
 #[tokio::test]
-async fn a_bystander_at_the_edge_does_not_count() {
+async fn bystander_at_the_edge_is_ignored() {
     let app = App::spawn().await;
     assert_eq!(app.enroll("e-1", photo("odd/bystander.jpg")).await.status, 201);
 }
@@ -79,7 +79,7 @@ fn score(answer: &Answer) -> f64 {
 }
 
 #[tokio::test]
-async fn jpegs_are_decoded_alike_whatever_their_scans_and_sampling() {
+async fn jpeg_variants_decode_alike() {
     let app = App::spawn().await;
     let person = small_person();
     app.enroll("e-1", photo("people/p01-a.jpg")).await;
@@ -107,7 +107,7 @@ async fn jpegs_are_decoded_alike_whatever_their_scans_and_sampling() {
 }
 
 #[tokio::test]
-async fn a_jpeg_with_a_scan_for_each_component_has_the_same_score() {
+async fn non_interleaved_jpeg_has_the_same_score() {
     let app = App::spawn().await;
     app.enroll("e-1", photo("field/plain.jpg")).await;
     let interleaved = score(&app.verify("e-1", photo("field/plain.jpg")).await);
@@ -116,7 +116,7 @@ async fn a_jpeg_with_a_scan_for_each_component_has_the_same_score() {
 }
 
 #[tokio::test]
-async fn a_jpeg_without_its_end_marker_or_huffman_tables_is_read() {
+async fn jpeg_without_end_marker_or_huffman_tables_is_read() {
     let app = App::spawn().await;
     assert_eq!(app.enroll("e-1", photo("field/no-end-marker.jpg")).await.status, 201);
     let usual = score(&app.verify("e-1", photo("field/plain.jpg")).await);
@@ -128,7 +128,7 @@ async fn a_jpeg_without_its_end_marker_or_huffman_tables_is_read() {
 }
 
 #[tokio::test]
-async fn a_jpeg_with_much_of_its_image_missing_is_refused_also_with_an_end_marker() {
+async fn incomplete_jpeg_is_refused_even_with_end_marker() {
     let app = App::spawn().await;
     let code = async |photo: Vec<u8>| app.enroll("e-1", photo).await.body["code"].clone();
     assert_eq!(
@@ -215,7 +215,7 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_read_is_refused_with_a_sentence_to_act_on() {
+async fn unreadable_file_is_refused_with_advice() {
     let app = App::spawn().await;
     for (name, photo, code) in refused() {
         let answer = app.identify(photo).await;
@@ -261,7 +261,7 @@ async fn lossless_webp_is_read_up_to_the_limits() {
 }
 
 #[tokio::test]
-async fn extreme_shapes_are_answered() {
+async fn extreme_aspect_ratios_are_answered() {
     let app = App::spawn().await;
     for (width, height, code) in [
         (12_000, 32, "no_face"),
@@ -294,7 +294,7 @@ fn enrollment(client: &Client, url: &str, employee: &str, photo: Vec<u8>) -> Req
 /// Baseline and progressive at once, the latter with all of its colors: more than all photos together may hold beside
 /// each other, so they come one after the other.
 #[tokio::test]
-async fn photos_of_61_megapixels_are_enrolled_within_the_stated_memory() {
+async fn photos_of_61_megapixels_stay_within_the_stated_memory() {
     const MOST_MEMORY: u64 = 750_000;
     let folder = tempfile::tempdir().unwrap();
     let service =

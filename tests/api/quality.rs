@@ -71,7 +71,7 @@ fn cut_at(left: u32) -> RgbImage {
 }
 
 #[tokio::test]
-async fn a_poor_photo_is_no_reference_and_is_told_why() {
+async fn insufficient_quality_is_refused_as_reference_with_reasons() {
     let app = App::spawn().await;
     for (photo, reasons, advice) in [
         (png(&shrunk(8)), json!(["too_small"]), "move closer"),
@@ -97,7 +97,7 @@ async fn a_poor_photo_is_no_reference_and_is_told_why() {
 }
 
 #[tokio::test]
-async fn a_check_leaves_no_trace() {
+async fn quality_check_stores_nothing() {
     let app = App::spawn().await;
     let form = |name| Form::new().part("photo", file(photo(name)));
     let checked = app.post("/check", form("people/p01-a.jpg")).await;
@@ -110,7 +110,7 @@ async fn a_check_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn a_poor_probe_is_decided_upon_with_the_reasons_beside_it() {
+async fn probe_of_insufficient_quality_is_decided_with_reasons() {
     let app = App::spawn().await;
     let enrolled = app.enroll("e-1", photo("people/p01-a.jpg")).await;
     assert_eq!((enrolled.status, &enrolled.body["reasons"]), (201, &json!([])));
@@ -123,7 +123,7 @@ async fn a_poor_probe_is_decided_upon_with_the_reasons_beside_it() {
 }
 
 #[tokio::test]
-async fn every_portrait_of_the_test_people_may_be_a_reference() {
+async fn all_test_portraits_have_sufficient_quality() {
     let app = App::spawn().await;
     for person in 1..=20 {
         for view in ["a", "b", "c"] {

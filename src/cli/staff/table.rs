@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_read_whatever_the_order_of_its_columns() {
+    fn columns_are_read_in_any_order() {
         let rows =
             rows(b"photo, Employee_ID,expires_at\n a/1.jpg ,e-1,2030-01-01T00:00:00Z\n,e-2,\n");
         assert_eq!(rows[0].employee.as_str(), "e-1");
@@ -187,7 +187,7 @@ mod tests {
 
     /// The rows in such a field would be missing, and their people erased.
     #[test]
-    fn a_field_that_spans_lines_is_refused() {
+    fn field_spanning_lines_is_refused() {
         for text in [
             "employee_id,photo\ne-1,\"1.jpg\ne-2,2.jpg\ne-3,\"3.jpg\"\ne-4,4.jpg\n",
             "employee_id,photo\ne-1,\"1.jpg\ne-2,\ne-3,",
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn spreadsheets_are_read_as_they_are_written() {
+    fn spreadsheet_encodings_and_delimiters_are_read() {
         let plain = "employee_id,photo\ne-1,m\u{fc}ller.jpg\n";
         let expected = rows(plain.as_bytes());
         assert_eq!(expected.len(), 1);
@@ -224,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_are_not_read_are_named() {
+    fn ignored_columns_are_listed() {
         let table = parsed(b"employee_id;Name;photo;;Department\ne-1;Ada;a.jpg;;IT\n").unwrap();
         assert_eq!(table.others, ["Name", "Department"]);
         assert_eq!(table.rows[0].photo, Some(PathBuf::from("./a.jpg")));
     }
 
     #[test]
-    fn times_that_have_passed_or_are_too_far_stand_in_their_row() {
+    fn past_and_too_distant_expiry_is_reported_per_row() {
         let table = "employee_id,expires_at\ne-1,2025-12-31\ne-2,9999-12-30\ne-3,2030-12-31\n";
         let ends: Vec<_> = rows(table.as_bytes()).into_iter().map(|row| row.expires_at).collect();
         let end = "2031-01-01T00:00:00Z".parse().unwrap();
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_not_right_is_refused_whole() {
+    fn invalid_table_is_refused() {
         for (text, told) in [
             ("", "no column employee_id"),
             ("employee_id\n", "the table is empty"),
