@@ -1,14 +1,14 @@
-//! Why bytes are not a photo that can be used: sentences of our own, since what a decoder says helps no sender.
+//! The errors of photos. The messages are written for the sender; those of decoders are not helpful.
 
-/// Why bytes are not a photo that can be used.
+/// The reason why bytes cannot be used as a photo.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum PhotoError {
-    /// An image of a known format, coded in a way that is not read.
+    /// A supported format with an unsupported coding.
     #[error(
         "{0} are not supported; save the photo as baseline or progressive JPEG with 8 bits, as PNG or as WebP"
     )]
     ForeignCoding(&'static str),
-    /// An image of a kind that is recognised but not read.
+    /// A recognized but unsupported format.
     #[error("{0} photos are not supported; convert the photo to JPEG, PNG or WebP")]
     ForeignFormat(&'static str),
     /// More pixels, a longer side or more memory than allowed.
@@ -33,15 +33,15 @@ pub enum PhotoError {
         /// Stored height, in pixels.
         height: u32,
     },
-    /// Nothing that looks like an image.
+    /// Not a recognized image format.
     #[error("this is not a JPEG, PNG or WebP image")]
     UnknownFormat,
-    /// An image of a known kind that is empty, damaged or cut off.
+    /// A supported format that is empty, damaged or truncated.
     #[error("the photo cannot be decoded: {0}")]
     Unreadable(Damage),
 }
 
-/// What is wrong with an image of a known kind.
+/// The damage of an image.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Damage {
     /// No bytes at all.

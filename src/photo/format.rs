@@ -1,4 +1,4 @@
-//! The format of a file, by its first bytes; what its sender calls it doesn't count.
+//! Detection of the format by the first bytes, whatever the declared type.
 
 use image::ImageFormat;
 

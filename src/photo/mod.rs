@@ -1,8 +1,8 @@
-//! From bytes to pixels: the first arrow of the flow, and the one that meets strangers.
+//! Photos: from bytes to pixels. This is the only stage that parses untrusted bytes.
 //!
-//! A photo is sniffed, its header read and every limit applied before a pixel is allocated
-//! ([`EncodedPhoto::inspect`]); then it is decoded once, shrunk at once to what the later steps
-//! need and turned upright ([`EncodedPhoto::decode`]). This module knows nothing of faces.
+//! [`EncodedPhoto::inspect`] detects the format, reads the header and applies all limits before a pixel
+//! is allocated; [`EncodedPhoto::decode`] decodes once, shrinks to the working size and rotates
+//! upright.
 
 mod error;
 mod exif;
@@ -24,27 +24,27 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 pub use self::error::{Damage, PhotoError};
 pub(crate) use self::resizing::{shrink_part, shrink_to_fit};
 
-/// The longest side, in pixels, that is kept of a decoded photo. A face of a fifth of the width
-/// still has twice the pixels that an encoder's 112 x 112 input takes.
+/// Longest side of a decoded photo, in pixels. A face a fifth as wide still has twice the pixels of an
+/// encoder's 112 x 112 input.
 const WORKING_SIDE: u32 = 1344;
 
-/// What a decoder may hold beside pixels, in bytes: a few rows, a colour profile, texts. Some megabytes of a
-/// profile are seen in earnest; what is inflated or copied beyond that is not.
+/// Memory of a decoder besides pixels, in bytes: rows, a color profile, texts. Real profiles have at
+/// most some megabytes.
 const MOST_METADATA: u64 = 8_000_000;
 
-/// What a photo may be before anything is allocated for it.
+/// Limits that are applied before anything is allocated.
 #[derive(Clone, Copy, Debug)]
 pub struct PhotoLimits {
     /// Width times height.
     pub max_pixels: u64,
     /// The longer side, in pixels.
     pub max_side: u32,
-    /// The shorter side, in pixels; below it no face can be recognised.
+    /// The shorter side, in pixels; below it no face can be recognized.
     pub min_side: u32,
-    /// What the decoder is expected to hold at once, in bytes.
+    /// The estimated memory of the decoder, in bytes.
     pub max_decoded_bytes: u64,
-    /// What the decoders of all photos may hold together, in bytes. A photo that needs more is decoded while no
-    /// other is.
+    /// The memory of the decoders of all photos together, in bytes. A photo that needs more is decoded
+    /// alone.
     pub max_shared_bytes: u64,
 }
 
@@ -62,7 +62,7 @@ impl Default for PhotoLimits {
     }
 }
 
-/// Bytes that were found to be a photo within the limits; nothing is decoded yet.
+/// An encoded photo within the limits; not decoded yet.
 #[derive(Debug)]
 pub struct EncodedPhoto {
     bytes: Bytes,
@@ -72,7 +72,7 @@ pub struct EncodedPhoto {
     decoded_bytes: u64,
 }
 
-/// A format that is read.
+/// A supported format.
 #[derive(Debug)]
 enum Coding {
     Jpeg(jpeg::Outline),
@@ -81,10 +81,10 @@ enum Coding {
 }
 
 impl EncodedPhoto {
-    /// Sniffs the format, reads the header and applies `limits`.
+    /// Detects the format, reads the header and applies `limits`.
     ///
     /// # Errors
-    /// Any [`PhotoError`]; damage behind the header shows in [`decode`](Self::decode) only.
+    /// Any [`PhotoError`]; damage after the header is found by [`decode`](Self::decode) only.
     pub fn inspect(mut bytes: Bytes, limits: &PhotoLimits) -> Result<Self, PhotoError> {
         let format = format::sniff(&bytes)?;
         if format == ImageFormat::WebP {
@@ -110,12 +110,12 @@ impl EncodedPhoto {
         Ok(Self { bytes, coding, width, height, decoded_bytes })
     }
 
-    /// About how many bytes decoding holds at once.
+    /// Returns the estimated memory of decoding, in bytes.
     pub fn decoded_bytes(&self) -> u64 {
         self.decoded_bytes
     }
 
-    /// Decodes the photo, shrinks it to the working size and turns it upright.
+    /// Decodes the photo, shrinks it to the working size and rotates it upright.
     ///
     /// # Errors
     /// [`PhotoError::Unreadable`] for a damaged file, [`PhotoError::ForeignCoding`] for one that no decoder reads.
@@ -164,7 +164,7 @@ impl PhotoLimits {
     }
 }
 
-/// An upright photo: its true size, and a copy of its pixels of at most 1344 a side.
+/// An upright photo: its original size, and its pixels shrunk to at most 1344 a side.
 pub struct Photo {
     width: u32,
     height: u32,
@@ -177,22 +177,22 @@ impl Photo {
         Self { width: working.width(), height: working.height(), working }
     }
 
-    /// Width of the upright photo as it was sent, in pixels.
+    /// Returns the width of the original upright photo, in pixels.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Height of the upright photo as it was sent, in pixels.
+    /// Returns the height of the original upright photo, in pixels.
     pub fn height(&self) -> u32 {
         self.height
     }
 
-    /// The upright RGB pixels that the later steps sample.
+    /// Returns the upright RGB pixels at the working size.
     pub fn working(&self) -> &RgbImage {
         &self.working
     }
 
-    /// Pixels of [`working`](Self::working) for each pixel of the photo as sent; at most 1.
+    /// Returns the scale of [`working`](Self::working) relative to the original; at most 1.
     pub fn scale(&self) -> f64 {
         f64::from(self.working.width().max(self.working.height()))
             / f64::from(self.width.max(self.height))
@@ -292,7 +292,7 @@ mod tests {
         let whole = png(64, 64);
         for length in (0..whole.len() - 12).step_by(7) {
             let cut = inspect(whole.slice(..length)).and_then(EncodedPhoto::decode);
-            assert!(cut.is_err(), "{length} of {} bytes were taken for a photo", whole.len());
+            assert!(cut.is_err(), "{length} of {} bytes were accepted as a photo", whole.len());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Shrinking without aliasing.
+//! Downscaling without aliasing.
 
 use std::borrow::Cow;
 
