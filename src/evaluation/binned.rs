@@ -1,7 +1,7 @@
-//! Labelled scores in bins, and how well calibrated they are.
+//! Binned labeled scores and their calibration.
 //!
-//! Both kinds of comparison weigh the same here, whatever their numbers: a score is the log-odds at
-//! even odds beforehand.
+//! Genuine and impostor comparisons have equal total weight here: a score is the log-odds at even
+//! prior odds.
 
 /// Comparisons of about one score.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! Confidence intervals by drawing the people anew.
+//! Confidence intervals by resampling the people (bootstrap).
 //!
 //! The bootstrap of Efron 1979 in its subset form for biometrics (Bolle, Ratha and Pankanti 2004;
 //! Poh and Bengio 2007): as many people as there are are drawn with replacement, and every
@@ -14,29 +14,28 @@ use super::scores::Scores;
 use super::threads::on_all_cores;
 use super::weighted::{Statistic, Weighted};
 
-/// How often the people are drawn anew.
+/// Number of resamples.
 const RESAMPLES: usize = 500;
 
-/// Any number, always the same.
+/// Seed of the resamples; arbitrary, but fixed.
 const SEED: u64 = 0x6C69_6B65_6E65_7373;
 
-/// The share of the resamples on each side of an interval of 95 %.
+/// Share of resamples on each side of a 95 % interval.
 const TAIL: f64 = 0.025;
 
-/// Statistics and their 95 % intervals.
+/// The 95 % confidence intervals of statistics.
 #[derive(Debug)]
 pub struct Intervals(Vec<(Statistic, Option<[f64; 2]>)>);
 
 impl Intervals {
-    /// The interval of one of the statistics that were asked for; `None` where the resamples have
-    /// no value.
+    /// Returns the interval of a requested statistic; `None` if too few resamples have a value.
     pub fn of(&self, statistic: Statistic) -> Option<[f64; 2]> {
         self.0.iter().find(|(asked, _)| *asked == statistic)?.1
     }
 }
 
 impl Scores {
-    /// The 95 % intervals of statistics: the middle 95 % of what 500 resamples of the people show.
+    /// Returns the 95 % intervals of statistics: the middle 95 % of their values in 500 resamples.
     pub fn intervals(&self, statistics: &[Statistic]) -> Intervals {
         let next = AtomicUsize::new(0);
         let resample = || {
@@ -61,7 +60,7 @@ impl Scores {
     }
 }
 
-/// Draws people anew until two of them can be compared, and somebody with themselves.
+/// Resamples the people until there are a genuine and an impostor comparison.
 fn draw(weighted: &mut Weighted<'_>, people: usize, number: u64) {
     let mut random = SplitMix::new(SEED, number);
     loop {
@@ -75,7 +74,7 @@ fn draw(weighted: &mut Weighted<'_>, people: usize, number: u64) {
     }
 }
 
-/// The middle 95 % of the values; `None` where fewer than half of the resamples gave one.
+/// Returns the middle 95 % of the values; `None` if fewer than half of the resamples have one.
 fn middle(mut values: Vec<f64>) -> Option<[f64; 2]> {
     if values.len() < RESAMPLES / 2 {
         return None;

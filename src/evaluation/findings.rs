@@ -1,4 +1,4 @@
-//! All that is found about one set of labelled comparisons, with one bootstrap for its intervals.
+//! The statistics of one set of labeled comparisons, with one bootstrap for all intervals.
 
 use super::binned::{Binned, ReliabilityBin};
 use super::fit::Logistic;
@@ -6,56 +6,56 @@ use super::rates::{self, ErrorRateRow, Operation, Recommendation};
 use super::scores::Scores;
 use super::weighted::{Statistic, Weighted};
 
-/// What a set of labelled comparisons shows.
+/// The statistics of a set of labeled comparisons.
 #[derive(Debug)]
 pub struct Findings {
-    /// Both error rates at the threshold in use, if any.
+    /// Error rates at the current threshold, if any.
     pub present: Option<Operation>,
-    /// The threshold for the target.
+    /// The recommended threshold.
     pub recommended: Option<Recommendation>,
-    /// Both error rates there.
+    /// Error rates at the recommended threshold.
     pub at_recommended: Option<Operation>,
-    /// FMR and FNMR on one half of the people at the recommended rate's threshold for the other
-    /// half, the mean of both ways round; `None` where the halves are too small.
+    /// Held-out FMR and FNMR: the threshold for the recommended rate is set on one half of the people
+    /// and measured on the other, mean of both directions; `None` if the halves are too small.
     pub held_out: Option<[f64; 2]>,
-    /// Thresholds by FMR, from lenient to strict, those that do not count included.
+    /// Thresholds by FMR, from lenient to strict, including unsupported ones.
     pub rows: Vec<ErrorRateRow>,
     /// FNMR by FMR, from strict to lenient.
     pub curve: Vec<CurvePoint>,
-    /// Where FMR and FNMR are the same.
+    /// The equal error rate (EER).
     pub equal_error_rate: Option<f64>,
     /// Shares of genuine comparisons by similarity.
     pub reliability: Vec<ReliabilityPoint>,
-    /// How good the scores are as log-odds.
+    /// The quality of the scores as log-odds.
     pub calibration: CalibrationQuality,
-    /// The calibration that these comparisons ask for, and how good it is on people whom it was
-    /// not fitted to; `None` where genuine comparisons do not score higher than impostor ones.
+    /// The fitted calibration, with its cross-validated quality; `None` if genuine comparisons do not
+    /// score higher than impostor ones.
     pub fitted: Option<(Logistic, Option<CalibrationQuality>)>,
 }
 
-/// A point of the detection error tradeoff.
+/// A point of the detection error tradeoff (DET) curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CurvePoint {
     /// The false match rate.
     pub fmr: f64,
     /// The false non-match rate at the threshold for it.
     pub fnmr: f64,
-    /// 95 %, by drawing the people anew.
+    /// The 95 % confidence interval.
     pub interval: Option<[f64; 2]>,
-    /// Whether ten different pairs of people stand behind the false matches.
+    /// Whether the false matches come from at least ten pairs of people.
     pub counts: bool,
 }
 
-/// How often comparisons of about one similarity are genuine, at even odds.
+/// A point of the reliability diagram, at even prior odds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReliabilityPoint {
     /// Their mean similarity and the share of genuine ones.
     pub bin: ReliabilityBin,
-    /// 95 % of the share, by drawing the people anew.
+    /// The 95 % confidence interval of the share.
     pub interval: Option<[f64; 2]>,
 }
 
-/// How good scores are as log-odds.
+/// The quality of scores as log-odds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CalibrationQuality {
     /// [`Binned::calibration_error`].
@@ -73,15 +73,14 @@ impl CalibrationQuality {
     }
 }
 
-/// Similarities between which the reliability is taken: nearly all comparisons lie beyond 0.05 and
-/// 0.95, and the curve is about those between.
+/// Bin edges of the reliability diagram; nearly all comparisons are below 0.05 or above 0.95.
 const SIMILARITIES: [f64; 10] = [0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95];
 
-/// Points of a curve for each tenfold of FMR.
+/// Points of the DET curve per decade of FMR.
 const POINTS: i32 = 12;
 
 impl Findings {
-    /// Asks everything, for a target FMR and the threshold in use.
+    /// Computes all statistics, for a target FMR and the current threshold.
     pub fn of(scores: &Scores, target: f64, present: Option<f64>) -> Self {
         let evenly = Weighted::evenly(scores);
         let edges = edges();
@@ -135,7 +134,7 @@ impl Findings {
     }
 }
 
-/// The rates of a curve: from about one comparison up to a half.
+/// Returns the FMRs of the DET curve: from about one false match to 0.5.
 fn curve_rates(impostors: u64) -> Vec<f64> {
     let first = (f64::from(POINTS) / impostors as f64).log10();
     let first = (first * f64::from(POINTS)).ceil() as i32 - POINTS;
@@ -143,7 +142,7 @@ fn curve_rates(impostors: u64) -> Vec<f64> {
     rates.filter(|&rate| rate <= 0.5).chain([0.5]).collect()
 }
 
-/// The scores of [`SIMILARITIES`], and everything beyond.
+/// Returns the scores of [`SIMILARITIES`] and the infinities as bin edges.
 fn edges() -> Vec<f64> {
     let logits = SIMILARITIES.map(|p| (p / (1.0 - p)).ln());
     [f64::NEG_INFINITY].into_iter().chain(logits).chain([f64::INFINITY]).collect()
@@ -160,7 +159,7 @@ fn held_out(scores: &Scores, fmr: f64) -> Option<[f64; 2]> {
     Some(sums)
 }
 
-/// The quality of a fit on the half of the people that it was not fitted to, both ways round.
+/// Returns the quality of the fit, cross-validated on the two halves of the people.
 fn crossed(scores: &Scores) -> Option<CalibrationQuality> {
     let halves = [scores.binned(Some(0)), scores.binned(Some(1))];
     let has_both = |half: &Binned| {

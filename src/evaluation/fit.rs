@@ -1,8 +1,8 @@
-//! A calibration fitted to labelled scores by logistic regression.
+//! A calibration fitted to labeled scores by logistic regression.
 
 use super::binned::Binned;
 
-/// The log-odds as a line: `scale` * score - `offset`.
+/// A linear calibration: log-odds = `scale` * score - `offset`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Logistic {
     /// Above 0.
@@ -11,11 +11,11 @@ pub struct Logistic {
     pub offset: f64,
 }
 
-/// Steps of Newton's method; it is quadratic, and 8 to 12 are usual.
+/// Maximum number of Newton steps; 8 to 12 are usual.
 const MOST_STEPS: usize = 100;
 
 impl Logistic {
-    /// The calibrated score.
+    /// Returns the calibrated score.
     pub fn score(self, score: f64) -> f64 {
         self.scale * score - self.offset
     }
@@ -31,7 +31,7 @@ impl Logistic {
         let count = |of: fn(&super::Bin) -> f64| binned.bins().iter().map(of).sum::<f64>();
         let genuine_label = 1.0 - 1.0 / (count(|bin| bin.genuine) + 2.0);
         let impostor_label = 1.0 / (count(|bin| bin.impostor) + 2.0);
-        // Standardised scores keep the curvature well conditioned, whatever the model's scale.
+        // Standardized scores keep the curvature well conditioned, whatever the model's scale.
         let mean: f64 = binned.even().map(|(s, g, i)| (g + i) * s).sum();
         let variance: f64 = binned.even().map(|(s, g, i)| (g + i) * (s - mean).powi(2)).sum();
         let deviation = variance.sqrt();
@@ -48,7 +48,7 @@ impl Logistic {
     }
 }
 
-/// Minimises the sum over `[x, weight, label]` of weight ln(1 + exp(z)) - label z, z = slope x + level.
+/// Minimizes the sum over `[x, weight, label]` of weight ln(1 + exp(z)) - label z, z = slope x + level.
 fn newton(points: &[[f64; 3]]) -> Option<[f64; 2]> {
     let loss = |[slope, level]: [f64; 2]| -> f64 {
         let one = |&[x, weight, label]: &[f64; 3]| {

@@ -1,15 +1,13 @@
-//! What comparisons of labelled photos say about a model: error rates with intervals, thresholds,
+//! Evaluation of a model on labeled comparisons: error rates with confidence intervals, thresholds,
 //! calibration.
 //!
-//! [`Scores`] holds the comparisons: genuine ones (two photos of one person) and impostor ones (of
-//! two people). Two comparisons that share a person are not independent, so nothing here counts
-//! comparisons where it says how sure it is: intervals come from drawing the *people* anew
-//! ([`Scores::intervals`]), and a threshold's false match rate counts only where ten different
-//! pairs of people stand behind its errors ([`ErrorRateRow::counts`]). [`Binned`] judges and fits
-//! calibrations.
+//! [`Scores`] holds the comparisons: genuine (two photos of one person) and impostor (of two people).
+//! Comparisons that share a person are not independent, so confidence is never based on the number of
+//! comparisons: intervals come from resampling the *people* ([`Scores::intervals`]), and the FMR of a
+//! threshold counts only if its false matches come from ten pairs of people
+//! ([`ErrorRateRow::counts`]). [`Binned`] measures and fits calibrations.
 //!
-//! Pure arithmetic: no photo, no file, no model is known here, and the same numbers give the same
-//! answer every time.
+//! The module is pure arithmetic, without photos, files or models, and deterministic.
 
 mod binned;
 mod bootstrap;

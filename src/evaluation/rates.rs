@@ -4,24 +4,23 @@ use super::bootstrap::Intervals;
 use super::scores::{Ranked, Scores};
 use super::weighted::{Statistic, Weighted};
 
-/// Different pairs of people that must stand behind the false matches of a threshold before its
-/// FMR counts: with fewer, a look-alike or a mislabelled photo more or less moves it by tenths.
+/// Number of pairs of people that the false matches of a threshold must come from before its FMR
+/// counts: with fewer, a single look-alike or mislabeled photo changes it by a tenth or more.
 pub const LEAST_PAIRS: u64 = 10;
 
-/// An error rate, and how sure it is.
+/// An error rate with its confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     /// The share of comparisons that are errors, 0..=1.
     pub value: f64,
-    /// 95 %, by drawing the people anew. Where no error was seen, up to three in as many as there
-    /// are different pairs of people (or people): the rule of three (Jovanovic and Levy 1997).
+    /// The 95 % bootstrap interval. If no error was observed, the upper bound is three divided by the
+    /// number of pairs of people (FMR) or people (FNMR): the rule of three (Jovanovic and Levy 1997).
     pub interval: [f64; 2],
     /// Comparisons that are errors.
     pub errors: u64,
     /// Comparisons.
     pub comparisons: u64,
-    /// Different pairs of people behind the errors of an FMR, different people behind those of an
-    /// FNMR.
+    /// Number of pairs of people (FMR) or of people (FNMR) that the errors come from.
     pub behind: u64,
 }
 
@@ -43,18 +42,18 @@ pub struct ErrorRateRow {
     pub fmr: f64,
     /// The lowest score whose FMR is at most that.
     pub score: f64,
-    /// Where that score lies with 95 %, by drawing the people anew.
+    /// The 95 % bootstrap interval of the score.
     pub interval: [f64; 2],
     /// Impostor comparisons that reach it.
     pub errors: u64,
-    /// Different pairs of people behind them.
+    /// Number of pairs of people that they come from.
     pub pairs: u64,
     /// Genuine comparisons that do not reach it.
     pub fnmr: Rate,
 }
 
 impl ErrorRateRow {
-    /// Whether ten different pairs of people stand behind its errors.
+    /// Returns whether the false matches come from at least ten pairs of people.
     pub fn counts(&self) -> bool {
         self.pairs >= LEAST_PAIRS
     }
@@ -67,12 +66,12 @@ pub struct Recommendation {
     pub target: f64,
     /// The row of that rate; where the data do not support it, the strictest row that counts.
     pub row: ErrorRateRow,
-    /// About how many people with as many photos each would support the target, where these do
-    /// not: false matches grow with the square of the people.
+    /// If the data do not support the target, the approximate number of people that would, with as many
+    /// photos each: false matches grow with the square of the number of people.
     pub people_needed: Option<u64>,
 }
 
-/// The rates that rows are made for: from 0.1 down by steps of 1, 2, 5, and the target itself.
+/// Returns the FMRs of the rows: from 0.1 down in steps of 1, 2, 5, and the target.
 pub(super) fn candidates(target: f64) -> Vec<f64> {
     let decades = (1..=8).map(|power| 10.0_f64.powi(power));
     // By division, which gives the number that 2e-6 is written as.
@@ -84,7 +83,7 @@ pub(super) fn candidates(target: f64) -> Vec<f64> {
     rates
 }
 
-/// The row for a rate; `None` where its score lies among comparisons that were not kept.
+/// Returns the row for an FMR; `None` if its score is among dropped comparisons.
 pub(super) fn row(
     scores: &Scores,
     evenly: &Weighted<'_>,
@@ -104,7 +103,7 @@ pub(super) fn row(
     })
 }
 
-/// Both rates at a threshold; `None` where it lies among comparisons that were not kept.
+/// Returns both error rates at a threshold; `None` if it is among dropped comparisons.
 pub(super) fn operation(
     scores: &Scores,
     evenly: &Weighted<'_>,
@@ -137,7 +136,7 @@ fn fnmr(scores: &Scores, evenly: &Weighted<'_>, intervals: &Intervals, score: f6
     })
 }
 
-/// The rows worth telling: those that count, the first that does not, and the target's.
+/// Selects the rows to report: those that count, the first that does not, and the target's.
 pub(super) fn telling(rows: Vec<ErrorRateRow>, target: f64) -> Vec<ErrorRateRow> {
     let counting = rows.iter().filter(|row| row.counts()).count();
     let told = rows.into_iter().enumerate();
@@ -145,7 +144,7 @@ pub(super) fn telling(rows: Vec<ErrorRateRow>, target: f64) -> Vec<ErrorRateRow>
     told.map(|(_, row)| row).collect()
 }
 
-/// How many of the kept comparisons reach the score, or do not.
+/// Returns how many of the kept comparisons reach the score, or do not.
 fn errors(ranked: &Ranked, score: f64, reach: bool) -> usize {
     ranked.worst.partition_point(|c| (f64::from(c.score) >= score) == reach)
 }
@@ -158,7 +157,7 @@ fn interval(intervals: &Intervals, statistic: Statistic, value: f64, units: u64)
     [low.min(value), high.max(value)]
 }
 
-/// The row for a target; where that does not count, the strictest that does; `None` where none does.
+/// Recommends the target's row or, if it does not count, the strictest one that does.
 pub(super) fn recommend(
     rows: &[ErrorRateRow],
     target: f64,
@@ -171,15 +170,15 @@ pub(super) fn recommend(
     Some(Recommendation { target, row, people_needed })
 }
 
-/// The rate at which FMR and FNMR are the same, by bisection between the lowest and the highest
-/// score; `None` where the comparisons around it were not kept.
+/// Returns the equal error rate, by bisection between the lowest and the highest score; `None` if it
+/// depends on dropped comparisons.
 pub(super) fn equal_error_rate(evenly: &Weighted<'_>, lowest: f64, highest: f64) -> Option<f64> {
     let (mut low, mut high) = (lowest, highest);
     for _ in 0..60 {
         let score = low.midpoint(high);
         let (fmr, fnmr) =
             (evenly.value(Statistic::Fmr(score)), evenly.value(Statistic::Fnmr(score)));
-        // What is not kept of the impostors scores lower, of the genuine higher.
+        // Dropped impostor comparisons score lower, dropped genuine ones higher.
         if fnmr.is_none() || fmr.is_some_and(|fmr| fmr < fnmr.unwrap_or(1.0)) {
             high = score;
         } else {

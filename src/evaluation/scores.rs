@@ -1,9 +1,9 @@
-//! Every comparison of labelled photos, as much of it as error rates and their intervals need.
+//! The comparisons of labeled photos, as far as error rates and their intervals need them.
 //!
-//! N photos make N (N - 1) / 2 comparisons, too many to keep for a large N. All of them are counted
-//! in bins of a thousandth's width ([`Scores::binned`]); the worst of each kind, which is what
-//! errors are made of, are kept one by one with the people behind them ([`Ranked`]). Comparing is
-//! cheap, so it is done twice: once to count, once to keep what the counts say is worst.
+//! N photos have N (N - 1) / 2 comparisons, too many to keep for a large N. All are counted in bins of
+//! a thousandth's width ([`Scores::binned`]); the worst of each kind, which cause errors, are kept
+//! with their people ([`Ranked`]). Since comparing is cheap, it is done twice: first to count, then to
+//! keep the worst.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::binned::{Bin, Binned};
 use super::threads::on_all_cores;
 
-/// Comparisons kept of each kind, at most: about 100 MB, and the least similar two thirds of the
-/// impostors of 500 people with 10 photos left out.
+/// Maximum number of comparisons kept of each kind, about 100 MB: of the impostor comparisons of 500
+/// people with 10 photos each, the most similar third.
 const KEPT: u64 = 4_000_000;
 
 /// A comparison of two photos.
@@ -29,14 +29,14 @@ pub struct Compared {
 #[derive(Debug)]
 pub struct Ranked {
     pub(super) worst: Vec<Compared>,
-    /// Who is in them.
+    /// The people in each.
     pub(super) people: Vec<[u32; 2]>,
-    /// Different pairs of people (or people, of genuine ones) in the first 1, 2, 3, ...
+    /// Number of distinct pairs of people (or people, if genuine) in the first 1, 2, 3, ...
     behind: Vec<u32>,
     pub(super) total: u64,
 }
 
-/// The labelled comparisons of a set of photos.
+/// The labeled comparisons of a set of photos.
 #[derive(Debug)]
 pub struct Scores {
     /// Photos of each person.
@@ -46,7 +46,7 @@ pub struct Scores {
     counts: Vec<(f64, Counts)>,
 }
 
-/// Why photos cannot be evaluated.
+/// The reason why photos cannot be evaluated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TooFew {
     /// No pair of photos shows two people.
@@ -57,7 +57,7 @@ pub enum TooFew {
     NobodyTwice,
 }
 
-/// How often a score came, by the halves that the people fall into (their numbers even or odd).
+/// Counts of a score, by the halves of the people (even and odd indexes).
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     genuine: [u64; 2],
@@ -66,11 +66,11 @@ struct Counts {
 }
 
 impl Scores {
-    /// Compares every photo with every other, on all cores. `person_of` has each photo's person,
-    /// numbered from 0; `compare` gives log-odds of two photos, the smaller number first.
+    /// Compares all pairs of photos on all cores. `person_of` is each photo's person, numbered from 0;
+    /// `compare` returns the log-odds of two photos, the smaller index first.
     ///
     /// # Errors
-    /// [`TooFew`] where there are no genuine or no impostor comparisons.
+    /// [`TooFew`] if there are no genuine or no impostor comparisons.
     pub fn collect(
         person_of: &[u32],
         compare: impl Fn(usize, usize) -> f64 + Sync,
@@ -101,28 +101,27 @@ impl Scores {
         Ok(Self { photos, impostor, genuine, counts })
     }
 
-    /// People.
+    /// Returns the number of people.
     pub fn people(&self) -> usize {
         self.photos.iter().filter(|&&n| n > 0).count()
     }
 
-    /// Photos of each person, by their number.
+    /// Returns the number of photos of each person.
     pub fn photos(&self) -> &[u64] {
         &self.photos
     }
 
-    /// Comparisons of two photos of one person.
+    /// Returns the comparisons of two photos of one person.
     pub fn genuine(&self) -> &Ranked {
         &self.genuine
     }
 
-    /// Comparisons of photos of two people.
+    /// Returns the comparisons of photos of two people.
     pub fn impostor(&self) -> &Ranked {
         &self.impostor
     }
 
-    /// How often each score came; with `half`, among the people with even (0) or odd (1) numbers
-    /// alone.
+    /// Returns the binned scores; with `half`, only of the people with even (0) or odd (1) index.
     pub fn binned(&self, half: Option<usize>) -> Binned {
         let bins = self.counts.iter().map(|(score, counts)| {
             let (genuine, impostor) = match half {
@@ -144,7 +143,7 @@ impl Counts {
 
 impl Ranked {
     fn new(mut worst: Vec<Compared>, person_of: &[u32], total: u64, rising: bool) -> Self {
-        // Photos break ties, so that the order does not depend on which thread came first.
+        // Ties are broken by photo, so that the order does not depend on the threads.
         worst.sort_unstable_by(|a, b| {
             let by_score = a.score.total_cmp(&b.score);
             let by_score = if rising { by_score } else { by_score.reverse() };
@@ -164,30 +163,30 @@ impl Ranked {
         Self { worst, people, behind, total }
     }
 
-    /// How many there are, those not kept included.
+    /// Returns the number of comparisons, including dropped ones.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// The worst of them with the people in them, worst first, as many as are kept.
+    /// Returns the kept comparisons with their people, worst first.
     pub fn worst(&self) -> impl Iterator<Item = (Compared, [u32; 2])> + '_ {
         self.worst.iter().copied().zip(self.people.iter().copied())
     }
 
-    /// Different pairs of people (different people, of genuine comparisons) in the `errors` worst.
+    /// Returns the number of distinct pairs of people (people, if genuine) in the `errors` worst.
     pub fn behind(&self, errors: usize) -> u64 {
         errors.checked_sub(1).map_or(0, |last| u64::from(self.behind[last]))
     }
 
-    /// Whether every comparison is kept.
+    /// Returns whether all comparisons are kept.
     pub(super) fn is_whole(&self) -> bool {
         self.worst.len() as u64 == self.total
     }
 }
 
-/// The bins that occur, lowest score first.
+/// Counts all comparisons; returns the occupied bins, lowest score first.
 fn count(person_of: &[u32], compare: &(impl Fn(usize, usize) -> f32 + Sync)) -> Vec<(u32, Counts)> {
-    // A page holds the bins between two powers of two, and is made when the first score comes.
+    // A page holds the bins between two powers of two, and is allocated at its first score.
     let tallies = for_every_pair(
         person_of.len(),
         || vec![Vec::new(); PAGES],
@@ -222,7 +221,7 @@ fn count(person_of: &[u32], compare: &(impl Fn(usize, usize) -> f32 + Sync)) -> 
     whole
 }
 
-/// The worst impostor and the worst genuine comparisons, whole bins of them, at most `most` each.
+/// Returns the worst impostor and genuine comparisons, in whole bins, at most `most` each.
 fn keep(
     most: u64,
     counted: &[(u32, Counts)],
@@ -265,7 +264,7 @@ fn keep(
     ]
 }
 
-/// The last key up to which the counts sum to at most `most`.
+/// Returns the last key up to which the counts sum to at most `most`.
 fn last_within(most: u64, counts: impl Iterator<Item = (u32, u64)>) -> Option<u32> {
     let mut sum = 0;
     let within = counts.take_while(|(_, n)| {
@@ -275,8 +274,8 @@ fn last_within(most: u64, counts: impl Iterator<Item = (u32, u64)>) -> Option<u3
     within.last().map(|(key, _)| key)
 }
 
-/// Calls `each` for every pair of numbers below `n`, the smaller first, on all cores; every thread
-/// gathers into a value of its own.
+/// Calls `each` for all pairs of indexes below `n`, the smaller first, on all cores; each thread has
+/// an accumulator of its own.
 fn for_every_pair<T: Send>(
     n: usize,
     start: impl Fn() -> T + Sync,
@@ -298,8 +297,8 @@ fn for_every_pair<T: Send>(
     on_all_cores(gather)
 }
 
-/// Bits of a score that a bin ignores: what is left is the sign, the exponent and 10 bits of the
-/// fraction, so that a bin is a thousandth wide whatever the scores' scale is.
+/// Bits of a score that its bin ignores. The sign, the exponent and 10 bits of the fraction remain, so
+/// that a bin's relative width is a thousandth.
 const IGNORED: u32 = 13;
 
 /// Bins between two powers of two.
@@ -307,14 +306,14 @@ const PAGE: usize = 1 << (f32::MANTISSA_DIGITS - 1 - IGNORED);
 
 const PAGES: usize = (1 << (32 - IGNORED)) / PAGE;
 
-/// The bin of a score; rises with it.
+/// Returns the key of a score's bin; monotonic.
 fn key(score: f32) -> u32 {
     let bits = score.to_bits();
     let ordered = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
     ordered >> IGNORED
 }
 
-/// A score in the middle of a bin.
+/// Returns the score in the middle of a bin.
 fn middle(key: u32) -> f64 {
     let ordered = key << IGNORED | 1 << (IGNORED - 1);
     let bits = if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered };

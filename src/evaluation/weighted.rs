@@ -1,8 +1,8 @@
-//! Error rates with each person weighted: everybody once, some not at all, some several times.
+//! Error rates with weighted people, for resamples and halves.
 
 use super::scores::{Ranked, Scores};
 
-/// What can be asked of weighted scores. Rates are shares, 0..=1; scores are log-odds.
+/// A statistic of weighted scores. Rates are shares, 0..=1; scores are log-odds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Statistic {
     /// The share of impostor comparisons at or above a score.
@@ -18,12 +18,12 @@ pub enum Statistic {
     ScoreAtFmr(f64),
 }
 
-/// Scores seen with each person weighted. An impostor comparison belongs to two people and weighs
-/// the product of their weights, a genuine one as much as its person.
+/// Scores with a weight for each person. The weight of an impostor comparison is the product of both
+/// people's weights, that of a genuine comparison is its person's.
 #[derive(Debug)]
 pub struct Weighted<'a> {
     scores: &'a Scores,
-    /// The weight of the first 1, 2, 3, ... of the worst impostor and genuine comparisons.
+    /// Cumulative weights of the impostor and genuine comparisons, worst first.
     impostor: Vec<u64>,
     genuine: Vec<u64>,
     impostors: u64,
@@ -31,28 +31,27 @@ pub struct Weighted<'a> {
 }
 
 impl<'a> Weighted<'a> {
-    /// Weighs each person, by their number; `None` where no genuine or no impostor comparison is
-    /// left.
+    /// Applies weights, indexed by person; `None` if no genuine or no impostor comparison remains.
     pub fn new(scores: &'a Scores, weights: &[u64]) -> Option<Self> {
         let mut weighted =
             Self { scores, impostor: Vec::new(), genuine: Vec::new(), impostors: 0, genuines: 0 };
         weighted.weigh(weights).then_some(weighted)
     }
 
-    /// Everybody once.
+    /// Returns the scores with weight 1 for each person.
     pub(super) fn evenly(scores: &'a Scores) -> Self {
         let weighted = Self::new(scores, &vec![1; scores.photos().len()]);
         weighted.expect("Scores::collect refuses to be without genuine or impostor comparisons")
     }
 
-    /// The people with even (0) or odd (1) numbers alone; `None` where they are too few.
+    /// Returns the scores of the people with even (0) or odd (1) index; `None` if they are too few.
     pub fn half(scores: &'a Scores, half: usize) -> Option<Self> {
         let weights: Vec<u64> =
             (0..scores.photos().len()).map(|person| u64::from(person % 2 == half)).collect();
         Self::new(scores, &weights)
     }
 
-    /// Weighs anew, in the memory that is there; false where nothing is left to weigh.
+    /// Replaces the weights in place; returns `false` if a kind of comparison has none left.
     pub(super) fn weigh(&mut self, weights: &[u64]) -> bool {
         let photos = || weights.iter().zip(self.scores.photos());
         let (mut sum, mut squares, mut genuines) = (0, 0, 0);
@@ -76,8 +75,8 @@ impl<'a> Weighted<'a> {
         self.impostors > 0 && self.genuines > 0
     }
 
-    /// The value of a statistic; `None` where it lies among comparisons that were not kept, or
-    /// where nothing is there to take a share of.
+    /// Returns the value of a statistic; `None` if it depends on dropped comparisons, or is the share
+    /// of an empty set.
     pub fn value(&self, statistic: Statistic) -> Option<f64> {
         match statistic {
             Statistic::Fmr(score) => self.fmr(score),
@@ -113,7 +112,7 @@ impl<'a> Weighted<'a> {
 
     fn score_at_fmr(&self, fmr: f64) -> Option<f64> {
         let ranked = &self.scores.impostor;
-        // What a rate like 0.1 lacks in binary must not cost a comparison.
+        // The binary rounding of a rate like 0.1 must not exclude a comparison.
         let allowed = fmr * self.impostors as f64 * (1.0 + 1e-12);
         let accepted = self.impostor.partition_point(|&sum| sum as f64 <= allowed);
         match ranked.worst.get(accepted) {
@@ -124,7 +123,7 @@ impl<'a> Weighted<'a> {
     }
 }
 
-/// The share that the `errors` worst have of all; `None` where further errors may not be kept.
+/// Returns the share of the `errors` worst comparisons; `None` if further errors may have been dropped.
 fn share(sums: &[u64], errors: usize, total: u64, ranked: &Ranked) -> Option<f64> {
     if errors == sums.len() && !ranked.is_whole() {
         return None;
