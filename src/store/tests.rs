@@ -103,6 +103,9 @@ with_both_engines! {
     data_keys_are_rewrapped
     retried_events_are_written_once
     refused_event_is_distinguished_from_unavailable_database
+    existing_data_is_detected_and_intact
+    expiry_is_changed_until_it_has_passed
+    employees_without_data_key_are_erased
 }
 
 fn audit_id(employee: &str, model: u8) -> AuditId {
@@ -420,6 +423,43 @@ async fn enrollments_are_limited_and_expire(place: Place) {
     };
     assert_eq!((ends("ada").await, ends("bob").await), (end + SignedDuration::from_hours(24), end));
     assert_eq!(store.expired(end).await.unwrap(), [sooner.employee]);
+}
+
+async fn existing_data_is_detected_and_intact(place: Place) {
+    assert!(!Store::holds_data(&place.location).await.unwrap());
+    let store = place.store().await;
+    assert!(Store::holds_data(&place.location).await.unwrap());
+    store.ping().await.unwrap();
+    store.check().await.unwrap();
+}
+
+async fn expiry_is_changed_until_it_has_passed(place: Place) {
+    let store = place.store().await;
+    let ada = reference("ada", 1);
+    enroll(&store, &ada, "1", false).await;
+    let end = ada.enrolled_at + SignedDuration::from_hours(24);
+    let change = async |expires_at, now| {
+        store.change_expiry(&ada.employee, expires_at, &Actor::Operator, now).await.unwrap()
+    };
+    assert!(change(Some(end), ada.enrolled_at).await);
+    let changed = store.find(&ada.employee).await.unwrap().unwrap();
+    assert_eq!(changed, Reference { expires_at: Some(end), ..ada.clone() });
+    assert!(!change(None, end).await, "the enrollment has expired");
+    assert_eq!(store.events_about(ada.audit_id).await.unwrap().len(), 2);
+}
+
+async fn employees_without_data_key_are_erased(place: Place) {
+    let store = place.store().await;
+    let (ada, bob) = (reference("ada", 1), reference("bob", 1));
+    enroll(&store, &ada, "1", false).await;
+    enroll(&store, &bob, "2", false).await;
+    let key = sealed("1").0.id;
+    let lose =
+        sqlx::query("delete from data_key where key_id = $1").bind(key.as_bytes().as_slice());
+    lose.execute(&store.keys.writer).await.unwrap();
+    let erased = store.erase_keyless(&Actor::Operator, ada.enrolled_at).await.unwrap();
+    assert_eq!(erased, [ada.employee]);
+    assert_eq!(store.list(None, 10).await.unwrap(), [bob]);
 }
 
 async fn concurrent_enrollments_of_one_employee_store_one(place: Place) {
