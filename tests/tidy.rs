@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 const CRATES: &[(&str, &[&str])] = &[
     ("aes_gcm", &["seal"]),
     ("anyhow", &["cli", "config", "engine", "main", "telemetry"]),
-    ("async_trait", &["telemetry"]),
     ("axum", &["http"]),
     ("axum_server", &["http"]),
     ("clap", &["config", "main"]),

@@ -1,12 +1,12 @@
-//! Traces for an OpenTelemetry collector, by OTLP over HTTP.
+//! Exports traces to an OpenTelemetry collector, by OTLP over HTTP.
 //!
-//! A collector that is away or slow costs no request anything: spans wait in a bounded queue for a thread of their own,
-//! and what finds it full is dropped.
+//! An unavailable or slow collector delays no request: spans wait in a bounded queue for a separate
+//! thread, and are dropped if it is full.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use async_trait::async_trait;
 use opentelemetry::global;
 use opentelemetry_http::hyper::HyperClient;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
@@ -16,21 +16,21 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::runtime::Handle;
 
-/// How long the collector may take for a batch: OTLP's default.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout of a batch: OTLP's default.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the end of the process waits for the last spans.
-const LAST_PATIENCE: Duration = Duration::from_secs(2);
+/// Timeout for the last spans at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Takes the spans of the whole process to a collector, for as long as it lives.
+/// The exporter of the process's spans; exports until it is dropped.
 #[derive(Debug)]
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// Begins, within the runtime that is to send them.
+    /// Starts the export on the current tokio runtime.
     ///
     /// # Errors
-    /// Where `endpoint` is not the `http://` address of a collector.
+    /// If `endpoint` is not an `http://` address.
     pub fn start(endpoint: &str) -> anyhow::Result<Self> {
         ensure!(
             endpoint.starts_with("http://"),
@@ -41,7 +41,7 @@ impl Traces {
             .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
             .with_http_client(OnRuntime {
                 runtime: Handle::current(),
-                client: HyperClient::with_default_connector(PATIENCE, None),
+                client: HyperClient::with_default_connector(TIMEOUT, None),
             })
             .build()
             .context("--otlp-endpoint")?;
@@ -57,23 +57,30 @@ impl Traces {
 
 impl Drop for Traces {
     fn drop(&mut self) {
-        if let Err(error) = self.0.shutdown_with_timeout(LAST_PATIENCE) {
+        if let Err(error) = self.0.shutdown_with_timeout(SHUTDOWN_TIMEOUT) {
             tracing::warn!(%error, "the last traces could not be exported to the collector");
         }
     }
 }
 
-/// Sends from the service's runtime, for the exporter's thread has none.
+/// An HTTP client on the service's runtime, since the exporter's thread has none.
 #[derive(Debug)]
 struct OnRuntime {
     runtime: Handle,
     client: HyperClient,
 }
 
-#[async_trait]
+/// The future of a response, as the trait `HttpClient` declares it by way of async-trait.
+type Sending<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'a>>;
+
 impl HttpClient for OnRuntime {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    fn send_bytes<'a, 'b>(&'a self, request: Request<Bytes>) -> Sending<'b>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
         let client = self.client.clone();
-        self.runtime.spawn(async move { client.send_bytes(request).await }).await?
+        let sent = self.runtime.spawn(async move { client.send_bytes(request).await });
+        Box::pin(async move { sent.await? })
     }
 }
