@@ -1,4 +1,4 @@
-//! Parse the configuration, start the logs, run the subcommand.
+//! Parses the configuration, starts logging and runs the subcommand.
 
 use std::process::ExitCode;
 

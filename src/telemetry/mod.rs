@@ -1,4 +1,5 @@
-//! Logs, to standard error, so that standard output stays for what a person asked for; and traces, where they are built in.
+//! Logs, written to standard error so that standard output has only a command's result, and traces
+//! (feature `otlp`).
 
 #[cfg(feature = "otlp")]
 pub mod traces;
@@ -13,7 +14,7 @@ use crate::config::LogFormat;
 /// Starts logging for the whole process.
 ///
 /// # Errors
-/// Where the filter cannot be read.
+/// If the filter is invalid.
 pub fn start(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).context("invalid log filter (--log)")?;
     let lines = tracing_subscriber::fmt()

@@ -1,4 +1,4 @@
-//! A folder of photos, each named by its employee.
+//! A folder of photos, each named after its employee.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -17,10 +17,11 @@ const FOREIGN: [&str; 16] = [
     "raf", "tif", "tiff",
 ];
 
-/// The photos of a folder: `e-17.jpg`. A name that is no employee's, and a second photo of one, are refusals.
+/// Lists the photos of a folder: `e-17.jpg`. An invalid employee id and a second photo of an employee
+/// are refusals.
 ///
 /// # Errors
-/// Where the folder cannot be read or holds no photo.
+/// If the folder cannot be read or contains no photo.
 pub(in crate::cli) fn folder(dir: &Path) -> anyhow::Result<Source> {
     let mut source = Source::default();
     let mut names = HashSet::new();

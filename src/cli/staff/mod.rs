@@ -1,4 +1,4 @@
-//! Who is to be enrolled, read from a folder of photos or a table.
+//! Employees to enroll, read from a folder of photos or a staff table.
 
 mod folder;
 mod photo;
@@ -14,7 +14,7 @@ use self::table::table;
 use crate::employee::{EmployeeId, InvalidExpiry};
 use crate::http::Code;
 
-/// Somebody who is to be enrolled.
+/// An employee to enroll.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Joiner {
     pub(super) employee: EmployeeId,
@@ -22,16 +22,16 @@ pub(super) struct Joiner {
     pub(super) expires_at: Option<Timestamp>,
 }
 
-/// A row of a table of staff.
+/// A row of a staff table.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Row {
+pub(super) struct StaffRow {
     pub(super) employee: EmployeeId,
     pub(super) photo: Option<PathBuf>,
-    /// When the enrollment ends, where the table has such a column: a time, or nothing.
+    /// The expiry, if the table has this column: a time, or none.
     pub(super) expires_at: Option<Result<Option<Timestamp>, InvalidExpiry>>,
 }
 
-/// Somebody who cannot be enrolled, and why.
+/// An employee who cannot be enrolled, with the reason.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Refusal {
     pub(super) employee: String,
@@ -46,8 +46,8 @@ impl Refusal {
         Self { employee, photo, code, reason: reason.into() }
     }
 
-    /// A row that says when the enrollment ends, and says it wrongly.
-    pub(super) fn of_expiry(row: &Row, invalid: InvalidExpiry) -> Self {
+    /// Returns the refusal of a row with an invalid expiry.
+    pub(super) fn of_expiry(row: &StaffRow, invalid: InvalidExpiry) -> Self {
         Self {
             employee: row.employee.as_str().to_owned(),
             photo: row.photo.clone().unwrap_or_default(),
@@ -71,15 +71,15 @@ impl Refusal {
 pub(super) struct Source {
     pub(super) joiners: Vec<Joiner>,
     pub(super) refused: Vec<Refusal>,
-    /// What lies there and is not looked at, and why.
+    /// Skipped files, with the reason.
     pub(super) passed_over: Vec<(PathBuf, &'static str)>,
 }
 
-/// The rows of a table of staff; says which of its columns are not read.
+/// Reads the rows of a staff table, and prints its ignored columns.
 ///
 /// # Errors
-/// What [`table()`] says.
-pub(super) fn read_table(file: &Path, now: Timestamp) -> anyhow::Result<Vec<Row>> {
+/// The errors of [`table()`].
+pub(super) fn read_table(file: &Path, now: Timestamp) -> anyhow::Result<Vec<StaffRow>> {
     let table = table(file, now)?;
     if !table.others.is_empty() {
         eprintln!("ignored columns: {}", table.others.join(", "));
@@ -87,10 +87,10 @@ pub(super) fn read_table(file: &Path, now: Timestamp) -> anyhow::Result<Vec<Row>
     Ok(table.rows)
 }
 
-/// The people of a table of staff who are to be enrolled.
+/// Reads the employees to enroll from a staff table.
 ///
 /// # Errors
-/// What [`table()`] says.
+/// The errors of [`table()`].
 pub(super) fn joiners_of_table(file: &Path, now: Timestamp) -> anyhow::Result<Source> {
     let mut source = Source::default();
     for row in read_table(file, now)? {

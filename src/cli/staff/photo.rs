@@ -1,4 +1,4 @@
-//! The files of photos that a table or folder names.
+//! The photo files that a table or folder names.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read};
@@ -9,7 +9,10 @@ use crate::http::Code;
 /// Maximum file size; larger than over HTTP because a command serves one user.
 const MOST_BYTES: u64 = 128 * 1024 * 1024;
 
-/// The bytes of a photo, or why there are none: a code and a reason.
+/// Reads a photo.
+///
+/// # Errors
+/// The code and the reason of the refusal.
 pub(in crate::cli) fn read_photo(path: &Path) -> Result<Vec<u8>, (Code, String)> {
     check_photo(path)?;
     let read = || {
@@ -20,12 +23,12 @@ pub(in crate::cli) fn read_photo(path: &Path) -> Result<Vec<u8>, (Code, String)>
     read().map_err(|error| unreadable(&error))
 }
 
-/// Whether a photo's file can be read; its contents are not looked at.
+/// Checks that a photo file can be read, without reading it.
 pub(in crate::cli) fn check_photo(path: &Path) -> Result<(), (Code, String)> {
     if path.as_os_str().is_empty() {
         return Err((Code::UnreadablePhoto, "the photo is missing".to_owned()));
     }
-    // Before it is opened, which would wait for the other end of a pipe.
+    // Before the file is opened, which would block on a pipe.
     let about = fs::metadata(path).map_err(|error| unreadable(&error))?;
     if !about.is_file() {
         let what = if about.is_dir() { "a folder" } else { "no regular file" };
@@ -48,7 +51,7 @@ fn unreadable(error: &io::Error) -> (Code, String) {
     (Code::UnreadablePhoto, reason)
 }
 
-/// A path as a table has it, from the table's folder: of Windows too, where that is what finds the file.
+/// Resolves a path of a table, relative to its folder; a Windows path if only that finds the file.
 pub(super) fn located(folder: &Path, text: &str) -> PathBuf {
     let path = folder.join(text);
     if path.exists() || !text.contains('\\') {

@@ -1,4 +1,4 @@
-//! A table of staff: a CSV file as personnel systems and spreadsheets write it.
+//! A staff table: a CSV file, as personnel systems and spreadsheets write it.
 
 use std::collections::HashSet;
 use std::fs;
@@ -9,31 +9,31 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use jiff::Timestamp;
 
-use super::Row;
+use super::StaffRow;
 use super::photo::located;
 use crate::employee::{EmployeeId, InvalidExpiry, parse_expiry};
 
 /// The columns that are read.
 const COLUMNS: [&str; 3] = ["employee_id", "photo", "expires_at"];
 
-/// What may stand between two fields.
+/// Supported delimiters.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
-/// A table, read.
+/// The contents of a table.
 #[derive(Debug)]
 pub(in crate::cli) struct Table {
-    pub(in crate::cli) rows: Vec<Row>,
-    /// Columns that are not read.
+    pub(in crate::cli) rows: Vec<StaffRow>,
+    /// The names of ignored columns.
     pub(in crate::cli) others: Vec<String>,
 }
 
-/// The rows of a CSV file with the columns `employee_id` and, where wanted, `photo` (a path from the table's
-/// folder) and `expires_at` (see [`parse_expiry`]). All of it is read before anything is done. Empty rows are none; a
-/// time that has passed, or is too far ahead, stands in its row.
+/// Reads a CSV file with the column `employee_id` and optionally `photo` (a path relative to the table's
+/// folder) and `expires_at` (see [`parse_expiry`]). The whole file is read first. Empty rows are
+/// skipped; an expiry in the past or too far ahead is reported in its row.
 ///
 /// # Errors
-/// Where the file cannot be read, has no row, no column `employee_id` or one twice, or a row that is not right, by its
-/// line.
+/// If the file cannot be read, has no rows, no column `employee_id`, a duplicate column, or an invalid
+/// row, which is named by its line.
 pub(in crate::cli) fn table(file: &Path, now: Timestamp) -> anyhow::Result<Table> {
     let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
     let text = decoded(&bytes);
@@ -41,11 +41,11 @@ pub(in crate::cli) fn table(file: &Path, now: Timestamp) -> anyhow::Result<Table
     table.with_context(|| file.display().to_string())
 }
 
-/// The text of a file in UTF-8, UTF-16 or, where it is neither, in the Windows code page of western Europe.
+/// Decodes a file in UTF-8, UTF-16 or else Windows-1252.
 fn decoded(bytes: &[u8]) -> String {
     let encoding = match (Encoding::for_bom(bytes), bytes) {
         (Some((encoding, _)), _) => encoding,
-        // The name of a column, in UTF-16 without a byte order mark.
+        // UTF-16 without a byte order mark: the first character is ASCII.
         (None, [first, 0, ..]) if *first != 0 => UTF_16LE,
         (None, [0, second, ..]) if *second != 0 => UTF_16BE,
         (None, _) => match str::from_utf8(bytes) {
@@ -87,8 +87,8 @@ fn read(text: &str, folder: &Path, now: Timestamp) -> anyhow::Result<Table> {
     Ok(Table { rows, others: header.others })
 }
 
-/// What stands between the fields: what Excel says in a line of its own, or what the header has most of. The text
-/// behind that line, and how many lines were taken off.
+/// Detects the delimiter: that of Excel's `sep=` line, or the most frequent in the header. Also returns
+/// the text after that line, and the number of removed lines.
 fn delimited(text: &str) -> (u8, &str, u64) {
     if let Some(rest) = text.strip_prefix("sep=")
         && let [delimiter, ..] = *rest.as_bytes()
@@ -99,12 +99,12 @@ fn delimited(text: &str) -> (u8, &str, u64) {
     }
     let header = text.lines().next().unwrap_or_default();
     let count = |delimiter: &u8| header.bytes().filter(|byte| byte == delimiter).count();
-    // Of as many the first.
+    // The first of equally frequent ones.
     let delimiter = DELIMITERS.iter().rev().max_by_key(|delimiter| count(delimiter));
     (delimiter.copied().unwrap_or(b','), text, 0)
 }
 
-/// Where the columns are.
+/// The positions of the columns.
 struct Header {
     employee: usize,
     photo: Option<usize>,
@@ -132,7 +132,12 @@ impl Header {
         Ok(Self { employee, photo, expires_at, columns: header.len(), others })
     }
 
-    fn row(&self, record: &StringRecord, folder: &Path, now: Timestamp) -> anyhow::Result<Row> {
+    fn row(
+        &self,
+        record: &StringRecord,
+        folder: &Path,
+        now: Timestamp,
+    ) -> anyhow::Result<StaffRow> {
         if record.iter().skip(self.columns).any(|field| !field.is_empty()) {
             bail!("the row has more fields than the header");
         }
@@ -144,7 +149,7 @@ impl Header {
         if let Some(Err(invalid @ InvalidExpiry::NotATime)) = expires_at {
             bail!("expires_at {invalid}");
         }
-        Ok(Row { employee, photo, expires_at })
+        Ok(StaffRow { employee, photo, expires_at })
     }
 }
 
@@ -161,7 +166,7 @@ mod tests {
         table.map_err(|e| format!("{e:#}"))
     }
 
-    fn rows(bytes: &[u8]) -> Vec<Row> {
+    fn rows(bytes: &[u8]) -> Vec<StaffRow> {
         parsed(bytes).unwrap().rows
     }
 

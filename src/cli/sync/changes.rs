@@ -1,5 +1,5 @@
-//! Photos of the enrolled that are others than those that were enrolled. No photo is kept, so what is compared is
-//! what the encoder makes of it; and only of files that were written since the enrollment, since all would take hours.
+//! Detection of changed photos of enrolled employees. No photo is stored, so the embeddings are
+//! compared, and only of files modified since the enrollment, since all would take hours.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::cli::staff::{Joiner, read_photo};
 use crate::http::Code;
 use crate::recognizer::{Error, Recognizer};
 
-/// Of some photos those that are not the enrolled ones, or show nobody any more; so many at once.
+/// Returns the photos that differ from the enrolled ones or no longer show a face.
 ///
 /// # Errors
-/// Where the service's own side fails.
+/// If the service fails.
 pub(super) async fn changed_photos(
     recognizer: &Recognizer,
     photos: &[Joiner],
@@ -23,7 +23,7 @@ pub(super) async fn changed_photos(
     let mut tasks = Vec::with_capacity(photos.len());
     for photo in photos {
         let place = places.clone().acquire_owned().await?;
-        // A file that has gone since is none that could be compared.
+        // A file that was removed since cannot be compared.
         let Ok(bytes) = read_photo(&photo.photo) else { continue };
         let (recognizer, bar, photo) = (recognizer.clone(), bar.clone(), photo.clone());
         tasks.push(tokio::spawn(async move {
@@ -37,7 +37,7 @@ pub(super) async fn changed_photos(
     let mut changed = Vec::new();
     for task in tasks {
         match task.await? {
-            // With an encoder that does not run nothing can be compared.
+            // Without the template's encoder, nothing can be compared.
             (_, Ok(true) | Err(Error::NotEnrolled)) => {}
             (photo, Err(error)) if Code::from(&error) == Code::Internal => {
                 return Err(error).with_context(|| format!("reading {}", photo.photo.display()));

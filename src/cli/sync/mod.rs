@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 
 use self::plan::{Plan, plan};
 use super::import::{enroll_all, nobody_refused};
-use super::staff::{self, Row};
+use super::staff::{self, StaffRow};
 use crate::audit::Actor;
 use crate::config::{Config, SyncArgs};
 use crate::employee::Reference;
@@ -38,7 +38,7 @@ pub async fn run(config: Config, args: &SyncArgs) -> anyhow::Result<()> {
     synced
 }
 
-async fn sync(recognizer: &Recognizer, rows: Vec<Row>, args: &SyncArgs) -> anyhow::Result<()> {
+async fn sync(recognizer: &Recognizer, rows: Vec<StaffRow>, args: &SyncArgs) -> anyhow::Result<()> {
     let now = super::wall_clock();
     if !args.dry_run {
         recognizer.erase_expired(now).await?;

@@ -1,33 +1,33 @@
-//! What a table of staff asks to be done, before any of it is.
+//! The plan of a synchronization with a staff table.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::cli::staff::{Joiner, Refusal, Row, check_photo};
+use crate::cli::staff::{Joiner, Refusal, StaffRow, check_photo};
 use crate::employee::{EmployeeId, Reference};
 
-/// What is to be done.
+/// The changes that a table requires.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Plan {
     pub(super) join: Vec<Joiner>,
     pub(super) leave: Vec<EmployeeId>,
-    /// Whose enrollment is to end at another time, and when.
+    /// Employees whose expiry changes, with the new expiry.
     pub(super) expiries: Vec<(Reference, Option<Timestamp>)>,
-    /// Photos of the enrolled that are newer than their enrollment.
+    /// Photos of enrolled employees that are newer than the enrollment.
     pub(super) newer_photos: Vec<Joiner>,
-    /// Of those whatever is another photo than the one that was enrolled.
+    /// Those of them that differ from the enrolled photo.
     pub(super) changed_photos: Vec<Joiner>,
-    /// In the table without a photo, and not enrolled.
+    /// Employees who are neither enrolled nor have a photo.
     pub(super) without_photo: Vec<EmployeeId>,
-    /// Rows that can't be followed.
+    /// Rows that are refused.
     pub(super) refused: Vec<Refusal>,
 }
 
-/// Compares a table with those who are enrolled. `expiry_of` tells when an enrollment would end if that were asked for.
+/// Compares a table with the enrollments. `expiry_of` returns the expiry that an enrollment would get.
 pub(super) fn plan(
-    rows: Vec<Row>,
+    rows: Vec<StaffRow>,
     enrolled: &[Reference],
     expiry_of: impl Fn(&Reference, Option<Timestamp>) -> Option<Timestamp>,
 ) -> Plan {
@@ -48,10 +48,10 @@ pub(super) fn plan(
 }
 
 impl Plan {
-    /// Somebody who is enrolled and stays so.
+    /// Plans for an employee who stays enrolled.
     fn keep(
         &mut self,
-        row: &Row,
+        row: &StaffRow,
         reference: &Reference,
         expiry_of: impl Fn(&Reference, Option<Timestamp>) -> Option<Timestamp>,
     ) {
@@ -60,7 +60,7 @@ impl Plan {
             Some(Err(invalid)) => self.refused.push(Refusal::of_expiry(row, invalid)),
             Some(Ok(asked)) => {
                 let expires_at = expiry_of(reference, asked);
-                // The store keeps milliseconds.
+                // The store's resolution is a millisecond.
                 let kept = |time: Option<Timestamp>| time.map(Timestamp::as_millisecond);
                 if kept(expires_at) != kept(reference.expires_at) {
                     self.expiries.push((reference.clone(), expires_at));
@@ -75,8 +75,8 @@ impl Plan {
         }
     }
 
-    /// Somebody who is not enrolled.
-    fn add(&mut self, row: Row) {
+    /// Plans for an employee who is not enrolled.
+    fn add(&mut self, row: StaffRow) {
         let expires_at = match row.expires_at.unwrap_or(Ok(None)) {
             Ok(expires_at) => expires_at,
             Err(invalid) => return self.refused.push(Refusal::of_expiry(&row, invalid)),
@@ -89,12 +89,12 @@ impl Plan {
         }
     }
 
-    /// Whether there is nothing to do.
+    /// Returns whether there is nothing to do.
     pub(super) fn changes_nothing(&self) -> bool {
         self.join.is_empty() && self.leave.is_empty() && self.expiries.is_empty()
     }
 
-    /// Prints a line for each change and each row that can't be followed, and how many there are.
+    /// Prints each change and each refused row, and their numbers.
     #[expect(clippy::print_stdout, reason = "the answer of the command")]
     pub(super) fn show(&self) {
         for joiner in &self.join {
@@ -138,7 +138,7 @@ impl Plan {
     }
 }
 
-/// Whether a file has been written since; not where that can't be told.
+/// Returns whether a file was modified since; `false` if that is unknown.
 fn is_newer(photo: &PathBuf, enrolled_at: Timestamp) -> bool {
     let written = std::fs::metadata(photo).and_then(|about| about.modified()).ok();
     let written = written.and_then(|time| Timestamp::try_from(time).ok());
@@ -172,11 +172,11 @@ mod tests {
         }
     }
 
-    fn row(name: &str, photo: Option<&str>) -> Row {
-        Row { employee: id(name), photo: photo.map(Into::into), expires_at: None }
+    fn row(name: &str, photo: Option<&str>) -> StaffRow {
+        StaffRow { employee: id(name), photo: photo.map(Into::into), expires_at: None }
     }
 
-    fn planned(rows: Vec<Row>, enrolled: &[Reference]) -> Plan {
+    fn planned(rows: Vec<StaffRow>, enrolled: &[Reference]) -> Plan {
         let latest = time("2035-01-01T00:00:00Z");
         plan(rows, enrolled, |_, asked| asked.map(|asked| asked.min(latest)))
     }
@@ -203,10 +203,10 @@ mod tests {
             .map(|name| reference(name, (name != "b").then_some(early)))
             .into();
         let rows = vec![
-            Row { expires_at: ends(Some(late)), ..row("a", None) },
-            Row { expires_at: ends(Some(late)), ..row("b", None) },
-            Row { expires_at: ends(None), ..row("c", None) },
-            Row { expires_at: ends(Some(early)), ..row("d", None) },
+            StaffRow { expires_at: ends(Some(late)), ..row("a", None) },
+            StaffRow { expires_at: ends(Some(late)), ..row("b", None) },
+            StaffRow { expires_at: ends(None), ..row("c", None) },
+            StaffRow { expires_at: ends(Some(early)), ..row("d", None) },
             row("e", None),
         ];
         let moved = planned(rows, &enrolled).expiries;
@@ -218,14 +218,14 @@ mod tests {
     fn the_longest_enrollment_bounds_the_end() {
         let enrolled = [reference("a", Some("2035-01-01T00:00:00Z"))];
         let beyond = Some(Ok(Some(time("2040-01-01T00:00:00Z"))));
-        let rows = vec![Row { expires_at: beyond, ..row("a", None) }];
+        let rows = vec![StaffRow { expires_at: beyond, ..row("a", None) }];
         assert!(planned(rows, &enrolled).expiries.is_empty());
     }
 
     #[test]
     fn rows_that_cannot_be_followed_are_refused_and_nobody_is_erased_for_them() {
         let past =
-            |name: &str| Row { expires_at: Some(Err(InvalidExpiry::Past)), ..row(name, None) };
+            |name: &str| StaffRow { expires_at: Some(Err(InvalidExpiry::Past)), ..row(name, None) };
         let rows =
             vec![past("a"), past("b"), row("c", Some("/nowhere/c.jpg")), row("d", Some("/"))];
         let plan = planned(rows, &[reference("a", None)]);
