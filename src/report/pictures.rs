@@ -230,15 +230,15 @@ pub(super) fn histogram(report: &Report) -> Markup {
     }
     let now = report.findings.present.map(|o| o.score);
     let recommended = report.findings.at_recommended.map(|o| o.score);
+    // Labels point away from each other: that of the higher threshold to the right.
     for (class, name, score) in
         [("now", "current", now), ("recommended", "recommended", recommended)]
     {
         if let Some(score) = score {
             let (x, bottom) = (plot.across(score), plot.up(0.0));
-            let (side, text_x, y) = match class {
-                "now" => ("end", x - 4.0, TOP - 8.0),
-                _ => ("start", x + 4.0, TOP - 8.0),
-            };
+            let y = TOP - 8.0;
+            let is_right = (class == "now") == (now > recommended);
+            let (side, text_x) = if is_right { ("start", x + 4.0) } else { ("end", x - 4.0) };
             plot.marks.push(html! {
                 path class={ "threshold " (class) } d={ "M" (px(x)) " " (px(TOP - 16.0)) "V" (px(bottom)) } {}
                 text x=(px(text_x)) y=(px(y)) class={ "name " (side) } { (name) }
