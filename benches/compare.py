@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -27,10 +26,9 @@ import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from form import KIND, Address, form  # noqa: E402
+from service import KIND, ROOT, Address, form, free_port  # noqa: E402
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -64,9 +62,7 @@ class Service:
     def __init__(self, name, command, log, data=None):
         """`data`: the data folder, whose local credential is presented."""
         self.name, self.data = name, data
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.process = subprocess.Popen([str(c).replace("PORT", str(self.port)) for c in command], stdout=log, stderr=log)
         self.url = f"http://127.0.0.1:{self.port}"
 

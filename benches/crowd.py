@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from form import KIND, Address, form  # noqa: E402
 from replicas import photo  # noqa: E402
+from service import KIND, Address, form  # noqa: E402
 
 PORT = 18761
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from browser import enrolling, everywhere, listing, recognizing
 from browser.chromium import Browser, Failed, executable
-from browser.page import PEOPLE, ROOT, Console, enrol, service
+from browser.page import Console, enrol, service
 from browser.walk import Walk
+from service import PEOPLE, ROOT
 
 # A photo in a picture of the webcam's size, or of another size; `light` 1 is as it is, `part` how much of the height it fills.
 PICTURE = """(async (photo, width, height, light, part) => {

@@ -18,13 +18,13 @@ import argparse
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from service import DATA, ROOT, free_port
+
 BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$|<!-- try: (.*?) -->", re.M | re.S)
 PRELUDE = """
 set -euo pipefail
@@ -62,17 +62,11 @@ def script(page, blocks):
     return "\n".join(lines)
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def run(page, blocks, binary, out):
     listen = f"127.0.0.1:{free_port()}"
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as home:
         Path(home, ".curlrc").write_text("silent\nshow-error\n")
-        environment = {"PATH": f"{binary.parent}:{os.environ['PATH']}", "HOME": home, "DATA": str(ROOT / "tests/data"),
+        environment = {"PATH": f"{binary.parent}:{os.environ['PATH']}", "HOME": home, "DATA": str(DATA),
                        "OUT": out, "LISTEN": listen, "LIKENESS_LISTEN": listen, "LIKENESS_LOG": "error"}
         text = script(page, blocks).replace("127.0.0.1:8080", listen)
         ended = subprocess.run(["bash", "-c", text], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from walk import Service, started
+from service import Service, started
 
 MOST_SECONDS = 1.0
 MOST_MEMORY_KB = 300_000

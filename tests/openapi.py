@@ -17,9 +17,8 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from walk import started
+from service import ROOT, started
 
-ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 WORK = ROOT / "target" / "openapi"
 TOOLS = WORK / "venv" / "bin"

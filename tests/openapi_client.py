@@ -7,7 +7,6 @@ Enrols, verifies, identifies, lists and erases somebody who doesn't exist; ends 
 """
 
 import sys
-from pathlib import Path
 
 from likeness_client import AuthenticatedClient
 from likeness_client.api.enrollment import compare, enroll, erase_employee, find_employee, list_employees
@@ -16,7 +15,8 @@ from likeness_client.api.recognition import identify, verify
 from likeness_client.models import ApplicantForm, ClaimForm, Code, Erasure, PairForm, Problem, ProbeForm
 from likeness_client.types import File
 
-PEOPLE = Path(__file__).parent / "data" / "people"
+from service import PEOPLE
+
 EMPLOYEE = "readme-17"
 
 

@@ -2,12 +2,12 @@
 
 import base64
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import schemathesis
 from hypothesis import strategies as st
 
-PEOPLE = Path(__file__).parent / "data" / "people"
+from service import PEOPLE
+
 photo = st.sampled_from([photo.read_bytes() for photo in sorted(PEOPLE.glob("p0[1-4]-[ab].jpg"))])
 schemathesis.openapi.format("binary", photo)
 schemathesis.openapi.format("byte", photo.map(lambda photo: base64.b64encode(photo).decode()))

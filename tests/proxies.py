@@ -22,11 +22,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from form import KIND, form
-from walk import started
+from service import KIND, PEOPLE, ROOT, form, free_port, started
 
-ROOT = Path(__file__).resolve().parent.parent
-PHOTO = (ROOT / "tests/data/people/p01-a.jpg").read_bytes()
+PHOTO = (PEOPLE / "p01-a.jpg").read_bytes()
 # Every call that changes or tells anything.
 GUARDED = [
     ("GET", "/employees", None), ("GET", "/employees/e-1", None), ("DELETE", "/employees/e-1", None), ("GET", "/metrics", None),
@@ -55,12 +53,6 @@ frontend in
 backend out
   server likeness SERVICE
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

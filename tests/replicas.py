@@ -22,7 +22,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,17 +31,16 @@ import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from form import KIND, Address, form
 from proxy import Proxy
+from service import KIND, PEOPLE as PHOTOS, Address, form, free_port
 
-DATA = Path(__file__).resolve().parent / "data/people"
 PEOPLE = [f"p{number:02}" for number in range(1, 21)]
 LAG = 1.0  # seconds that another replica may be behind
 now = time.monotonic
 
 
 def photo(person, take):
-    return (DATA / f"{person}-{take}.jpg").read_bytes()
+    return (PHOTOS / f"{person}-{take}.jpg").read_bytes()
 
 
 class Replica:
@@ -54,8 +52,7 @@ class Replica:
             url = urlsplit(server)
             self.proxy = Proxy((url.hostname, url.port))
             self.url = f"postgres://{url.username}@127.0.0.1:{self.proxy.port}/{database}"
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.log = open(folder / f"{self.name}.log", "ab")
         self.process = None
 

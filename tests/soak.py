@@ -20,10 +20,7 @@ import threading
 import time
 from pathlib import Path
 
-from form import KIND, Address, form
-
-ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT / "tests/data"
+from service import DATA, KIND, ROOT, Address, form
 
 
 def photo(person, take):

@@ -21,11 +21,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from form import KIND, form
-from walk import Service, started
-
-ROOT = Path(__file__).resolve().parent.parent
-PEOPLE = ROOT / "tests/data/people"
+from service import PEOPLE, ROOT, Service, started
 NAME = "ada.lovelace"
 TOLD = {"http.request.method", "http.route", "http.response.status_code", "likeness.request_id", "error.type"}
 SERVER, ERROR = 2, 2

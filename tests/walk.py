@@ -12,44 +12,20 @@ Exit status 1 where anything is not as it should be, with --cfp never.
 """
 
 import argparse
-import http.client
-import json
 import statistics
-import subprocess
 import sys
-import urllib.parse
 from collections import Counter
-from contextlib import contextmanager
 from pathlib import Path
 
-from form import KIND, Address, form
+from service import PEOPLE, Address, Service, started
 
 CONFIRMED = "enrolled though a look-alike"
 
 
-class Service:
-    def __init__(self, url):
-        self.connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=60)
-        self.stages, self.header = {}, url.header
-
-    def call(self, method, path, body=None, headers=None):
-        self.connection.request(method, path, body, self.header | (headers or {}))
-        response = self.connection.getresponse()
-        answer = json.loads(response.read())
-        for stage in filter(None, (response.getheader("server-timing") or "").split(", ")):
-            name, time = stage.split(";dur=")
-            self.stages.setdefault(name, []).append(float(time))
-        return response.status, answer
-
-    def send(self, path, photo, **fields):
-        return self.call("POST", path, form(fields | {"photo": photo.read_bytes()}), {"Content-Type": KIND})
-
-
 def fixtures():
-    people = Path(__file__).parent / "data" / "people"
-    for enrolled in sorted(people.glob("p*-a.jpg")):
+    for enrolled in sorted(PEOPLE.glob("p*-a.jpg")):
         name = enrolled.stem[:-2]
-        yield name, enrolled, [people / f"{name}-b.jpg", people / f"{name}-c.jpg"]
+        yield name, enrolled, [PEOPLE / f"{name}-b.jpg", PEOPLE / f"{name}-c.jpg"]
 
 
 def cfp(folder, people):
@@ -62,23 +38,6 @@ def memory(pid):
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return f"{int(line.split()[1]) / 1000:.0f} MB"
-
-
-@contextmanager
-def started(command, data=None):
-    """Runs the command until the block ends; gives the address that it says it is ready at, and its process id.
-
-    `data`: the data folder, where the command does not name it by --data-dir."""
-    command = [str(part) for part in command]
-    data = data or (command[command.index("--data-dir") + 1] if "--data-dir" in command else "likeness-data")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            first = process.stdout.readline()
-            if "ready at" not in first:
-                sys.exit(f"the service did not start: {first or 'it said nothing'}")
-            yield Address.of(first.split("ready at ")[1].split()[0].rstrip("."), data), process.pid
-        finally:
-            process.terminate()
 
 
 def enrol(service, people, count, confirmed):

@@ -2,7 +2,9 @@
 
 import json
 
-from .page import ODD, PEOPLE, ROOT, require
+from service import PEOPLE, ROOT
+
+from .page import ODD, require
 
 # The mean difference, of 255, between the photo that was sent and the one that is shown; a JPEG's own loss is about 1.
 DIFFERENCE = """(async (canvas) => {

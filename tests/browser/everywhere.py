@@ -3,9 +3,11 @@
 import subprocess
 import time
 
+from service import PEOPLE
+
 from . import accessible
 from .listing import saved
-from .page import PEOPLE, SECTIONS, require
+from .page import SECTIONS, require
 
 
 def by_keyboard(walk, console):

@@ -3,8 +3,10 @@
 import json
 import sqlite3
 
+from service import PEOPLE
+
 from .chromium import wait
-from .page import PEOPLE, enrol, require
+from .page import enrol, require
 
 
 def employees(walk, console):

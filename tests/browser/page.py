@@ -2,14 +2,12 @@
 
 import subprocess
 from contextlib import contextmanager
-from pathlib import Path
 
-from walk import started
+from service import DATA, PEOPLE, started
 
 from .chromium import Browser, Failed
 
-ROOT = Path(__file__).resolve().parents[2]
-PEOPLE, ODD = ROOT / "tests/data/people", ROOT / "tests/data/odd"
+ODD = DATA / "odd"
 SECTIONS = ["enrol", "verify", "identify", "employees"]
 
 # What the page calls and may be refused, which a browser tells on its console whatever the page does.

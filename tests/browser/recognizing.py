@@ -1,6 +1,8 @@
 """Verification and identification."""
 
-from .page import PEOPLE, require
+from service import PEOPLE
+
+from .page import require
 
 
 def verify(walk, console):
