@@ -25,7 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
 from service import KIND, ROOT, Address, form, free_port  # noqa: E402
 
 HERE = Path(__file__).parent

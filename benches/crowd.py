@@ -2,7 +2,7 @@
 """What a replica on PostgreSQL needs for so many people: time until it is ready, memory, and the time of an identification.
 
     cargo build --release --example crowd && cargo build --release
-    tests/with-postgres benches/crowd.py 10000 100000 1000000
+    e2e/with-postgres benches/crowd.py 10000 100000 1000000
 
 For each size: a new database, filled with references of random faces (examples/crowd.rs); a replica of the real binary is started on it; the
 probes are identified one after another, then by eight clients at once. Prints a row of a table for each.
@@ -19,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
 from replicas import photo  # noqa: E402
 from service import KIND, Address, form  # noqa: E402
 

@@ -1,5 +1,5 @@
 //! The store against real files and, where there is one, a real PostgreSQL: `LIKENESS_TEST_POSTGRES` is its URL
-//! without a database (`tests/with-postgres` starts one).
+//! without a database (`e2e/with-postgres` starts one).
 
 use std::path::Path;
 

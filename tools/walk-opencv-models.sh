@@ -7,5 +7,5 @@ cd "$(dirname "$0")/.."
 [ -f models/sface.onnx ] && [ -f models/yunet.onnx ] || models/get-sface.sh
 data=$(mktemp -d)
 trap 'rm -rf "$data"' EXIT
-LIKENESS_LOG=warn tests/walk.py -- target/release/likeness --listen 127.0.0.1:0 --data-dir "$data" \
+LIKENESS_LOG=warn tools/walk.py -- target/release/likeness --listen 127.0.0.1:0 --data-dir "$data" \
   --encoder models/sface.onnx --detector models/yunet.onnx

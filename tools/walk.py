@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Walks many people through a running service: enrol one photo of each, verify and identify another.
 
-    tests/walk.py                          the twenty generated people of tests/data
-    tests/walk.py --cfp DIR [--people N]   the first N (200) people of the CFP photos (DIR/Data/Images/*/NNN/frontal):
+    tools/walk.py                          the twenty generated people of tests/data
+    tools/walk.py --cfp DIR [--people N]   the first N (200) people of the CFP photos (DIR/Data/Images/*/NNN/frontal):
                                            photo 01 is enrolled, photo 02 the probe
-    tests/walk.py [OPTIONS] -- COMMAND     starts the service by this command, and ends it after the walk
+    tools/walk.py [OPTIONS] -- COMMAND     starts the service by this command, and ends it after the walk
 
 Prints how many were refused, missed or taken for another, the median time of each stage, and the service's memory
 (with --pid, before and after). Whoever was enrolled is erased in the end. Only Python's standard library is needed.
@@ -17,7 +17,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from service import PEOPLE, Address, Service, started
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
+from service import PEOPLE, Address, Service, started  # noqa: E402
 
 CONFIRMED = "enrolled though a look-alike"
 

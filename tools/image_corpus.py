@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Sends every file of the given folders to a running service as a photo to identify.
 
-    tests/hostile.py DIR.. -- COMMAND      starts the service by this command, and ends it afterwards
+    tools/image_corpus.py DIR.. -- COMMAND      starts the service by this command, and ends it afterwards
 
 Meant for collections of images that have broken decoders: libjpeg-turbo's seed-corpora (afl-testcases, bugs) and the tests of image-rs/image. They are fetched
 (git clone --depth 1 https://github.com/libjpeg-turbo/seed-corpora https://github.com/image-rs/image) and never committed.
@@ -18,7 +18,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from service import Service, started
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
+from service import Service, started  # noqa: E402
 
 MOST_SECONDS = 1.0
 MOST_MEMORY_KB = 300_000

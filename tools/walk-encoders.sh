@@ -3,7 +3,7 @@
 # network after Koch et al. 2015 exported by Keras (tests/data/koch), a MobileFaceNet exported by PyTorch (made by
 # models/train/mobilefacenet.py; name its file), and OpenCV Zoo's SFace (models/get-sface.sh).
 #
-#   tests/encoders.sh [MOBILEFACENET.onnx [CFP]]     with CFP, two hundred of its people are walked too
+#   tools/walk-encoders.sh [MOBILEFACENET.onnx [CFP]]     with CFP, two hundred of its people are walked too
 #
 # Needs the release binary (cargo build --release), python3, pip and unzip.
 set -u
@@ -16,7 +16,7 @@ for encoder in tests/data/koch/encoder.onnx ${1:+"$1"} models/sface.onnx; do
   for people in "" ${2:+"--cfp $2"}; do
     data=$(mktemp -d)
     # shellcheck disable=SC2086 # two words or none
-    LIKENESS_LOG=warn tests/walk.py $people -- target/release/likeness --listen 127.0.0.1:0 --data-dir "$data" \
+    LIKENESS_LOG=warn tools/walk.py $people -- target/release/likeness --listen 127.0.0.1:0 --data-dir "$data" \
       --verify-fmr 1e-3 --encoder "$encoder"
     rm -rf "$data"
   done

@@ -1,7 +1,8 @@
+#!/usr/bin/env python3
 """An hour of mixed load on the real binary, and whether its memory stays flat.
 
     cargo build --release
-    python tests/soak.py --minutes 60 --rate 15 --picture docs/soak.png     (matplotlib, for the picture)
+    tools/soak.py --minutes 60 --rate 15 --picture docs/soak.png     (matplotlib, for the picture)
 
 Starts target/release/likeness on a folder of its own. Two workers enrol, replace, verify, identify, compare, list and erase; every
 tenth call is a bad one: half a photo, no face, a wrong field, a client that hangs up in the middle of its photo or before its answer. Each answer is
@@ -15,12 +16,14 @@ import random
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
-from service import DATA, KIND, ROOT, Address, form
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
+from service import DATA, KIND, ROOT, Address, form  # noqa: E402
 
 
 def photo(person, take):

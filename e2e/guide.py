@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Does what README.md and the pages of docs/ tell a reader to do, each page from an empty folder, by the built binary.
 
-    tests/guide.py [--binary target/release/likeness] [--write] [PAGE…]
+    e2e/guide.py [--binary target/release/likeness] [--write] [PAGE…]
 
 Of a page it runs, in order and in one shell that stops at the first failure:
     ```sh              as it stands

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Puts real proxies in front of the real binary: what a remote caller gets through each, with and without keys.
 
-    tests/proxies.py [--binary target/debug/likeness]
+    e2e/reverse_proxies.py [--binary target/debug/likeness]
 
 nginx with nothing but proxy_pass, HAProxy and socat forward to a service that has no keys yet: nothing is served without the
 local credential. Then with keys, the last of which is revoked: nothing is served any more. Last the configurations that

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What the real binary does with PostgreSQL beside what tests/replicas.py shows.
+"""What the real binary does with PostgreSQL beside what e2e/replicas.py shows.
 
     cargo build
-    tests/with-postgres tests/postgres.py --binary target/debug/likeness
+    e2e/with-postgres e2e/postgres.py --binary target/debug/likeness
 
 The data keys lie in a second database and nowhere else, and are gone from it with whoever is erased. A connection is encrypted, and refused where the
 server's certificate is of another authority or name. The master key is replaced beneath two replicas that enrol meanwhile: nobody is lost, whoever has
@@ -264,7 +264,7 @@ def main():
     args = arguments.parse_args()
     server, authority = (os.environ.get(f"LIKENESS_TEST_POSTGRES{part}") for part in ("", "_CA"))
     if not server or not authority:
-        sys.exit("no PostgreSQL: run it by tests/with-postgres")
+        sys.exit("no PostgreSQL: run it by e2e/with-postgres")
     with tempfile.TemporaryDirectory() as folder:
         place = Place(server, args.binary.resolve(), Path(folder))
         try:

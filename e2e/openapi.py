@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Holds the service to its own description: schemathesis finds no fault, and a generated client does the README's walk.
 
-    tests/openapi.py [--binary target/debug/likeness] [--seed 1]
+    e2e/openapi.py [--binary target/debug/likeness] [--seed 1]
 
-Works in target/openapi: a virtual environment with what tests/requirements-openapi.txt names, and a data folder and a client,
+Works in target/openapi: a virtual environment with what e2e/requirements.txt names, and a data folder and a client,
 both made anew. The same seed sends the same requests. Takes half a minute (schemathesis is given four), and one more for the
 installation. Exit status 1 where there is a fault; where pip can install nothing it says "skipped", with 0.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from service import ROOT, started
 
-TESTS = ROOT / "tests"
+HERE = Path(__file__).resolve().parent
 WORK = ROOT / "target" / "openapi"
 TOOLS = WORK / "venv" / "bin"
 MOST_SECONDS = 240
@@ -28,15 +28,15 @@ MOST_SECONDS = 240
 def installed():
     if subprocess.run([sys.executable, "-m", "venv", WORK / "venv"]).returncode:
         return False
-    install = [TOOLS / "pip", "install", "--quiet", "--disable-pip-version-check", "-r", TESTS / "requirements-openapi.txt"]
+    install = [TOOLS / "pip", "install", "--quiet", "--disable-pip-version-check", "-r", HERE / "requirements.txt"]
     return subprocess.run(install).returncode == 0
 
 
 def no_fault(url, key, seed):
     """Sends what the description allows and what it forbids, and looks at the answers."""
-    command = [TOOLS / "schemathesis", "--config-file", TESTS / "openapi.toml", "run", f"{url}/openapi.json",
+    command = [TOOLS / "schemathesis", "--config-file", HERE / "schemathesis.toml", "run", f"{url}/openapi.json",
                "--header", f"Authorization: Bearer {key}", "--continue-on-failure", "--max-examples", "30", "--seed", seed]
-    environment = os.environ | {"SCHEMATHESIS_HOOKS": "openapi_hooks", "PYTHONPATH": str(TESTS)}
+    environment = os.environ | {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(HERE)}
     try:
         return subprocess.run(command, env=environment, cwd=WORK, timeout=MOST_SECONDS).returncode == 0
     except subprocess.TimeoutExpired:
@@ -65,7 +65,7 @@ def client_walks(url, key):
     command = [TOOLS / "openapi-python-client", "generate", "--path", description, "--meta", "none",
                "--output-path", client / "likeness_client"]
     subprocess.run(command, check=True, capture_output=True)
-    walk = [TOOLS / "python", TESTS / "openapi_client.py", url, key]
+    walk = [TOOLS / "python", HERE / "openapi_client.py", url, key]
     return subprocess.run(walk, env=os.environ | {"PYTHONPATH": str(client)}).returncode == 0
 
 

@@ -2,7 +2,7 @@
 """Three replicas of the real binary on one PostgreSQL under mixed load, one at a time killed, cut off or struck dumb, and a checker.
 
     cargo build
-    tests/with-postgres tests/replicas.py --binary target/debug/likeness --seconds 60
+    e2e/with-postgres e2e/replicas.py --binary target/debug/likeness --seconds 60
 
 The organisation comes from SQLite, by `likeness migrate-store`. Every replica reaches PostgreSQL through a proxy of this script, which cuts its
 connections or swallows their bytes. First two replicas race to enrol one employee, again and again: one wins. Then each of twenty people is enrolled and erased by one worker, on whatever replica, while others identify
@@ -31,7 +31,7 @@ import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from proxy import Proxy
+from fault_proxy import Proxy
 from service import KIND, PEOPLE as PHOTOS, Address, form, free_port
 
 PEOPLE = [f"p{number:02}" for number in range(1, 21)]
@@ -334,7 +334,7 @@ def main():
     arguments.add_argument("--seed", type=int, default=1)
     args = arguments.parse_args()
     if not args.server:
-        sys.exit("no PostgreSQL: run it by tests/with-postgres")
+        sys.exit("no PostgreSQL: run it by e2e/with-postgres")
     database = f"replicas_{uuid.uuid4().hex[:12]}"
     subprocess.run(["psql", "-q", f"{args.server}/postgres", "-c", f"create database {database}"], check=True)
     random.seed(args.seed)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The README's walk with the client that openapi-python-client makes of the API's description.
 
-    PYTHONPATH=FOLDER_OF_THE_CLIENT tests/openapi_client.py URL KEY
+    PYTHONPATH=FOLDER_OF_THE_CLIENT e2e/openapi_client.py URL KEY
 
 Enrols, verifies, identifies, lists and erases somebody who doesn't exist; ends with an error where anything is not as it should be.
 """

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Walks the console in a headless Chromium: the real page of the real binary, its webcam fed with the generated people.
 
-    tests/console.py [--binary FILE] [--screenshots DIR]
-    tests/console.py [--binary FILE] --pictures docs        the three of the README and the guide, and no walk
+    e2e/console.py [--binary FILE] [--screenshots DIR]
+    e2e/console.py [--binary FILE] --pictures docs        the three of the README and the guide, and no walk
 
 Fails where the page doesn't say what it should, on any fault that accessible.py knows, on any console error, and on any
 refusal of the page's Content-Security-Policy. Needs Chromium (Debian's package), curl and Python's standard library.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Holds the traces of a service that was built with the feature `otlp` to what the guide says of them.
 
-    tests/traces.py [--binary target/debug/likeness]
+    e2e/traces.py [--binary target/debug/likeness]
 
 A collector on loopback keeps what it is sent and decodes of the protobuf what is looked at. Checked: every request is one
 trace, the caller's where it says so; its stages lie within it, by the names and times of `Server-Timing`; no employee, score
