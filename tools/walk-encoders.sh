@@ -1,7 +1,7 @@
 #!/bin/sh
 # Three encoders of other schools, each looked at by `likeness model check` and then walked through the service over HTTP: a Siamese
 # network after Koch et al. 2015 exported by Keras (tests/data/koch), a MobileFaceNet exported by PyTorch (made by
-# models/train/mobilefacenet.py; name its file), and OpenCV Zoo's SFace (models/get-sface.sh).
+# models/train/other_encoders/mobilefacenet.py; name its file), and OpenCV Zoo's SFace (models/get-sface.sh).
 #
 #   tools/walk-encoders.sh [MOBILEFACENET.onnx [CFP]]     with CFP, two hundred of its people are walked too
 #

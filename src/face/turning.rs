@@ -93,7 +93,7 @@ impl Row {
 }
 
 /// How far a face stands out at a place relative to its middle: a rounded head with a nose. The encoder's training turns
-/// heads by the same model (`models/train/encoder_views.py`).
+/// heads by the same model (`models/train/common/yaw.py`).
 fn depth(x: f64, y: f64) -> f64 {
     let radius = 50.0 * (1.0 - ((y - 6.0) / 80.0).powi(2)).clamp(0.2, 1.0).sqrt();
     let head = 0.95 * radius * (1.0 - (x / radius).powi(2)).max(0.0).sqrt();
