@@ -40,6 +40,22 @@ pub(crate) struct Layout {
 }
 
 impl Shape {
+    /// Asserts that no size and no stride is zero.
+    #[track_caller]
+    pub(crate) fn check(&self) {
+        let Self { inputs, outputs, input, output, kernel, stride, .. } = *self;
+        let sizes = [[inputs, outputs], input, output, kernel, stride];
+        assert!(!sizes.as_flattened().contains(&0), "a size or stride is zero: {self:?}");
+    }
+
+    /// Asserts that slices hold as many values as the input and the output maps.
+    #[track_caller]
+    pub(crate) fn check_maps<T>(&self, input: &[T], output: &[T]) {
+        let len = |channels: usize, [height, width]: [usize; 2]| channels * height * width;
+        assert_eq!(input.len(), len(self.inputs, self.input), "values of the input");
+        assert_eq!(output.len(), len(self.outputs, self.output), "values of the output");
+    }
+
     pub(crate) fn taps(&self) -> impl Iterator<Item = Tap> + Clone {
         let [height, width] = self.kernel;
         (0..height).flat_map(move |y| (0..width).map(move |x| [y, x]))
@@ -138,6 +154,34 @@ pub(crate) mod tests {
                 .checked_sub(self.before[1])?;
             (y < height && x < width).then(|| input[(channel * height + y) * width + x])
         }
+    }
+
+    /// Two inputs of 4 x 5, three outputs of 4 x 5, a kernel of 3 x 3.
+    pub(crate) const SMALL: Shape = Shape {
+        inputs: 2,
+        outputs: 3,
+        input: [4, 5],
+        output: [4, 5],
+        kernel: [3, 3],
+        stride: [1, 1],
+        before: [1, 1],
+    };
+
+    /// Shapes in which one size or stride is zero.
+    pub(crate) fn with_a_zero() -> [Shape; 6] {
+        [
+            Shape { inputs: 0, ..SMALL },
+            Shape { outputs: 0, ..SMALL },
+            Shape { input: [4, 0], ..SMALL },
+            Shape { output: [0, 5], ..SMALL },
+            Shape { kernel: [3, 0], ..SMALL },
+            Shape { stride: [0, 1], ..SMALL },
+        ]
+    }
+
+    /// Whether a call panics.
+    pub(crate) fn panics<T>(call: impl FnOnce() -> T) -> bool {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).is_err()
     }
 
     pub(crate) fn shapes() -> impl Strategy<Value = Shape> {

@@ -30,6 +30,17 @@ pub struct Layer<'a> {
 pub const MOST_WEIGHTS: usize = 65_536;
 
 impl Layer<'_> {
+    #[track_caller]
+    fn check(&self) {
+        let Self { shape, weights, biases, scales, .. } = *self;
+        shape.check();
+        let of_output = shape.inputs * shape.taps().count();
+        assert!(of_output <= MOST_WEIGHTS, "{of_output} weights of an output");
+        assert_eq!(weights.len(), shape.outputs * of_output, "weights");
+        assert_eq!(biases.len(), shape.outputs, "biases");
+        assert_eq!(scales.len(), shape.outputs, "scales");
+    }
+
     /// A weight; 0 beyond the last output or input.
     fn weight(&self, output: usize, input: usize, [y, x]: Tap) -> i8 {
         let Shape { inputs, outputs, kernel: [height, width], .. } = self.shape;
@@ -71,7 +82,12 @@ pub struct Convolution {
 
 impl Convolution {
     /// Prepares a layer for this processor.
+    ///
+    /// # Panics
+    /// If a size or stride of the shape is zero, if an output has more than [`MOST_WEIGHTS`]
+    /// weights, or if the slices have not as many values as the shape says.
     pub fn new(layer: &Layer<'_>) -> Self {
+        layer.check();
         Self::with(Isa::detected()[0], layer)
     }
 
@@ -105,7 +121,11 @@ impl Convolution {
 
     /// Computes the output maps (outputs x height x width) of the input maps (inputs x height x
     /// width).
+    ///
+    /// # Panics
+    /// If the slices have not as many values as the layer's shape says.
     pub fn run(&self, input: &[u8], output: &mut [u8]) {
+        self.shape.check_maps(input, output);
         match self.isa {
             #[cfg(target_arch = "x86_64")]
             #[expect(unsafe_code, reason = "Isa::detected found the instruction set")]
@@ -203,7 +223,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::shape::tests::shapes;
+    use crate::shape::tests::{SMALL, panics, shapes, with_a_zero};
 
     /// The convolution by its definition.
     fn reference(layer: &Layer<'_>, input: &[u8]) -> Vec<u8> {
@@ -228,6 +248,70 @@ mod tests {
             }
         }
         output
+    }
+
+    #[test]
+    fn arguments_are_checked() {
+        let bytes = Bytes { zero: 0, signed: false };
+        let fits = Layer {
+            shape: SMALL,
+            from: bytes,
+            to: bytes,
+            weights: &[1; 54],
+            biases: &[0; 3],
+            scales: &[1.0; 3],
+        };
+        for shape in with_a_zero() {
+            assert!(panics(|| Convolution::new(&Layer { shape, ..fits })), "{shape:?}");
+        }
+        let wrong = [
+            Layer { weights: &[1; 53], ..fits },
+            Layer { biases: &[0; 2], ..fits },
+            Layer { scales: &[1.0; 4], ..fits },
+        ];
+        for layer in wrong {
+            assert!(panics(|| Convolution::new(&layer)), "{layer:?}");
+        }
+        let conv = Convolution::new(&fits);
+        for (inputs, outputs) in [(39, 60), (41, 60), (40, 59), (40, 61)] {
+            let run = || conv.run(&vec![0; inputs], &mut vec![0; outputs]);
+            assert!(panics(run), "{inputs} {outputs}");
+        }
+        conv.run(&[0; 40], &mut [0; 60]);
+    }
+
+    #[test]
+    fn sums_of_the_most_weights_do_not_overflow() {
+        let most = |inputs: usize| {
+            let bytes = Bytes { zero: 0, signed: false };
+            let shape = Shape {
+                inputs,
+                outputs: 1,
+                input: [1, 1],
+                output: [1, 1],
+                kernel: [1, 1],
+                stride: [1, 1],
+                before: [0, 0],
+            };
+            let (weights, scales) = (vec![-128; inputs], [-1.0 / 16_777_216.0]);
+            let layer = Layer {
+                shape,
+                from: bytes,
+                to: bytes,
+                weights: &weights,
+                biases: &[0],
+                scales: &scales,
+            };
+            let expected = reference(&layer, &vec![255; inputs]);
+            for isa in Isa::detected() {
+                let mut output = [0];
+                Convolution::with(isa, &layer).run(&vec![255; inputs], &mut output);
+                assert_eq!(output[..], expected, "{isa:?}");
+            }
+            Convolution::new(&layer)
+        };
+        most(MOST_WEIGHTS);
+        assert!(panics(|| most(MOST_WEIGHTS + 1)));
     }
 
     proptest! {

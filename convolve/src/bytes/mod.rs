@@ -61,7 +61,11 @@ pub fn quantised(values: &[f32], scale: f32, to: Bytes) -> Option<Vec<u8>> {
 
 /// Adds a map of unsigned bytes to another: `sum = sum * first + other * second + offset`, rounded
 /// half to even and saturated. The factors are steps of the result for a step of each operand.
+///
+/// # Panics
+/// If the maps have different lengths.
 pub fn add(sum: &mut [u8], other: &[u8], [first, second]: [f32; 2], offset: f32) {
+    assert_eq!(sum.len(), other.len(), "values of the maps");
     for (a, b) in sum.iter_mut().zip(other) {
         *a = rounded(f32::from(*a) * first + f32::from(*b) * second + offset, 0.0, 255.0) as u8;
     }
@@ -94,6 +98,12 @@ mod tests {
         assert_eq!(quantised(&[1.0, f32::NAN, 2.0], 2.0, to), None);
         assert_eq!(quantised(&[1.0], f32::NAN, to), None);
         assert_eq!(quantised(&[0.0], f32::INFINITY, to), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "values of the maps")]
+    fn addition_checks_the_lengths() {
+        add(&mut [1, 2], &[3], [1.0, 1.0], 0.0);
     }
 
     #[test]

@@ -29,6 +29,20 @@ pub struct Layer<'a> {
     pub slopes: &'a [f32],
 }
 
+impl Layer<'_> {
+    #[track_caller]
+    fn check(&self) {
+        let Self { shape, depthwise, weights, biases, slopes } = *self;
+        shape.check();
+        assert!(!depthwise || shape.outputs == shape.inputs, "a depthwise layer: {shape:?}");
+        let inputs = if depthwise { 1 } else { shape.inputs };
+        let expected = shape.outputs * inputs * shape.taps().count();
+        assert_eq!(weights.len(), expected, "weights");
+        assert_eq!(biases.len(), shape.outputs, "biases");
+        assert_eq!(slopes.len(), shape.outputs, "slopes");
+    }
+}
+
 /// A convolution with its weights laid out for the kernel of this processor.
 #[derive(Debug)]
 pub struct Convolution {
@@ -70,7 +84,12 @@ impl Kind {
 
 impl Convolution {
     /// Prepares a layer for this processor; `None` if it has neither AVX-512F nor AVX2 and FMA.
+    ///
+    /// # Panics
+    /// If a size or stride of the shape is zero, if a depthwise layer has not as many outputs as
+    /// inputs, or if the slices have not as many values as the shape says.
     pub fn new(layer: &Layer<'_>) -> Option<Self> {
+        layer.check();
         let isa = Isa::detected().into_iter().next()?;
         Some(Self::with(isa, layer))
     }
@@ -98,7 +117,11 @@ impl Convolution {
 
     /// Computes the output maps (outputs x height x width) of the input maps (inputs x height x
     /// width).
+    ///
+    /// # Panics
+    /// If the slices have not as many values as the layer's shape says.
     pub fn run(&self, input: &[f32], output: &mut [f32]) {
+        self.shape.check_maps(input, output);
         match self.isa {
             #[expect(unsafe_code, reason = "Isa::detected found the instruction set")]
             Isa::Avx512 => unsafe { self.run_avx512(input, output) },
@@ -218,7 +241,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::shape::tests::shapes;
+    use crate::shape::tests::{SMALL, panics, shapes, with_a_zero};
 
     /// The convolution by its definition, in 64 bits.
     fn reference(layer: &Layer<'_>, input: &[f32]) -> Vec<f32> {
@@ -298,6 +321,35 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn arguments_are_checked() {
+        let fits = Layer {
+            shape: SMALL,
+            depthwise: false,
+            weights: &[0.5; 54],
+            biases: &[0.0; 3],
+            slopes: &[1.0; 3],
+        };
+        let Some(conv) = Convolution::new(&fits) else { return };
+        for shape in with_a_zero() {
+            assert!(panics(|| Convolution::new(&Layer { shape, ..fits })), "{shape:?}");
+        }
+        let wrong = [
+            Layer { weights: &[0.5; 53], ..fits },
+            Layer { biases: &[0.0; 2], ..fits },
+            Layer { slopes: &[1.0; 4], ..fits },
+            Layer { depthwise: true, weights: &[0.5; 27], ..fits },
+        ];
+        for layer in wrong {
+            assert!(panics(|| Convolution::new(&layer)), "{layer:?}");
+        }
+        for (inputs, outputs) in [(39, 60), (41, 60), (40, 59), (40, 61)] {
+            let run = || conv.run(&vec![0.0; inputs], &mut vec![0.0; outputs]);
+            assert!(panics(run), "{inputs} {outputs}");
+        }
+        conv.run(&[0.0; 40], &mut [0.0; 60]);
     }
 
     /// The shape with a 1 x 1 kernel.
