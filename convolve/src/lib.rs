@@ -16,3 +16,8 @@ pub mod floats;
 mod shape;
 
 pub use shape::Shape;
+
+/// Runs the README's example as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;
