@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""The service against what a user would build in Python (peer/peer.py), on this machine, interleaved.
+"""Compares the service with the one that a team would build in Python (peer/peer.py), interleaved.
 
-    pip install -r benches/peer/requirements.txt      # an environment of its own; apt install wrk
+    pip install -r benches/peer/requirements.txt      # in a separate environment; apt install wrk
     cargo build --release && models/get-sface.sh
     benches/compare.py [--runs 5] [--seconds 5]
 
-Three services: ours, ours with SFace and YuNet, the peer (SFace and YuNet too). Each run asks them in turn, in another order each time; the median of a run's ratios ours / peer
-is printed with the lowest and the highest. CPU is that of the service's process; all of them, and the clients, share this machine's cores.
+Three services: likeness, likeness with SFace and YuNet, and the peer (also SFace and YuNet). Each run
+calls them in turn, in another order each time; the median of the ratios likeness / peer is printed
+with the lowest and the highest. CPU time is that of the service's process; the services and the
+clients share the cores of this machine.
 """
 import argparse
 import json

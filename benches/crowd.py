@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""What a replica on PostgreSQL needs for so many people: time until it is ready, memory, and the time of an identification.
+"""Measures a replica on PostgreSQL with many people: time until ready, memory, identification time.
 
     cargo build --release --example crowd && cargo build --release
     e2e/with-postgres benches/crowd.py 10000 100000 1000000
 
-For each size: a new database, filled with references of random faces (examples/crowd.rs); a replica of the real binary is started on it; the
-probes are identified one after another, then by eight clients at once. Prints a row of a table for each.
+For each size, a new database is filled with references of random faces (examples/crowd.rs), and a
+replica of the real binary starts on it. Probes are identified one after another, then by eight clients
+at once. Prints a table row for each size.
 """
 
 import argparse

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Walks the console in a headless Chromium: the real page of the real binary, its webcam fed with the generated people.
+"""Tests the console in a headless Chromium: the page of the real binary, with generated people on its webcam.
 
     e2e/console.py [--binary FILE] [--screenshots DIR]
-    e2e/console.py [--binary FILE] --pictures docs        the three of the README and the guide, and no walk
+    e2e/console.py [--binary FILE] --pictures docs      draws the three screenshots of the guide; no test
 
-Fails where the page doesn't say what it should, on any fault that accessible.py knows, on any console error, and on any
-refusal of the page's Content-Security-Policy. Needs Chromium (Debian's package), curl and Python's standard library.
+Fails if the page doesn't show the expected text, on each accessibility fault that accessible.py
+detects, on console errors, and on violations of the page's Content-Security-Policy. Needs Chromium,
+curl and Python's standard library.
 """
 
 import argparse

@@ -1,14 +1,14 @@
-"""A proxy between the service and its database, which can fail as networks do."""
+"""A TCP proxy between the service and its database that fails on request."""
 
 import socket
 import threading
 
 
 class Proxy:
-    """Carries bytes to PostgreSQL while it is `open`; `shut` drops every connection, `dumb` swallows what comes.
+    """Forwards to PostgreSQL while `open`; `shut` drops every connection, `dumb` discards all bytes.
 
-    `blackhole` swallows for ever what comes on the connections that there are, and closes none of them: neither side hears of the other again, as
-    after a failover that moved the address. New connections are carried."""
+    `blackhole` discards all bytes of the present connections without closing them, as after a
+    failover that moved the address. New connections are forwarded."""
 
     def __init__(self, target):
         self.target, self.state, self.pairs, self.lock = target, "open", set(), threading.Lock()
@@ -57,7 +57,7 @@ class Proxy:
             self.pairs.clear()
 
     def set(self, state):
-        """Whoever was dumb has lost bytes: its connections end when it is joined again."""
+        """Connections that lost bytes are closed when the proxy opens again."""
         before, self.state = self.state, state
         if state == "shut" or before == "dumb":
             for pair in list(self.pairs):

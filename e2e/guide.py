@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""Does what README.md and the pages of docs/ tell a reader to do, each page from an empty folder, by the built binary.
+"""Runs the commands of README.md and docs/ with the built binary, each page in an empty folder.
 
     e2e/guide.py [--binary target/release/likeness] [--write] [PAGE…]
 
-Of a page it runs, in order and in one shell that stops at the first failure:
-    ```sh              as it stands
-    ```sh serve        in the background, until the next one, a `stop` or the end of the page; goes on when it is ready
-    ```sh fails        as it stands; it must fail
-    ```sh skip: WHY    not at all, and says so
-    <!-- try: … -->    what the reader has already: photos, a file. $DATA is tests/data
-What follows a block is compared with what it printed: ```json by its keys and values (numbers to a thousandth; times, ids and
-digests by their form), ```text line by line (numbers by their form; … stands for any). --write puts in what was printed.
-127.0.0.1:8080 is replaced by a free port. Needs bash, curl and Python's standard library. Exit status 1 where a page is wrong.
+The blocks of a page run in order in one shell, which stops at the first failure:
+    ```sh              runs as it is
+    ```sh serve        runs in the background until the next one, a `stop` or the end of the page;
+                       the script continues when it is ready
+    ```sh fails        must fail
+    ```sh skip: WHY    is not run; the script prints why
+    <!-- try: … -->    prepares what the reader has: photos, a file. $DATA is tests/data
+
+The block that follows is compared with the output: ```json by keys and values (numbers within a
+thousandth; times, ids and digests by their form), ```text line by line (numbers by their form; …
+matches anything). --write replaces it with the output. A free port replaces 127.0.0.1:8080. Needs
+bash, curl and Python's standard library. Exits with 1 if a page is wrong.
 """
 
 import argparse

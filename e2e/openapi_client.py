@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The README's walk with the client that openapi-python-client makes of the API's description.
+"""Enrolls, verifies, identifies, lists and erases by the client that openapi-python-client generated.
 
     PYTHONPATH=FOLDER_OF_THE_CLIENT e2e/openapi_client.py URL KEY
 
-Enrols, verifies, identifies, lists and erases somebody who doesn't exist; ends with an error where anything is not as it should be.
+Exits with an error if an answer is not as expected.
 """
 
 import sys

@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
-"""What the real binary does with PostgreSQL beside what e2e/replicas.py shows.
+"""Tests the real binary on PostgreSQL: separate data keys, TLS, master key rotation, dead connections.
 
     cargo build
     e2e/with-postgres e2e/postgres.py --binary target/debug/likeness
 
-The data keys lie in a second database and nowhere else, and are gone from it with whoever is erased. A connection is encrypted, and refused where the
-server's certificate is of another authority or name. The master key is replaced beneath two replicas that enrol meanwhile: nobody is lost, whoever has
-the former key goes on recognising and enrols nobody, and says so rather than miss somebody who was enrolled with the new one.
-Every connection is black-holed beneath a replica that decides, again and again: it answers again, and each decision is in the audit trail once.
+- Data keys are stored in the second database only, and erasing an employee removes them there.
+- A connection is encrypted, and refused if the server's certificate has another authority or name.
+- The master key is replaced under two replicas that enroll meanwhile. No employee is lost; a replica
+  with the former key continues to identify, enrolls nobody, and answers 503 rather than miss an
+  employee who was enrolled with the new key.
+- Every connection of a replica is black-holed while it decides, several times. It recovers, and each
+  decision is in the audit trail once.
+
+e2e/replicas.py tests replicas under load.
 """
 
 import argparse
@@ -106,7 +111,7 @@ def keys_apart(place):
     assert elsewhere == [], f"data keys beside the data: {elsewhere}"
     why = place.refused(key, "keys", "list", "--database", data)
     assert "--key-database" in why, why
-    print("data keys lie in the second database alone, and are gone from it with whoever is erased", flush=True)
+    print("data keys lie in the second database alone, and are removed from it by erasure", flush=True)
 
 
 def encrypted(place, authority):
@@ -227,7 +232,7 @@ def blackholed(place, rounds=4):
     for _ in range(rounds):
         before = answered[0]
         until("deciding", lambda: answered[0] > before + 3)
-        # In the midst of a write: behind somebody else's lock.
+        # During a write, which waits for this session's lock.
         hold = subprocess.Popen(["psql", "-q", data], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         hold.stdin.write("select pg_advisory_lock(1818848101, 0);\n")
         hold.stdin.flush()

@@ -1,18 +1,25 @@
 #!/usr/bin/env python3
-"""Three replicas of the real binary on one PostgreSQL under mixed load, one at a time killed, cut off or struck dumb, and a checker.
+"""Tests three replicas on one PostgreSQL under mixed load while one at a time fails.
 
     cargo build
     e2e/with-postgres e2e/replicas.py --binary target/debug/likeness --seconds 60
 
-The organisation comes from SQLite, by `likeness migrate-store`. Every replica reaches PostgreSQL through a proxy of this script, which cuts its
-connections or swallows their bytes. First two replicas race to enrol one employee, again and again: one wins. Then each of twenty people is enrolled and erased by one worker, on whatever replica, while others identify
-and verify them on all three. Of every call the time before it was sent and after it was answered is written down; what is known of a person then
-bounds what a probe may say. The checker finds
-- a resurrected one: matched by a probe that was sent after their erasure was answered (on another replica: a second after);
-- a lost one: not found by a probe that was sent after their enrolment was answered (likewise), though nobody has begun to erase them;
-- a wrong one: a probe matched as somebody else, but for those whom the encoder itself confuses, which is asked before;
-- an uncertain one: a replica that answered a probe sent more than a second after it was cut off, before it was joined again.
-Each is an error, and so is a 500; 503 and lost connections are none. In the end every replica must hold the same gallery and find everybody in it.
+The organization is migrated from SQLite by `likeness migrate-store`. Each replica reaches PostgreSQL
+through a proxy of this script, which cuts its connections or discards their bytes; replicas are also
+killed. First, two replicas race to enroll one employee, repeatedly: one succeeds. Then workers
+enroll and erase twenty people on any replica, while others identify and verify them on all three.
+The time before and after each call is recorded, which bounds what a probe may answer. The checker
+reports
+- resurrected: a probe matched a person after their erasure was answered (on another replica: a
+  second after);
+- lost: a probe did not match a person after their enrollment was answered (likewise), and nobody had
+  begun to erase them;
+- wrong: a probe matched another person, unless the encoder confuses the two, which is measured
+  before;
+- uncertain: a replica answered a probe more than a second after it was cut off, before it was
+  reconnected.
+Each is an error, and so is a 500; 503 and lost connections are not. At the end every replica must
+hold the same gallery and find everybody in it.
 """
 
 import argparse
@@ -265,7 +272,7 @@ def migrated(binary, key, folder, url, *more):
 
 
 def still_there(replicas):
-    """Whoever was moved is found by every replica; then they leave."""
+    """Every replica identifies the migrated employee, who is then erased."""
     for replica in replicas:
         status, answer = replica.call("POST", "/identify", {"photo": photo("p01", "b")})
         assert status == 200 and answer["match"]["employee_id"] == "founder", answer

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Puts real proxies in front of the real binary: what a remote caller gets through each, with and without keys.
+"""Tests real reverse proxies in front of the real binary, with and without API keys.
 
     e2e/reverse_proxies.py [--binary target/debug/likeness]
 
-nginx with nothing but proxy_pass, HAProxy and socat forward to a service that has no keys yet: nothing is served without the
-local credential. Then with keys, the last of which is revoked: nothing is served any more. Last the configurations that
-docs/behind-a-proxy.md shows, under a path prefix too: the console, its assets and its calls work. A proxy that is not installed is
-named as skipped. Needs Python's standard library; all listen on loopback. Exit status 1 where anything is wrong.
+nginx with only proxy_pass, HAProxy and socat forward to a service without keys: every call without
+the local credential is refused. Then keys are added, and the last is revoked: every call is refused.
+Finally the configurations of docs/behind-a-proxy.md, also under a path prefix: the console, its
+assets and its calls work. A proxy that is not installed is skipped by name. Needs Python's standard
+library; everything listens on loopback. Exits with 1 on a fault.
 """
 
 import argparse

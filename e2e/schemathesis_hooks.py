@@ -1,4 +1,4 @@
-"""What schemathesis needs to know that a schema cannot say: what a photo looks like, and that an enrolment ends in the future."""
+"""Values that schemathesis cannot derive from a schema: photos, and expiry times in the future."""
 
 import base64
 from datetime import datetime, timedelta, timezone

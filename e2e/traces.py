@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Holds the traces of a service that was built with the feature `otlp` to what the guide says of them.
+"""Tests the traces of a binary with the feature `otlp` against the guide.
 
     e2e/traces.py [--binary target/debug/likeness]
 
-A collector on loopback keeps what it is sent and decodes of the protobuf what is looked at. Checked: every request is one
-trace, the caller's where it says so; its stages lie within it, by the names and times of `Server-Timing`; no employee, score
-or photo is in any byte; and a collector that isn't there, never answers or is behind changes no answer, and holds up the end of
-the process for less than it would wait itself. Only Python's standard library is needed. Exit status 1 where anything is wrong.
+A collector on loopback stores what it receives and decodes the protobuf fields under test. Each
+request is one trace, the caller's if it sends one; its stages are within it, with the names and
+times of `Server-Timing`; no byte contains an employee, score or photo. A collector that is absent,
+silent or slow changes no answer and doesn't delay the shutdown. Needs Python's standard library.
+Exits with 1 on a fault.
 """
 
 import argparse

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Sends every file of the given folders to a running service as a photo to identify.
+"""Sends every file of the given folders to a service, as a photo to identify.
 
-    tools/image_corpus.py DIR.. -- COMMAND      starts the service by this command, and ends it afterwards
+    tools/image_corpus.py DIR.. -- COMMAND      starts the service by this command, and stops it afterwards
 
-Meant for collections of images that have broken decoders: libjpeg-turbo's seed-corpora (afl-testcases, bugs) and the tests of image-rs/image. They are fetched
-(git clone --depth 1 https://github.com/libjpeg-turbo/seed-corpora https://github.com/image-rs/image) and never committed.
+Intended for collections of images that broke decoders: libjpeg-turbo's seed-corpora (afl-testcases,
+bugs) and the tests of image-rs/image. They are cloned (git clone --depth 1
+https://github.com/libjpeg-turbo/seed-corpora https://github.com/image-rs/image), never committed.
 
-Prints the answers by their codes, the slowest files and the service's peak memory. Exit status 1 where an answer is a failure of ours (5xx) or none at all, where one file takes
-the service more than a second of processor time (which, unlike the time on the clock, is the same on a busy machine), or where its memory ever exceeds 300 MB.
-Only Python's standard library is needed; Linux, for /proc.
+Prints the answers by code, the slowest files and the peak memory of the service. Exits with 1 if an
+answer is a 5xx or missing, if a file takes more than a second of processor time (which, unlike wall
+time, doesn't depend on other load), or if the memory exceeds 300 MB. Needs Python's standard library
+and Linux (/proc).
 """
 
 import http.client

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""An hour of mixed load on the real binary, and whether its memory stays flat.
+"""Runs an hour of mixed load on the real binary, and checks that its memory use is stable.
 
     cargo build --release
-    tools/soak.py --minutes 60 --rate 15 --picture docs/soak.png     (matplotlib, for the picture)
+    tools/soak.py --minutes 60 --rate 15 --picture docs/soak.png     (matplotlib, for the plot)
 
-Starts target/release/likeness on a folder of its own. Two workers enrol, replace, verify, identify, compare, list and erase; every
-tenth call is a bad one: half a photo, no face, a wrong field, a client that hangs up in the middle of its photo or before its answer. Each answer is
-checked. Memory (VmRSS) is read every five seconds; at the end its median over the second tenth of the time is set against that of the last.
+Starts target/release/likeness with a new data folder. Two workers enroll, replace, verify, identify,
+compare, list and erase; every tenth call is invalid: half a photo, no face, an unknown field, a client
+that disconnects within its photo or before its answer. Each answer is checked. Memory (VmRSS) is read
+every five seconds; the result compares its median in the second tenth of the time with the last.
 """
 
 import argparse

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Three encoders of other schools, each looked at by `likeness model check` and then walked through the service over HTTP: a Siamese
-# network after Koch et al. 2015 exported by Keras (tests/data/koch), a MobileFaceNet exported by PyTorch (made by
-# models/train/other_encoders/mobilefacenet.py; name its file), and OpenCV Zoo's SFace (models/get-sface.sh).
+# Runs `likeness model check` and tools/walk.py with three encoders of other architectures: a Siamese
+# network after Koch et al. 2015 exported by Keras (tests/data/koch), a MobileFaceNet exported by
+# PyTorch (models/train/other_encoders/mobilefacenet.py makes its file), and OpenCV Zoo's SFace
+# (models/get-sface.sh).
 #
-#   tools/walk-encoders.sh [MOBILEFACENET.onnx [CFP]]     with CFP, two hundred of its people are walked too
+#   tools/walk-encoders.sh [MOBILEFACENET.onnx [CFP]]     with CFP, also 200 of its people
 #
 # Needs the release binary (cargo build --release), python3, pip and unzip.
 set -u

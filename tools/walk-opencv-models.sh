@@ -1,6 +1,6 @@
 #!/bin/sh
-# Shows that other models serve by configuration alone: OpenCV Zoo's YuNet and SFace, fetched by models/get-sface.sh,
-# in place of the embedded ones. Needs the release binary (cargo build --release), python3, pip and unzip.
+# Runs tools/walk.py with OpenCV Zoo's YuNet and SFace, fetched by models/get-sface.sh, in place of
+# the embedded models. Needs the release binary (cargo build --release), python3, pip and unzip.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Walks many people through a running service: enrol one photo of each, verify and identify another.
+"""Enrolls, verifies and identifies many people through a running service.
 
     tools/walk.py                          the twenty generated people of tests/data
-    tools/walk.py --cfp DIR [--people N]   the first N (200) people of the CFP photos (DIR/Data/Images/*/NNN/frontal):
-                                           photo 01 is enrolled, photo 02 the probe
-    tools/walk.py [OPTIONS] -- COMMAND     starts the service by this command, and ends it after the walk
+    tools/walk.py --cfp DIR [--people N]   the first N (200) people of the CFP photos
+                                           (DIR/Data/Images/*/NNN/frontal): photo 01 is enrolled,
+                                           photo 02 is the probe
+    tools/walk.py [OPTIONS] -- COMMAND     starts the service by this command, and stops it afterwards
 
-Prints how many were refused, missed or taken for another, the median time of each stage, and the service's memory
-(with --pid, before and after). Whoever was enrolled is erased in the end. Only Python's standard library is needed.
-Exit status 1 where anything is not as it should be, with --cfp never.
+Prints how many were refused, missed or matched as another person, the median time of each stage, and
+the memory of the service (with --pid, before and after). Erases all enrolled people at the end. Needs
+Python's standard library. Exits with 1 if a result is not as expected, never with --cfp.
 """
 
 import argparse
