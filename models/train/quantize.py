@@ -1,13 +1,15 @@
-"""Makes an exported network one of bytes: weights and maps in 8 bits, sums in 32, which the service multiplies four at a time.
+"""Quantizes an exported network: 8-bit weights and maps, 32-bit sums.
 
     python -m quantize encoder ENCODER.onnx --data DATA --out ../encoder.onnx --name likeness-encoder-5.1
     python -m quantize detector DETECTOR.onnx --data DATA --out ../detector.onnx --name likeness-detector-1.2
     python -m quantize landmarks LANDMARKS.onnx --data DATA --out ../landmarks.onnx --name likeness-landmarks-3.1
 
-onnxruntime finds what values each map takes, from faces and photos that were trained on, and writes its operators QLinearConv and QLinearAdd. What
-reads few values or must be exact stays as it is: the layers behind the last map, and what a detector says of each cell. So does the enlarging of
-maps, which tract does quickly with floats only. A pixel less 127.5 is no whole number, so 128 is taken off instead, and the first biases make up for
-it. The manifest beside the network gives the rest of the new one's; calibration and error rates stay until `evaluation/cfp.py --fit`.
+onnxruntime measures the range of each map on training faces and photos, and writes its operators
+QLinearConv and QLinearAdd. Layers that read few values or must be exact stay float: those behind the
+last map, and a detector's outputs of each cell. So does the resizing of maps, which is fast in tract
+for floats only. A pixel minus 127.5 is not an integer, so 128 is subtracted instead, and the first
+biases compensate. The manifest beside the network is the base of the new one; calibration and error
+rates stay until `evaluation/cfp.py --fit`.
 """
 
 import argparse

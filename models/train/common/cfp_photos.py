@@ -1,8 +1,10 @@
-"""CFP's photos, its protocol, and its faces aligned by OpenCV (the quick way, for validation while training).
+"""CFP's photos, protocol, and faces aligned by OpenCV for validation during training.
 
-`protocol(cfp)` reads the photo lists and the 2 x 10 folds of pairs; `aligned(...)` finds the prominent face of each photo with
-YuNet, aligns it to 112 x 112 and caches the lot under --work. The figures of the model card come from `evaluation/cfp.py` and the shipped
-binary instead. `python -m common.cfp_photos --cfp CFP --detector YUNET.onnx` fills the cache and prints how the folds' people lie.
+`protocol(cfp)` reads the photo lists and the 2 x 10 folds of pairs; `aligned(...)` finds the prominent
+face of each photo with YuNet, aligns it to 112 x 112 and caches all faces under --work. The figures of
+the model card come from `evaluation/cfp.py` and the shipped binary instead.
+`python -m common.cfp_photos --cfp CFP --detector YUNET.onnx` fills the cache and prints how people are
+distributed over the folds.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Manifests: the TOML file beside each ONNX that tells the service how to feed the network and what its answer means.
+"""Manifests: the TOML file beside each ONNX file, with the network's input, output and calibration.
 
     python -m common.manifests sface SFACE.onnx ../sface.toml
     python -m common.manifests yunet YUNET.onnx ../yunet.toml
 
-writes those of the two networks of OpenCV Zoo that may be brought along. `encoder/export.py` writes our encoder's, and
-`evaluation/cfp.py --fit` puts the calibration into it.
+writes the manifests of OpenCV Zoo's networks. `encoder/export.py` writes that of the default encoder,
+and `evaluation/cfp.py --fit` adds the calibration.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
-"""Muon: momentum whose step is made orthogonal by Newton-Schulz iterations, for the convolutions' weights seen as matrices.
+"""The optimizer Muon: momentum, orthogonalized by Newton-Schulz iterations, for convolution weights.
 
-After Keller Jordan's description of the method; written for this project because PyTorch's own takes flat matrices only.
+After Keller Jordan's description. PyTorch's own implementation accepts only two-dimensional weights.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""What a trained network need not carry when it serves: batch norms, and half of the bytes of its weights."""
+"""Folds batch norms into the layers before them, and stores weights in 16 bits."""
 
 import copy
 

@@ -1,10 +1,11 @@
-"""What a detector finds: on CFP, on pets, against the teacher, at which score.
+"""Measures a detector at each score: on CFP, on pets, and against the teacher.
 
     python -m detector.check MODEL.onnx --cfp DIR [--work DIR]
 
-The people of CFP's folds 1-5 choose the score, those of folds 6-10 report. A photo counts as right where exactly one face is there: what shows no face, or only small ones, is
-looked at in the next larger copy, and a second face counts where its prominence is at least 0.6 of the first's, as the service does; what the landmark network doubts is no face.
-Faces found are compared with the teacher's.
+The people of CFP's folds 1-5 choose the score, those of folds 6-10 report. A photo is correct if
+exactly one face is found. As in the service, a photo with no face or only small faces is searched in
+the next larger copy, a second face counts if its prominence is at least 0.6 of the first's, and the
+landmark network may reject faces. The found faces are compared with the teacher's.
 """
 import argparse
 from pathlib import Path

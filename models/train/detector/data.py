@@ -1,10 +1,11 @@
-"""Gathers the detector's training photos and their labels into two files that training can map into memory.
+"""Stores the detector's training photos and labels in two files that the training maps into memory.
 
     python -m detector.data --data DIR [--more DIR] [--teacher YUNET.onnx]
 
-From DIR/scenes come photos with the teacher detector's boxes and landmarks. --more names a folder with further photos (the
-public repositories that the data folder's README names, each unpacked under the last part of its name); these are labelled
-here by the teacher itself. Written to WORK/detector: photos.u8 (all pixels, RGB, one photo after the other) and photos.npz.
+DIR/scenes has photos with the teacher's boxes and landmarks. --more is a folder with further photos
+(the public repositories that the data folder's README names, each unpacked under the last part of its
+name), which the teacher labels here. Written to WORK/detector: photos.u8 (all pixels, RGB, one photo
+after the other) and photos.npz.
 """
 import argparse
 import json

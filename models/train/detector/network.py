@@ -1,8 +1,9 @@
-"""The face detector's network, in the shape that tract runs fast, and the decoding of its outputs.
+"""The face detector's network, in shapes that tract runs fast, and the decoding of its outputs.
 
-A stem that cuts the photo into 4 x 4 tiles, residual blocks at strides 16 and 32, context added from the coarser map, and a head for each: nothing is computed at stride 8, whose cells
-those of stride 16 speak for, four each. For every cell the head says: face (cls), how well its box fits (obj), the box and five landmarks, as the YuNet family does. The landmarks
-are rough: the landmark network looks closer.
+A stem of 4 x 4 tiles, residual blocks at strides 16 and 32, context added from the coarser map, and a
+head for each. Nothing is computed at stride 8: each cell of stride 16 gives the outputs of four cells.
+For each cell the head gives face (cls), fit of the box (obj), box and five landmarks, as the YuNet
+family does. The landmark network refines the landmarks.
 """
 import cv2
 import numpy as np

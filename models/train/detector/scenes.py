@@ -1,6 +1,7 @@
-"""Training scenes for the detector, made from the labelled photos: turned, scaled, recoloured, masked, composed into crowds.
+"""Composes the detector's training scenes: rotated, scaled, recolored, masked, in crowds.
 
-A scene is a square picture (RGB, uint8) and its faces, n x 15: box, five landmarks, sureness (below SURE: neither asked for nor forbidden).
+A scene is a square picture (RGB, uint8) and its faces, n x 15: box, five landmarks, confidence (below
+SURE, a face is neither required nor penalized).
 """
 import cv2
 import numpy as np

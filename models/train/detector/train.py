@@ -2,8 +2,9 @@
 
     python -m detector.train [--work DIR] [--minutes 50] [--threads 1]
 
-Needs what detector/data.py wrote. A second process keeps making scenes into a pool, from which the batches are drawn (mirrored at random), so that neither waits
-for the other. The newest checkpoint, WORK/detector/NAME.pt, is resumed by the same command; the curve is WORK/detector/NAME.png.
+Needs the files of detector/data.py. A second process adds scenes to a pool, from which batches are
+drawn (mirrored at random). The same command resumes the newest checkpoint, WORK/detector/NAME.pt; the
+curve is WORK/detector/NAME.png.
 """
 import argparse
 import copy

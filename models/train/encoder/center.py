@@ -1,10 +1,11 @@
-"""Makes the mean face the origin of an exported encoder's embeddings.
+"""Subtracts the mean embedding, so that the origin of an exported encoder's embeddings is the mean face.
 
     python -m encoder.center --data DATA --name likeness-encoder-4
 
-What all faces have in common tells nobody apart, yet it takes part in every cosine. So the network's answer is brought to unit length,
-and the mean of the unit embeddings of the training faces, people of all ages and origins, is taken off. The three operators that do so are
-added to the ONNX file, and digest, name and golden output of its manifest renewed; calibration and error rates stay until `evaluation/cfp.py --fit`.
+The component that all faces share distinguishes nobody, but is part of every cosine. So the output is
+normalized to unit length, and the mean of the training faces' unit embeddings is subtracted. Three
+operators that do this are added to the ONNX file; digest, name and golden output of the manifest are
+updated; calibration and error rates stay until `evaluation/cfp.py --fit`.
 """
 
 import argparse

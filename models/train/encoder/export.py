@@ -2,9 +2,10 @@
 
     python -m encoder.export --checkpoint work/encoder/encoder-6/checkpoint.pt --out ../encoder.onnx
 
-Batch norms are folded, and weights rounded to 16 bits, in which they lie in the file; whoever loads it makes 32 bits of them once and computes in
-those. PyTorch with the rounded weights and onnxruntime must agree to 1e-4, and the golden output of the test pattern goes into the manifest.
-The calibration that the manifest held before stays until `evaluation/cfp.py --fit` replaces it.
+Batch norms are folded, and weights are stored in 16 bits, which are converted to 32 bits once, when
+the file is loaded. PyTorch with the rounded weights and onnxruntime must agree within 1e-4. The
+manifest gets the golden output for the test pattern, and keeps its calibration until
+`evaluation/cfp.py --fit`.
 """
 
 import argparse

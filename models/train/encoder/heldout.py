@@ -1,11 +1,13 @@
-"""Keeps a tenth of the people of each source out of training, to measure false matches on.
+"""Selects a tenth of the people of each set to hold out of training, for measuring false matches.
 
     python -m encoder.heldout --data DATA      prints how many faces and people of each set are held out
 
-No names are known, so a person is a cluster by the teacher: a face belongs to the first earlier cluster whose first face it
-resembles (cosine of 0.5 or more), or begins one. A cluster is held out if the checksum of its first face's set and file name is
-divisible by 10. Faces of other clusters that resemble a held-out face (within UTKFace 0.6 or more, because the teacher confuses
-small children with each other) are used for neither, so no held-out person takes part in training. The list follows from the stored embeddings alone; a set that is added later changes no earlier cluster.
+No names are known, so a person is a cluster by the teacher: a face belongs to the first earlier cluster
+whose first face it resembles (cosine of at least 0.5), or begins one. A cluster is held out if the
+checksum of its first face's set and file name is divisible by 10. Faces of other clusters that
+resemble a held-out face (within UTKFace at least 0.6, because the teacher confuses small children) are
+used for neither, so no held-out person takes part in training. The list depends on the stored
+embeddings only; a set that is added later changes no earlier cluster.
 """
 
 import argparse

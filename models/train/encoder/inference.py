@@ -1,4 +1,4 @@
-"""What an exported encoder makes of aligned faces, by onnxruntime, without the service."""
+"""Embeds aligned faces with an exported encoder, by onnxruntime and without the service."""
 
 import cv2
 import numpy as np

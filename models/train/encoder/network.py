@@ -1,7 +1,9 @@
-"""The encoder: one aligned face, 1 x 3 x 112 x 112, RGB, (pixel - 127.5) / 128, to 128 numbers (not yet of unit length).
+"""The encoder's network: one aligned face, 1 x 3 x 112 x 112, RGB, (pixel - 127.5) / 128, to 128 numbers.
 
-Dense convolutions in the shapes that tract runs fastest: a 7 x 7 stem of stride 4, most of the work at 14 x 14 and 7 x 7 with 192
-and 384 channels, ReLU; at the end every channel's weighted sum over the face, and what few channels say of each place. `python -m encoder.network` prints its size.
+Dense convolutions in shapes that tract runs fast: a 7 x 7 stem of stride 4, most of the work at 14 x 14
+and 7 x 7 with 192 and 384 channels, ReLU. The head adds each channel's weighted sum over the face and
+a projection of a few channels at each position. The output is not normalized.
+`python -m encoder.network` prints its size.
 """
 
 import torch

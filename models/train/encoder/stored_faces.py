@@ -1,8 +1,8 @@
-"""The aligned training faces: those of the data folder, and those that `encoder/more_faces.py` added.
+"""The aligned training faces: those of the data folder, and those that `encoder/more_faces.py` adds.
 
-`load(data, work)` decodes the five tars once into one uint8 array (kept under --work as `faces.npy`) and returns it with the
-teacher's embeddings; `every(data, work)` returns all sets, added ones last. Run alone
-(`python -m encoder.stored_faces --data DATA`) it only decodes and prints what is there.
+`load(data, work)` decodes the five tars once into one uint8 array (stored under --work as `faces.npy`)
+and returns it with the teacher's embeddings; `every(data, work)` returns all sets, added ones last.
+`python -m encoder.stored_faces --data DATA` only decodes, and prints the sets.
 """
 
 import argparse

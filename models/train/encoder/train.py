@@ -1,11 +1,12 @@
-"""Trains the encoder to give each face the embedding that the teacher, SFace, gives it.
+"""Trains the encoder to reproduce the embeddings of the teacher, SFace.
 
     python -m encoder.train --data DATA --cfp CFP --detector YUNET.onnx --teacher SFACE.onnx --minutes 90
 
-Batches are of the views that `encoder/views.py` makes beside it. Everything is kept under --work/encoder/NAME: a checkpoint
-every three minutes, from which the same command resumes, `log.csv` and its picture `curve.png`. With larger --minutes a finished
-run continues: the rate rises to the longer schedule's and falls again. Folds 1-5 of CFP judge the averaged weights every
-12 minutes; nothing is learned from them.
+Batches are drawn from the views that `encoder/views.py` makes at the same time. Stored under
+--work/encoder/NAME: a checkpoint every three minutes, from which the same command resumes, `log.csv`
+and its plot `curve.png`. With larger --minutes a finished run continues: the rate rises to that of the
+longer schedule and falls again. The averaged weights are evaluated on CFP's folds 1-5 every 12
+minutes; nothing is trained on CFP.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""Views: faces as nobody photographed them, and what the teacher says of each; endlessly new ones, beside the training.
+"""Makes views: augmented faces with the teacher's embeddings, while the training runs.
 
-    python -m encoder.views --data DATA --teacher SFACE.onnx              (until it is stopped; --shards N to stop by itself)
+    python -m encoder.views --data DATA --teacher SFACE.onnx      (until stopped, or --shards N)
 
-A shard is made when the training has taken each earlier view --reuse times on average, a few shards ahead.
-
-Each shard under --work/encoder/views holds 1,024 views with the teacher's embeddings and comes from its number as the seed; only the newest are
-kept. One view in five is a stored face as it is. Most others show people who do not exist: what lies between two faces or beyond one of them, faces
-mixed of two, and faces with other proportions; then turned, squeezed as when the head turns, blurred, dark, grey, noisy, compressed, occluded, masked.
-`Pool` gives them to the training in batches.
+A shard is made when the training has used each earlier view --reuse times on average, a few shards
+ahead. Each shard under --work/encoder/views holds 1,024 views, with its number as the seed; only the
+newest are kept. One view in five is a stored face unchanged. Most others show people who don't exist:
+faces between two people or beyond one of them, mixed faces, and changed proportions; then rotated,
+turned in yaw, blurred, dark, gray, noisy, compressed, occluded, masked. `Pool` gives them to the
+training in batches.
 """
 
 import argparse

@@ -1,6 +1,7 @@
-"""Begins with a network that has been exported: its batch norms are folded away, so they are measured anew.
+"""Initializes a network with the weights of an exported one, whose batch norms are folded.
 
-Nothing changes in what the network says. Layers that the exported encoder had not keep the weights that they were made with, which must add nothing yet.
+The batch norms' statistics are measured again, so that the function stays the same. Layers that the
+exported network has not keep their initial weights, which must contribute nothing at first.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""How well an encoder tells CFP's people apart: the protocol's accuracy, and the share of genuine pairs accepted at given FMR."""
+"""The table of CFP's protocol accuracy, and of the TAR at given FMR."""
 
 import numpy as np
 

@@ -1,8 +1,9 @@
-"""From cosines to log-odds, and how true these are. Both classes weigh the same everywhere: even odds beforehand.
+"""Calibration: from cosines to log-odds, and its error. Both classes have equal weight.
 
-The line score = scale x cosine - offset is fitted by logistic regression. It is judged by the expected calibration error (how far the mean
-similarity of a bin, the sigmoid of the score, is from the share of genuine pairs in it, over ten bins of equal weight) and by Cllr
-(Brümmer and du Preez 2006) against the least that any monotone map of the same cosines could reach (pool adjacent violators).
+The score = scale x cosine - offset is fitted by logistic regression. It is evaluated by the expected
+calibration error (the difference between the mean similarity of a bin, the sigmoid of the score, and
+its share of genuine pairs, over ten bins of equal weight) and by Cllr (Brümmer and du Preez 2006)
+against the least that a monotone map of the same cosines can reach (pool adjacent violators).
 """
 
 from dataclasses import dataclass

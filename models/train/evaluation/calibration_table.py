@@ -1,4 +1,4 @@
-"""The calibration of an encoder: lines fitted on CFP's folds 1-5, the one that is shipped, and how true its similarities are on folds 6-10."""
+"""The table of calibrations that are fitted on CFP's folds 1-5, with their errors on folds 6-10."""
 
 from evaluation import calibration, reliability_plot
 from evaluation.cfp_pairs import KINDS, interval

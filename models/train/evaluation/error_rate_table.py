@@ -1,4 +1,4 @@
-"""The tables of error rates: as they are shipped, from all of CFP's people, and what such a table promises, shown on people who had no part in it."""
+"""The tables of error rates: the shipped ones, of all of CFP's people, and a cross-check on other people."""
 
 from math import ceil
 

@@ -1,9 +1,10 @@
-"""Identification among people who had no part in choosing the threshold: how often a stranger is taken for somebody, and how often
-somebody enrolled is missed or taken for somebody else.
+"""Identification of people who had no part in choosing the threshold: false positives and negatives.
 
-The rule is the service's (`for_identification`): the most lenient row whose FMR times the gallery's size is at most the target FPIR, else the
-strictest row. Some people are drawn as strangers, others as the gallery, one photo each; every frontal photo of a stranger and every
-other photo of the enrolled is a probe. A refused photo finds nobody. Many draws with fixed seeds show the mean and what single galleries vary.
+The rule is the service's (`for_identification`): the most lenient row whose FMR times the gallery size
+is at most the target FPIR, else the strictest row. Some people are drawn as non-enrolled, others as
+the gallery, one photo each; each frontal photo of the former and each other photo of the latter is a
+probe. A refused photo matches nobody. Many draws with fixed seeds give the mean and the variation
+between galleries.
 """
 
 from dataclasses import dataclass

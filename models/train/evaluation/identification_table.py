@@ -1,4 +1,4 @@
-"""Identification with thresholds from one half of CFP's people among the other half, against what the service states."""
+"""The table of identification among half of CFP's people, with thresholds from the other half."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The picture of how true similarities are: share of genuine pairs against mean similarity, bin by bin, with intervals."""
+"""The reliability diagram: share of genuine pairs against mean similarity, for each bin, with intervals."""
 
 import matplotlib
 

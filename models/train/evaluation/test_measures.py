@@ -1,4 +1,4 @@
-"""The measures against independent formulas, on generated scores: `python -m unittest test_measures`."""
+"""Compares the measures with independent formulas: `python -m unittest evaluation.test_measures`."""
 
 import unittest
 from types import SimpleNamespace

@@ -1,12 +1,14 @@
-"""Gathers what the landmark network learns from: faces aligned roughly, where their landmarks lie, and what only looks like a face.
+"""Stores the training data of the landmark network: roughly aligned faces, landmarks, and non-faces.
 
     python -m landmarks.data --data DIR --pets DIR [DIR ...] [--teacher YUNET.onnx] [--detector DETECTOR.onnx]
 
-The faces are those that the encoder learns from, and the same with their heads turned aside (`common/yaw.py`). The teacher, YuNet, looks at each four times: enlarged
-differently, mirrored, moved a little; the mean of its looks is the truth, for one look differs from another by 5.8 % of the eye distance. Heads turned so far that it hardly sees them
-are faces without landmarks. What looks like a face: wherever
-the detector is a little sure of one in photos of cats and dogs (--pets names the folder of the public repository that the data folder's README names, and of any more that hold
-none of its photos; README.md beside this says which), and beside the faces in the labelled scenes. Written to WORK/landmarks/data.npz.
+The faces are the encoder's training faces and synthetic yaw views of them (`common/yaw.py`). The
+teacher, YuNet, runs four times on each: scaled differently, mirrored, shifted. The mean of its passes
+is the label, because two passes differ by 5.8 % of the eye distance. Faces that are turned so far that
+YuNet hardly finds them have no landmarks. Non-faces are places where the detector's score is low but
+not zero in photos of cats and dogs (--pets names the folder of the public repository that the data
+folder's README names, and of others that hold none of its photos; see README.md), and beside the faces
+in the labeled scenes. Written to WORK/landmarks/data.npz.
 """
 import argparse
 from pathlib import Path

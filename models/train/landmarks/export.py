@@ -1,8 +1,9 @@
-"""Writes the trained landmark network as ONNX, with its manifest, and checks that onnxruntime says what PyTorch says.
+"""Writes the trained landmark network as ONNX with its manifest, and compares onnxruntime with PyTorch.
 
     python -m landmarks.export [--work DIR] [--name landmarks-3] [--score 0.01] [--out ../landmarks.onnx]
 
-Normalisations are folded into the convolutions, and weights rounded to 16 bits, in which they lie in the file. The score is what detector/check.py finds best on CFP's folds 1-5.
+Batch norms are folded into the convolutions, and weights are stored in 16 bits. The score is the best
+one that detector/check.py finds on CFP's folds 1-5.
 """
 import argparse
 import hashlib

@@ -1,4 +1,4 @@
-"""The landmark network: a face that the detector found roughly, aligned by that, becomes exact landmarks, and a doubt whether it is one at all."""
+"""The landmark network: a roughly aligned face to exact landmarks and a face score."""
 import cv2
 import numpy as np
 from torch import nn

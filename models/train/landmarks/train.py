@@ -2,8 +2,9 @@
 
     python -m landmarks.train [--work DIR] [--minutes 30]
 
-Needs what landmarks/data.py wrote. The newest checkpoint, WORK/landmarks/NAME.pt, is resumed by the same command; the curve is WORK/landmarks/NAME.png.
-Every twentieth face and lookalike is kept back to judge by.
+Needs the file of landmarks/data.py. The same command resumes the newest checkpoint,
+WORK/landmarks/NAME.pt; the curve is WORK/landmarks/NAME.png. Every twentieth face and non-face is held
+out for validation.
 """
 import argparse
 import copy

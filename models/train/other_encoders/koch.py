@@ -1,11 +1,13 @@
-"""A Siamese network after Koch et al. 2015, as somebody who uses Keras would make, train and export it: an encoder that this project didn't choose.
+"""A Siamese network after Koch et al. 2015 in Keras: trained, exported, and compared with the service.
 
     KERAS_BACKEND=tensorflow python -m other_encoders.koch --data DATA
 
-Two faces go through one encoder that ends in sigmoids; the head is sigmoid(sum_j weight_j |a_j - b_j| + bias), trained on pairs. Smaller than
-Koch's: 56 x 56 grey, strided convolutions, 96 outputs. The training goes on where it stopped; the trained network is kept under --work/koch, and given
-again the command only exports. What the service's tests need goes to --out: the encoder by Keras's own ONNX export, its manifest with the
-head, six generated faces with Keras's similarity of each pair, and a two-input network, which the service must refuse.
+Two faces pass one encoder that ends in sigmoids; the head is sigmoid(sum_j weight_j |a_j - b_j| + bias),
+trained on pairs. Smaller than Koch's: 56 x 56 gray, strided convolutions, 96 outputs. An interrupted
+training resumes; the trained network is stored under --work/koch, and the command then only exports.
+--out receives what the service's tests need: the encoder by Keras's own ONNX export, its manifest with
+the head, six generated faces with Keras's similarity of each pair, and a two-input network, which the
+service must refuse.
 """
 
 import argparse

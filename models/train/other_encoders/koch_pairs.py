@@ -1,8 +1,9 @@
-"""Pairs of faces for other_encoders/koch.py: 56 x 56 grey, as the service would show them to a network of that size.
+"""Pairs of faces for other_encoders/koch.py: 56 x 56 gray, as the service crops them for such a network.
 
-Who is who isn't labelled: photos of CelebA's test part whose teacher embeddings have a cosine of 0.5 or more count as one person, and so does
-everything that such pairs link. Every fifth person is kept back and never trained on. The other collections give strangers, and a face
-moved, mirrored or relit is still the same face. Run alone (`python -m other_encoders.koch_pairs --data DATA`) it prints what there is.
+Identities are not labeled: photos of CelebA's test part whose teacher embeddings have a cosine of at
+least 0.5 count as one person, and so does everything that such pairs connect. Every fifth person is
+held out. The other collections give impostors; a face shifted, mirrored or relit stays genuine.
+`python -m other_encoders.koch_pairs --data DATA` prints the counts.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""An encoder of another school, to show that any may be brought: a small MobileFaceNet (Chen et al. 2018) in PyTorch, taught as ours is.
+"""A small MobileFaceNet (Chen et al. 2018) in PyTorch, an example of an encoder of another architecture.
 
     python -m other_encoders.mobilefacenet --data DATA --cfp CFP --detector YUNET.onnx --teacher SFACE.onnx --batch 64 --passes 60000
 
-Bottlenecks of depthwise convolutions, PReLU, and a depthwise convolution as large as its map at the end; narrower and shorter than the paper's.
-The training is encoder/train.py's with this network in place of ours, options and all; the checkpoint, its curve and at the end `mobilefacenet.onnx`
-with a manifest (cosine; not calibrated) lie under --work/encoder/NAME. With --export the command only exports
-the newest checkpoint.
+Bottlenecks of depthwise convolutions, PReLU, and a final depthwise convolution of the map's size;
+narrower and shorter than in the paper. encoder/train.py trains it, with the same options. The
+checkpoint, the curve and finally `mobilefacenet.onnx` with a manifest (cosine; not calibrated) are
+stored under --work/encoder/NAME. With --export the command only exports the newest checkpoint.
 """
 
 import sys

@@ -1,10 +1,12 @@
-"""Makes the test people: faces of nobody, in photos that the tests use.
+"""Generates the test people: faces of nobody, in the photos that the tests use.
 
     python -m people.generate --data DIR --more DIR [--out ../../tests/data]
 
---more holds the loose photos that the data folder's README names (the folder `validation`); the model of heads is fitted to some thousand of them
-(people/heads.py) and kept under WORK/people. Hundreds of identities are drawn; twenty are kept whose cosine by the teacher (SFace) is low to each other and
-to every face that anything here was trained on, so that nobody is depicted by chance. Three photos each, and the odd ones. Prints what it checked.
+--more holds the photos that the data folder's README names (the folder `validation`); the model of
+heads (people/heads.py) is fitted to some thousand of them and stored under WORK/people. Hundreds of
+identities are drawn. Twenty are kept whose cosine by the teacher (SFace) is low to each other and to
+every training face, so that nobody is depicted by chance. Writes three photos of each, and the photos
+of special kinds. Prints the checks.
 """
 import argparse
 import io

@@ -1,7 +1,8 @@
-"""A small generative model of heads: where things lie (shape) and how they look (appearance), each a Gaussian in a PCA.
+"""A small generative model of heads: shape and appearance, each a Gaussian in a PCA.
 
-Used by people/generate.py. Photos are aligned by their five landmarks on a canvas that holds the head, hair and shoulders; optical flow to the mean face gives
-the shape, and the photo warped back by it the appearance. Averages of many people stay sharp that way, which plain PCA does not.
+Photos are aligned by their five landmarks on a canvas that holds the head, hair and shoulders. Optical
+flow to the mean face gives the shape, and the photo warped back by it the appearance. Averages of many
+people stay sharp, which they don't with a plain PCA.
 """
 import cv2
 import numpy as np
