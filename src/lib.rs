@@ -37,6 +37,8 @@ pub mod evaluation;
 
 pub mod engine;
 
+mod random;
+
 pub mod seal;
 
 pub mod audit;

@@ -17,6 +17,8 @@ mod heap;
 mod http;
 #[path = "../../src/photo/mod.rs"]
 pub mod photo;
+#[path = "../../src/random.rs"]
+mod random;
 #[path = "../../src/seal/mod.rs"]
 pub mod seal;
 

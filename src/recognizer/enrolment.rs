@@ -16,7 +16,7 @@ use crate::embedding::Embedding;
 use crate::employee::{AuditId, EmployeeId, Reference};
 use crate::engine::{Extraction, Role};
 use crate::gallery::{self, Neighbour};
-use crate::seal;
+use crate::random::random;
 use crate::store::{Enrolled, Extent, StoreError, Written};
 
 /// How long a write to PostgreSQL may take, waiting for others included.
@@ -65,7 +65,7 @@ impl Recognizer {
         let model = self.model().clone();
         let latest = self.longest_enrolment.and_then(|time| call.at.checked_add(time).ok());
         let expires_at = wishes.expires_at.into_iter().chain(latest).min();
-        let audit_id = AuditId::from_bytes(*seal::random());
+        let audit_id = AuditId::from_bytes(*random());
         let reference = Reference { employee, audit_id, enrolled_at: call.at, expires_at, model };
         let stored =
             self.clone().store_reference(reference.clone(), embeddings, wishes, call.actor.clone());

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Store, StoreError, audit};
 use crate::access::{Grant, KeyDigest, KeyName, Role};
 use crate::audit::{Action, Actor, Event, Outcome, Subject};
-use crate::seal;
+use crate::random::random;
 
 #[derive(sqlx::FromRow)]
 struct GrantRow {
@@ -81,7 +81,7 @@ impl Store {
         .bind(name.as_str())
         .bind(now.as_millisecond())
         // A replica of an earlier version knows no `revoked_at`, so that no key may fit the digest any more.
-        .bind(seal::random::<32>().as_slice())
+        .bind(random::<32>().as_slice())
         .execute(&mut *tx)
         .await?;
         if revoked.rows_affected() == 0 {

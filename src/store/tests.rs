@@ -50,7 +50,7 @@ async fn database() -> Option<DatabaseUrl> {
         eprintln!("skipped: there is no LIKENESS_TEST_POSTGRES");
         return None;
     };
-    let name = u64::from_le_bytes(*crate::seal::random());
+    let name = u64::from_le_bytes(*crate::random::random());
     let mut maintenance = sqlx::PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
     let create = AssertSqlSafe(format!("create database test_{name}"));
     sqlx::query(create).execute(&mut maintenance).await.unwrap();
