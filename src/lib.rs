@@ -35,6 +35,8 @@ pub mod gallery;
 
 pub mod evaluation;
 
+pub mod timings;
+
 pub mod engine;
 
 mod random;

@@ -18,7 +18,6 @@ mod operators;
 mod pixels;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -32,6 +31,7 @@ use crate::embedding::Embedding;
 use crate::face::{self, Face, NoProminentFace};
 use crate::photo::{EncodedPhoto, PhotoError, PhotoLimits};
 use crate::quality::{self, Quality};
+use crate::timings::Timings;
 
 /// The unit in which decoded bytes are counted; a semaphore counts in 32 bits.
 const KILOBYTE: u64 = 1000;
@@ -113,47 +113,6 @@ pub struct Extraction {
     pub embeddings: Vec<Embedding>,
     /// Where the time went.
     pub timings: Timings,
-}
-
-/// A stage of the work on a photo.
-#[derive(Clone, Copy, Debug)]
-pub struct Stage {
-    /// What was done.
-    pub name: &'static str,
-    /// Since when.
-    pub started: Instant,
-    /// For how long.
-    pub time: Duration,
-}
-
-/// The time that each stage took, in the order of the flow.
-#[derive(Clone, Debug, Default)]
-pub struct Timings(Vec<Stage>);
-
-impl Timings {
-    /// The stages, one behind the other.
-    pub fn stages(&self) -> &[Stage] {
-        &self.0
-    }
-
-    /// Waits for what is not the engine's work, and counts it as a stage.
-    pub async fn wait<T>(&mut self, name: &'static str, work: impl Future<Output = T>) -> T {
-        let started = Instant::now();
-        let result = work.await;
-        self.ended(name, started);
-        result
-    }
-
-    fn time<T>(&mut self, name: &'static str, work: impl FnOnce() -> T) -> T {
-        let started = Instant::now();
-        let result = work();
-        self.ended(name, started);
-        result
-    }
-
-    fn ended(&mut self, name: &'static str, started: Instant) {
-        self.0.push(Stage { name, started, time: started.elapsed() });
-    }
 }
 
 /// The loaded models and their bounds; cheap to clone.

@@ -14,10 +14,10 @@ use super::metrics::Stages;
 use super::openapi::one_of;
 use crate::comparison;
 use crate::employee;
-use crate::engine::Timings;
 use crate::face;
 use crate::quality::Reason;
 use crate::recognizer;
+use crate::timings::Timings;
 
 /// Identifier of an employee, chosen by the organization; case-sensitive.
 #[derive(Serialize, ToSchema)]

@@ -17,7 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::AppState;
 use super::problem::Problem;
 use crate::comparison::{Decision, Score};
-use crate::engine;
+use crate::timings;
 
 /// The counts of one process since its start.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ struct Decided {
 
 /// The stages of the work on an answer, in its extensions.
 #[derive(Clone, Debug)]
-pub(super) struct Stages(pub(super) Vec<engine::Stage>);
+pub(super) struct Stages(pub(super) Vec<timings::Stage>);
 
 /// From half a millisecond to sixteen seconds.
 fn times() -> Histogram {

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use crate::audit::{Action, Actor, Event, Outcome, Subject};
 use crate::comparison::{Decision, Score, Threshold};
 use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
-use crate::engine::Timings;
 use crate::face::Face;
 use crate::quality::Reason;
+use crate::timings::Timings;
 
 /// Who asks, and when.
 #[derive(Clone, Debug)]
