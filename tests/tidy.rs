@@ -73,7 +73,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("evaluation", &[]),
     ("face", &["photo"]),
     ("gallery", &["seal"]),
-    ("http", &["access", "audit", "face", "gallery", "photo", "quality", "recognizer"]),
+    ("http", &["access", "audit", "face", "photo", "quality", "recognizer"]),
     ("main", &["cli", "config", "telemetry"]),
     ("photo", &[]),
     ("random", &[]),
@@ -83,7 +83,7 @@ const MODULES: &[(&str, &[&str])] = &[
         &["access", "audit", "engine", "face", "gallery", "photo", "quality", "seal", "store"],
     ),
     ("seal", &[]),
-    ("store", &["access", "audit", "seal"]),
+    ("store", &["access", "audit", "gallery", "seal"]),
     ("telemetry", &["config"]),
     ("timings", &[]),
 ];

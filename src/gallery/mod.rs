@@ -6,6 +6,7 @@
 
 mod best;
 mod codes;
+mod digest;
 mod integer_dot;
 mod matrix;
 mod scan;
@@ -17,11 +18,12 @@ use jiff::Timestamp;
 
 use self::best::Best;
 use self::codes::Codes;
+pub use self::digest::GalleryDigest;
 use self::matrix::Matrix;
 use crate::comparison::{Comparator, Measure, Score};
 use crate::embedding::Embedding;
 use crate::employee::{AuditId, EmployeeId};
-use crate::seal::{DataKeyId, Roll};
+use crate::seal::DataKeyId;
 
 /// An employee's reference, without its embedding.
 #[derive(Clone, Debug)]
@@ -89,8 +91,8 @@ struct Rows {
     codes: Codes,
     enrolled: Vec<Enrolled>,
     row_of: HashMap<EmployeeId, usize>,
-    /// The sum of the rolls of each.
-    roll: Roll,
+    /// Of all rows.
+    digest: GalleryDigest,
 }
 
 impl Gallery {
@@ -114,9 +116,9 @@ impl Gallery {
         self.read().row_of.contains_key(employee)
     }
 
-    /// Who is in it, with which template.
-    pub fn roll(&self) -> Roll {
-        self.read().roll
+    /// Returns the digest of the employees and their templates.
+    pub fn digest(&self) -> GalleryDigest {
+        self.read().digest
     }
 
     /// Puts a reference in place of the employee's former one, if any.
@@ -125,14 +127,14 @@ impl Gallery {
     /// Where the embedding is not of the gallery's width: it is of another model, and no such
     /// template is opened.
     pub fn insert(&self, enrolled: Enrolled, reference: &Embedding) {
-        let roll = enrolled.roll();
+        let digest = enrolled.digest();
         let mut rows = self.write();
         assert_eq!(reference.values().len(), rows.width, "an embedding of another model");
         if let Some(&row) = rows.row_of.get(&enrolled.employee) {
             rows.references.set(row, reference.values());
             rows.codes.set(row, reference.values());
             let former = std::mem::replace(&mut rows.enrolled[row], enrolled);
-            rows.roll -= former.roll();
+            rows.digest -= former.digest();
         } else {
             let row = rows.enrolled.len();
             rows.references.push(reference.values());
@@ -140,7 +142,7 @@ impl Gallery {
             rows.row_of.insert(enrolled.employee.clone(), row);
             rows.enrolled.push(enrolled);
         }
-        rows.roll += roll;
+        rows.digest += digest;
     }
 
     /// Lets an employee's reference end at another time, if there is one.
@@ -158,7 +160,7 @@ impl Gallery {
         rows.references.swap_remove(row);
         rows.codes.swap_remove(row);
         let removed = rows.enrolled.swap_remove(row);
-        rows.roll -= removed.roll();
+        rows.digest -= removed.digest();
         if let Some(moved) = rows.enrolled.get(row).map(|moved| moved.employee.clone()) {
             rows.row_of.insert(moved, row);
         }
@@ -236,8 +238,8 @@ impl Gallery {
 }
 
 impl Enrolled {
-    fn roll(&self) -> Roll {
-        Roll::of(&self.employee, self.key)
+    fn digest(&self) -> GalleryDigest {
+        GalleryDigest::of(&self.employee, self.key)
     }
 }
 
@@ -249,7 +251,7 @@ impl Rows {
             codes: Codes::new(width),
             enrolled: Vec::new(),
             row_of: HashMap::new(),
-            roll: Roll::default(),
+            digest: GalleryDigest::default(),
         }
     }
 
@@ -363,15 +365,15 @@ mod tests {
                     }
                 }
             }
-            let mut roll = Roll::default();
+            let mut digest = GalleryDigest::default();
             for (employee, (_, key)) in &model {
-                roll += Roll::of(employee, *key);
+                digest += GalleryDigest::of(employee, *key);
             }
-            prop_assert_eq!(gallery.roll(), roll);
+            prop_assert_eq!(gallery.digest(), digest);
             let (another, face) = (Gallery::new(WIDTH), Embedding::normalize(vec![1.0; WIDTH]).unwrap());
             another.insert(enrolled(id(99), key(7)), &face);
             gallery.replace(another);
-            prop_assert_eq!((gallery.len(), gallery.roll()), (1, Roll::of(&id(99), key(7))));
+            prop_assert_eq!((gallery.len(), gallery.digest()), (1, GalleryDigest::of(&id(99), key(7))));
             prop_assert!(gallery.compare(&id(99), &face, &comparator, NOW).is_some());
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Whatever changes a gallery comes by the feed, this process's own changes too, so that the galleries pass through the
 //! states of the store and no older one overtakes a newer. A gallery that has not heard from the feed for a second
-//! is out of step and answers nobody, until it has caught up and its roll is that of the store.
+//! is out of step and answers nobody, until it has caught up and its digest is that of the store.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -191,7 +191,7 @@ impl Inner {
         }
     }
 
-    /// Catches up and compares the rolls; where they differ, everything is loaded anew.
+    /// Catches up and compares the digests; where they differ, everything is loaded anew.
     async fn prove(&self, read: &mut u64) -> Result<(), FollowError> {
         if self.is_proven(read).await? {
             return Ok(());
@@ -211,7 +211,7 @@ impl Inner {
         let Changes::Next { changes, .. } = changes else { return Ok(false) };
         self.apply(changes, read).await?;
         let is_whole = |cohort: &Cohort| {
-            cohort.gallery.roll() == rolls.get(&cohort.model().id).copied().unwrap_or_default()
+            cohort.gallery.digest() == rolls.get(&cohort.model().id).copied().unwrap_or_default()
         };
         Ok(self.cohorts.all().all(is_whole))
     }

@@ -5,14 +5,12 @@
 //! key is kept elsewhere, wrapped by the master key. Once it is destroyed, so is every copy of the template.
 
 mod master;
-mod roll;
 
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use zeroize::Zeroizing;
 
 pub use self::master::{KeyError, MasterKey, MasterKeyId, MasterKeys};
-pub use self::roll::Roll;
 use crate::embedding::{Embedding, ModelId};
 use crate::employee::EmployeeId;
 use crate::random::random;

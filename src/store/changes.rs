@@ -17,7 +17,8 @@ use super::postgres::{self, Bell};
 use super::{Kept, Location, Store, StoreError, data_keys};
 use crate::embedding::ModelId;
 use crate::employee::EmployeeId;
-use crate::seal::{DataKeyId, Roll};
+use crate::gallery::GalleryDigest;
+use crate::seal::DataKeyId;
 
 /// Rows that are read at once.
 const PAGE: i64 = 1000;
@@ -60,7 +61,7 @@ pub struct Census {
     /// The changes.
     pub changes: Changes,
     /// Who is enrolled with each model.
-    pub rolls: HashMap<ModelId, Roll>,
+    pub rolls: HashMap<ModelId, GalleryDigest>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -273,8 +274,10 @@ async fn page(connection: &mut AnyConnection, from: u64) -> Result<Vec<ChangeRow
     Ok(rows)
 }
 
-async fn rolls(connection: &mut AnyConnection) -> Result<HashMap<ModelId, Roll>, StoreError> {
-    let mut rolls: HashMap<ModelId, Roll> = HashMap::new();
+async fn rolls(
+    connection: &mut AnyConnection,
+) -> Result<HashMap<ModelId, GalleryDigest>, StoreError> {
+    let mut rolls: HashMap<ModelId, GalleryDigest> = HashMap::new();
     let mut after = DataKeyId::AUDIT.as_bytes().to_vec();
     loop {
         let rows: Vec<(Vec<u8>, String, Vec<u8>)> = sqlx::query_as(
@@ -293,7 +296,7 @@ async fn rolls(connection: &mut AnyConnection) -> Result<HashMap<ModelId, Roll>,
             let key = key.try_into().map_err(|_| inconsistent("key_id"))?;
             let employee = EmployeeId::parse(&employee).map_err(|_| inconsistent("employee_id"))?;
             let roll = rolls.entry(model).or_default();
-            *roll += Roll::of(&employee, DataKeyId::from_bytes(key));
+            *roll += GalleryDigest::of(&employee, DataKeyId::from_bytes(key));
         }
     }
 }

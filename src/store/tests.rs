@@ -11,9 +11,8 @@ use crate::access::{Grant, KeyDigest, KeyName, Role};
 use crate::audit::{Action, Actor, Broken, Event, Head, Outcome, Subject};
 use crate::embedding::ModelId;
 use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
-use crate::seal::{
-    DataKeyId, MasterKey, MasterKeyId, MasterKeys, Roll, Sealed, Template, WrappedKey,
-};
+use crate::gallery::GalleryDigest;
+use crate::seal::{DataKeyId, MasterKey, MasterKeyId, MasterKeys, Sealed, Template, WrappedKey};
 
 fn masters() -> MasterKeys {
     MasterKeys::one(MasterKey::new(&[1; 32]))
@@ -483,7 +482,7 @@ async fn the_feed_says_whose_enrolment_has_changed() {
     assert_eq!(changes(&store, 9).await, None, "a database that was put back to an earlier state");
     let census = store.census(1).await.unwrap();
     assert!(matches!(census.changes, Changes::Next { changes, .. } if changes.len() == 2));
-    assert_eq!(census.rolls[&bob.model.id], Roll::of(&bob.employee, sealed("2").0.id));
+    assert_eq!(census.rolls[&bob.model.id], GalleryDigest::of(&bob.employee, sealed("2").0.id));
     assert_eq!(store.last_change().await.unwrap(), 3);
     store.drop_changes().await.unwrap();
     assert_eq!(
