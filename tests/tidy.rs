@@ -35,7 +35,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("serde", &["engine", "http"]),
     ("sqlx", &["store"]),
     ("toml", &["engine"]),
-    ("toml_edit", &["engine"]),
+    ("toml_edit", &["cli", "engine"]),
     ("tower_http", &["http"]),
     ("tract_onnx", &["engine"]),
     ("turbojpeg", &["photo"]),

@@ -7,7 +7,6 @@
 
 mod calibration;
 mod detector;
-pub mod draft;
 mod encoder;
 mod inspection;
 mod landmarks;
@@ -22,10 +21,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub(crate) use self::calibration::error_rate_tables;
 pub use self::calibration::{CalibrationSource, Recalibration};
 use self::detector::Detector;
 pub use self::encoder::Encoder;
 pub use self::inspection::{Inspection, NotOnnx, Port};
+pub(crate) use self::model::EXPORT_THE_ENCODER;
 pub use self::model::{ModelError, ModelSource};
 use crate::embedding::Embedding;
 use crate::face::{self, Face, NoProminentFace};

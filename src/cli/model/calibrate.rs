@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
+use super::draft;
 use crate::cli::evaluate::outcome::Outcome;
 use crate::cli::evaluate::{Photos, recalibration, summary};
 use crate::config::Config;
-use crate::engine::{Encoder, Engine, Inspection, ModelSource, draft};
+use crate::engine::{Encoder, Engine, Inspection, ModelSource};
 
 /// The rate that the summary recommends a threshold for: the one that verification is decided at by default.
 const TARGET_FMR: f64 = 1e-4;

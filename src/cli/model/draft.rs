@@ -2,8 +2,7 @@
 
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
-use super::calibration::{Recalibration, error_rate_tables};
-use super::inspection::Inspection;
+use crate::engine::{self, Inspection, Recalibration, error_rate_tables};
 
 const NUMBERS_A_LINE: usize = 8;
 
@@ -13,9 +12,9 @@ const GUESS: &str =
 
 /// A way in which training programs turn pixels into numbers: (pixel - mean) * scale.
 #[derive(Clone, Copy, Debug)]
-pub struct Convention {
+pub(super) struct Convention {
     /// What people call it.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     colour: &'static str,
     mean: &'static [f64],
     scale: &'static [f64],
@@ -47,9 +46,9 @@ const GREY: [Convention; 3] = [
 
 /// Why no manifest can be drafted: the network isn't an encoder.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
-pub enum NotAnEncoder {
+pub(super) enum NotAnEncoder {
     /// One image in.
-    #[error("it has {0} inputs. {EXPORT}", EXPORT = super::model::EXPORT_THE_ENCODER)]
+    #[error("it has {0} inputs. {EXPORT}", EXPORT = engine::EXPORT_THE_ENCODER)]
     Inputs(usize),
     /// An image.
     #[error("its input is not an image: {0}")]
@@ -95,7 +94,7 @@ impl Shapes {
 ///
 /// # Errors
 /// [`NotAnEncoder`].
-pub fn conventions(network: &Inspection) -> Result<&'static [Convention], NotAnEncoder> {
+pub(super) fn conventions(network: &Inspection) -> Result<&'static [Convention], NotAnEncoder> {
     Ok(if Shapes::of(network)?.channels == 1 { &GREY } else { &COLOURED })
 }
 
@@ -104,7 +103,7 @@ pub fn conventions(network: &Inspection) -> Result<&'static [Convention], NotAnE
 ///
 /// # Errors
 /// [`NotAnEncoder`].
-pub fn manifest(
+pub(super) fn manifest(
     network: &Inspection,
     name: &str,
     convention: &Convention,
@@ -143,12 +142,12 @@ pub fn manifest(
 }
 
 /// Whether a manifest has a golden output; one that is no TOML is left to whoever reads it.
-pub fn has_golden(manifest: &str) -> bool {
+pub(super) fn has_golden(manifest: &str) -> bool {
     manifest.parse::<DocumentMut>().is_ok_and(|document| document.contains_key("golden"))
 }
 
 /// Whether the input is still what [`manifest`] guessed.
-pub fn is_a_guess(manifest: &str) -> bool {
+pub(super) fn is_a_guess(manifest: &str) -> bool {
     manifest.contains(GUESS)
 }
 
@@ -157,7 +156,7 @@ pub fn is_a_guess(manifest: &str) -> bool {
 ///
 /// # Errors
 /// Where the manifest is no TOML.
-pub fn with_calibration(
+pub(super) fn with_calibration(
     manifest: &str,
     measured: &Recalibration,
 ) -> Result<String, toml_edit::TomlError> {
@@ -174,7 +173,7 @@ pub fn with_calibration(
 ///
 /// # Errors
 /// Where the manifest is no TOML.
-pub fn with_golden(manifest: &str, output: &[f32]) -> Result<String, toml_edit::TomlError> {
+pub(super) fn with_golden(manifest: &str, output: &[f32]) -> Result<String, toml_edit::TomlError> {
     let mut document: DocumentMut = manifest.parse()?;
     let about = "\n# What the network gives for the test pattern: it proves at each start that it still sees\n\
                  # what it saw when this was written.\n";
@@ -200,9 +199,9 @@ fn section<'a>(document: &'a mut DocumentMut, name: &str, before: &str) -> &'a m
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::inspection::Port;
     use super::*;
     use crate::embedding::ModelId;
+    use crate::engine::Port;
 
     fn network(inputs: &[&[Option<usize>]], output: &[Option<usize>]) -> Inspection {
         let port = |shape: &[Option<usize>]| Port {
