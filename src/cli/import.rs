@@ -8,8 +8,7 @@ use tokio::sync::Semaphore;
 use super::staff::{self, Joiner, Refusal, Source};
 use crate::audit::Actor;
 use crate::config::{Config, ImportArgs};
-use crate::http::Code;
-use crate::recognizer::{Call, EnrollmentWishes, Error, Recognizer};
+use crate::recognizer::{Call, Code, EnrollmentWishes, Error, Recognizer};
 
 /// Enrols everyone who is not enrolled yet.
 ///
@@ -120,12 +119,12 @@ pub(super) async fn enroll_all(
         match task.await? {
             (_, Ok(_)) => done.enrolled += 1,
             (_, Err(Error::AlreadyEnrolled)) => done.already += 1,
-            (joiner, Err(error)) if Code::from(&error) == Code::Internal => {
+            (joiner, Err(error)) if error.code() == Code::Internal => {
                 return Err(error)
                     .with_context(|| format!("enrolling {}", joiner.employee.as_str()));
             }
             (joiner, Err(error)) => {
-                done.refused.push(Refusal::new(&joiner, Code::from(&error), error.to_string()));
+                done.refused.push(Refusal::new(&joiner, error.code(), error.to_string()));
             }
         }
     }

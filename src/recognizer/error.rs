@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::code::Code;
 use super::feed::FollowError;
 use super::searcher::SearchEnded;
 use crate::comparison::ErrorRatesError;
@@ -73,6 +74,40 @@ pub enum Error {
     /// A task of ours panicked.
     #[error("a write was interrupted: {0}")]
     Task(#[from] tokio::task::JoinError),
+}
+
+impl Error {
+    /// Returns the stable code of the error.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::AlreadyEnrolled => Code::AlreadyEnrolled,
+            Self::Busy => Code::Busy,
+            Self::Store(error) if error.is_locked() => Code::Busy,
+            Self::Store(error) if error.is_away() => Code::NotReady,
+            // Another replica may have the new key.
+            Self::Store(error) if error.is_outdated() => Code::NotReady,
+            Self::OutOfStep => Code::NotReady,
+            Self::AuditFull
+            | Self::Engine(_)
+            | Self::Search(_)
+            | Self::Store(_)
+            | Self::Task(_) => Code::Internal,
+            Self::Face(NoProminentFace::None) => Code::NoFace,
+            Self::Face(NoProminentFace::Several) => Code::SeveralFaces,
+            Self::LooksLikeAnother { .. } => Code::LooksLikeAnother,
+            Self::NoReceipt | Self::NotEnrolled => Code::NotEnrolled,
+            Self::OtherModel { .. } => Code::OtherModel,
+            Self::Photo(photo) => match photo {
+                PhotoError::ForeignCoding(_)
+                | PhotoError::ForeignFormat(_)
+                | PhotoError::UnknownFormat => Code::UnsupportedFormat,
+                PhotoError::TooManyPixels { .. } => Code::TooManyPixels,
+                PhotoError::TooSmall { .. } => Code::NoFace,
+                PhotoError::Unreadable(_) => Code::UnreadablePhoto,
+            },
+            Self::PoorPhoto(_) => Code::PoorPhoto,
+        }
+    }
 }
 
 fn advice(reasons: &BTreeSet<Reason>) -> String {

@@ -4,6 +4,7 @@
 //! `enrolment`. The event of a decision is written before the answer, unless the
 //! database is unavailable (`journal`).
 
+mod code;
 mod cohort;
 mod enrolment;
 mod error;
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
+pub use self::code::Code;
 use self::cohort::{Cohort, Cohorts};
 pub use self::error::{Error, LoadError, StartError};
 pub use self::feed::FollowError;
