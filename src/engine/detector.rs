@@ -11,7 +11,7 @@ use anyhow::bail;
 use image::{GenericImage, RgbImage};
 use tract_onnx::prelude::*;
 
-use super::EngineError;
+use super::error::EngineError;
 use super::landmarks::Landmarks;
 use super::manifest::{DetectorManifest, Golden};
 use super::model::{ModelError, ModelSource};

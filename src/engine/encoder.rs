@@ -8,11 +8,11 @@ use image::imageops::flip_horizontal;
 use tract_onnx::prelude::*;
 
 use super::calibration::{CalibrationSource, Recalibration};
+use super::error::EngineError;
 use super::manifest::{EncoderManifest, Golden, Views};
 use super::model::{ModelError, ModelSource};
 use super::network::{Network, Plan, tensor};
 use super::pixels::{PixelFormat, test_pattern};
-use super::{EngineError, Role};
 use crate::comparison::{Comparator, ErrorRates};
 use crate::embedding::Embedding;
 use crate::employee::ModelName;
@@ -20,6 +20,15 @@ use crate::face::{AlignedFace, Turn};
 
 /// By how many degrees references are turned, to either side, for encoders that want it.
 const TURNS: [f64; 3] = [20.0, 40.0, 60.0];
+
+/// The role of a sample in a comparison (ISO/IEC 2382-37).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Role {
+    /// Stored and compared with probes. It is encoded in more views than a probe, once for each enrollment.
+    Reference,
+    /// Compared with references.
+    Probe,
+}
 
 /// An encoder that has shown that it gives what its manifest says.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use image::RgbImage;
 use image::imageops::flip_horizontal;
 use tract_onnx::prelude::*;
 
-use super::EngineError;
+use super::error::EngineError;
 use super::manifest::LandmarksManifest;
 use super::model::{ModelError, ModelSource};
 use super::network::{Network, Plan, tensor};

@@ -55,9 +55,9 @@ impl Recognizer {
         let Cohorts { former, present } = &*self.cohorts;
         let former = former.iter().map(|former| (former, Role::Probe));
         let asked: Vec<_> = former.chain([(present, Role::Reference)]).collect();
-        let place = self.engine.place()?;
+        let permit = self.engine.permit()?;
         let Extraction { face, quality, embeddings, mut timings } =
-            self.extract(&place, photo, &asked).await?;
+            self.extract(&permit, photo, &asked).await?;
         let reasons = quality.reasons();
         if !reasons.is_empty() {
             return Err(Error::PoorPhoto(reasons));

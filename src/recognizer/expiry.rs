@@ -56,9 +56,9 @@ impl Recognizer {
         now: Timestamp,
     ) -> Result<bool, Error> {
         let cohort = self.cohorts.of(employee).ok_or(Error::NotEnrolled)?;
-        let place = self.engine.place()?;
+        let permit = self.engine.permit()?;
         let Extraction { embeddings, .. } =
-            self.extract(&place, photo, &[(cohort, Role::Reference)]).await?;
+            self.extract(&permit, photo, &[(cohort, Role::Reference)]).await?;
         let embedding = last(&embeddings);
         let own = cohort.encoder.comparator().compare(embedding, embedding);
         let compared = cohort.compare(employee, embedding, now).ok_or(Error::NotEnrolled)?;

@@ -40,7 +40,7 @@ use crate::audit::{Action, Outcome};
 use crate::comparison::{Decision, Threshold};
 use crate::embedding::Embedding;
 use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
-use crate::engine::{Encoder, Engine, ExtractError, Extraction, Place, Role};
+use crate::engine::{Encoder, Engine, ExtractError, Extraction, Permit, Role};
 use crate::gallery::{Compared, Pair};
 use crate::seal::Sealer;
 use crate::store::Store;
@@ -176,7 +176,7 @@ impl Recognizer {
     /// What [`Engine::extract`] says.
     pub async fn check(&self, photo: Bytes) -> Result<Assessment, Error> {
         let Extraction { face, quality, timings, .. } =
-            self.extract(&self.engine.place()?, photo, &[]).await?;
+            self.extract(&self.engine.permit()?, photo, &[]).await?;
         Ok(Assessment { face, reasons: quality.reasons(), timings })
     }
 
@@ -194,9 +194,9 @@ impl Recognizer {
         let Some(cohort) = self.cohorts.of(employee) else {
             return Err(self.why_absent(employee).await?);
         };
-        let place = self.engine.place()?;
+        let permit = self.engine.permit()?;
         let Extraction { face, quality, embeddings, mut timings } =
-            self.extract(&place, photo, &[(cohort, Role::Probe)]).await?;
+            self.extract(&permit, photo, &[(cohort, Role::Probe)]).await?;
         let in_step = self.in_step()?;
         // Whoever was erased meanwhile is missing.
         let compared = cohort.compare(employee, last(&embeddings), call.at);
@@ -225,9 +225,9 @@ impl Recognizer {
     ) -> Result<Identification, Error> {
         self.in_step()?;
         let probes: Vec<_> = self.cohorts.all().map(|cohort| (cohort, Role::Probe)).collect();
-        let place = self.engine.place()?;
+        let permit = self.engine.permit()?;
         let Extraction { face, quality, embeddings, mut timings } =
-            self.extract(&place, photo, &probes).await?;
+            self.extract(&permit, photo, &probes).await?;
         let in_step = self.in_step()?;
         let gallery_size = self.cohorts.people();
         let mut candidates = Vec::new();
@@ -268,9 +268,9 @@ impl Recognizer {
         call: &Call,
     ) -> Result<Comparison, Error> {
         let present = &self.cohorts.present;
-        let place = self.engine.place()?;
-        let a = self.extract(&place, photo_a, &[(present, Role::Reference)]).await?;
-        let mut b = self.extract(&place, photo_b, &[(present, Role::Probe)]).await?;
+        let permit = self.engine.permit()?;
+        let a = self.extract(&permit, photo_a, &[(present, Role::Reference)]).await?;
+        let mut b = self.extract(&permit, photo_b, &[(present, Role::Probe)]).await?;
         let score = present.encoder.comparator().compare(last(&a.embeddings), last(&b.embeddings));
         let threshold = present.verification;
         let decision = threshold.decide(score);
@@ -326,12 +326,12 @@ impl Recognizer {
     /// Lets the cohorts' encoders look at a photo.
     async fn extract(
         &self,
-        place: &Place,
+        permit: &Permit,
         photo: Bytes,
         asked: &[(&Cohort, Role)],
     ) -> Result<Extraction, ExtractError> {
         let asked = asked.iter().map(|(cohort, role)| (cohort.encoder.clone(), *role)).collect();
-        self.engine.extract(place, photo, asked).await
+        self.engine.extract(permit, photo, asked).await
     }
 
     /// Why an employee is in no cohort: unknown, or enrolled with a model that does not run.
