@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::error::LoadError;
 use super::searcher::{Change, SearchEnded, Searcher};
 use super::{Policy, StartError};
 use crate::comparison::{Decision, ErrorRates, Threshold};
@@ -13,7 +12,37 @@ use crate::employee::{EmployeeId, ModelName};
 use crate::engine::Encoder;
 use crate::gallery::{Compared, Enrolled, Gallery, Neighbour, Pair, Query};
 use crate::seal::{DoesNotOpen, Sealer};
-use crate::store::{Kept, Store};
+use crate::store::{Kept, Store, StoreError};
+
+/// Why the templates of a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A template's data key is not there: the file of keys is not the one that belongs to the database.
+    #[error(
+        "the data key of employee {employee} is missing: data-keys.db does not match likeness.db; restore the matching one"
+    )]
+    DataKey {
+        /// Whose it is.
+        employee: String,
+    },
+    /// The gallery cannot be changed any more.
+    #[error(transparent)]
+    Search(#[from] SearchEnded),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A task of ours panicked.
+    #[error("reading was interrupted: {0}")]
+    Task(#[from] tokio::task::JoinError),
+    /// A template does not open: most likely it is the wrong key.
+    #[error("the template of employee {employee}: {source}")]
+    Template {
+        /// Whose it is.
+        employee: String,
+        /// What is wrong.
+        source: DoesNotOpen,
+    },
+}
 
 /// The people of one encoder and how they are told apart.
 #[derive(Debug)]

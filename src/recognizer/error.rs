@@ -1,17 +1,14 @@
-//! Why a use case came to no answer, or the service to no start.
+//! Errors of the use cases.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::code::Code;
-use super::feed::FollowError;
 use super::searcher::SearchEnded;
-use crate::comparison::ErrorRatesError;
 use crate::engine::{EngineError, ExtractError};
 use crate::face::NoProminentFace;
 use crate::photo::PhotoError;
 use crate::quality::Reason;
-use crate::seal::DoesNotOpen;
 use crate::store::StoreError;
 
 /// Why a use case came to no answer. A non-match is an answer.
@@ -124,62 +121,4 @@ impl From<ExtractError> for Error {
             ExtractError::Photo(error) => Self::Photo(error),
         }
     }
-}
-
-/// Why the templates of a store could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// A template's data key is not there: the file of keys is not the one that belongs to the database.
-    #[error(
-        "the data key of employee {employee} is missing: data-keys.db does not match likeness.db; restore the matching one"
-    )]
-    DataKey {
-        /// Whose it is.
-        employee: String,
-    },
-    /// The gallery cannot be changed any more.
-    #[error(transparent)]
-    Search(#[from] SearchEnded),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A task of ours panicked.
-    #[error("reading was interrupted: {0}")]
-    Task(#[from] tokio::task::JoinError),
-    /// A template does not open: most likely it is the wrong key.
-    #[error("the template of employee {employee}: {source}")]
-    Template {
-        /// Whose it is.
-        employee: String,
-        /// What is wrong.
-        source: DoesNotOpen,
-    },
-}
-
-/// Why the service cannot start on this store.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The change feed cannot be followed.
-    #[error(transparent)]
-    Feed(#[from] FollowError),
-    /// A template cannot be opened.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// The policy asks for more than the encoder's data support.
-    #[error(transparent)]
-    Policy(#[from] ErrorRatesError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The system gives no thread to search on.
-    #[error("the search thread could not be started: {0}")]
-    Thread(#[source] std::io::Error),
-    /// Nobody knows what its scores mean.
-    #[error(
-        "the manifest of the encoder {model} has no error rates; measure them on your own photos with `likeness model check FILE --calibrate DIR`"
-    )]
-    Unmeasured {
-        /// The encoder's name.
-        model: Arc<str>,
-    },
 }

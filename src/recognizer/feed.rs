@@ -10,10 +10,9 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::cohort::Cohort;
-use super::error::LoadError;
+use super::cohort::{Cohort, Cohorts, LoadError};
+use super::error::Error;
 use super::searcher::SearchEnded;
-use super::{Cohorts, Error};
 use crate::seal::{DoesNotOpen, Sealer};
 use crate::store::{Bell, Census, Change, Changes, Store, StoreError};
 

@@ -23,8 +23,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
 pub use self::code::Code;
+pub use self::cohort::LoadError;
 use self::cohort::{Cohort, Cohorts};
-pub use self::error::{Error, LoadError, StartError};
+pub use self::error::Error;
 pub use self::feed::FollowError;
 use self::feed::{Feed, InStep};
 pub use self::journal::Backlog;
@@ -37,14 +38,14 @@ pub use self::searcher::SearchEnded;
 use self::wiper::Wiper;
 use crate::access::Grant;
 use crate::audit::{Action, Outcome};
-use crate::comparison::{Decision, Threshold};
+use crate::comparison::{Decision, ErrorRatesError, Threshold};
 use crate::embedding::Embedding;
 use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
 use crate::engine::{Encoder, Engine, ExtractError, Extraction, Permit, Role};
 use crate::gallery::{Compared, Pair};
 use crate::seal::Sealer;
-use crate::store::Store;
 pub use crate::store::{Extent, Receipt};
+use crate::store::{Store, StoreError};
 
 /// What to decide at, and how long an enrolment holds.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +56,34 @@ pub struct Policy {
     pub identify_fpir: f64,
     /// After which time every enrolment ends at the latest.
     pub longest_enrolment: Option<SignedDuration>,
+}
+
+/// Why the service cannot start on this store.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The change feed cannot be followed.
+    #[error(transparent)]
+    Feed(#[from] FollowError),
+    /// A template cannot be opened.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The policy asks for more than the encoder's data support.
+    #[error(transparent)]
+    Policy(#[from] ErrorRatesError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system gives no thread to search on.
+    #[error("the search thread could not be started: {0}")]
+    Thread(#[source] std::io::Error),
+    /// Nobody knows what its scores mean.
+    #[error(
+        "the manifest of the encoder {model} has no error rates; measure them on your own photos with `likeness model check FILE --calibrate DIR`"
+    )]
+    Unmeasured {
+        /// The encoder's name.
+        model: Arc<str>,
+    },
 }
 
 /// Everything that answers a use case; cheap to clone.
