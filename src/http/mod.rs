@@ -24,6 +24,7 @@ mod openapi;
 mod photo_text;
 mod problem;
 mod rate;
+mod schema;
 mod tls;
 #[cfg(feature = "otlp")]
 mod trace;

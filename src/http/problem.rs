@@ -17,8 +17,8 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::answer::Reasons;
-use super::openapi::one_of;
 use super::request_id;
+use super::schema::one_of;
 use crate::recognizer::{self, Code as Shared};
 
 macro_rules! codes {
