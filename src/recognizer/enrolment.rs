@@ -86,7 +86,7 @@ impl Recognizer {
     ///
     /// # Errors
     /// [`Error::NotEnrolled`].
-    pub async fn forget(&self, employee: EmployeeId, call: &Call) -> Result<Receipt, Error> {
+    pub async fn erase(&self, employee: EmployeeId, call: &Call) -> Result<Receipt, Error> {
         let (this, call) = (self.clone(), call.clone());
         let erased = tokio::spawn(async move {
             let _writing = this.writing.lock().await;
@@ -124,7 +124,7 @@ impl Recognizer {
         let ended = self.store.expired(now).await?;
         let call = Call { actor: Actor::Retention, at: now };
         for employee in &ended {
-            match self.forget(employee.clone(), &call).await {
+            match self.erase(employee.clone(), &call).await {
                 // Erased by somebody else in between.
                 Ok(_) | Err(Error::NotEnrolled) => {}
                 Err(error) => return Err(error),

@@ -63,7 +63,7 @@ async fn carry_out(recognizer: &Recognizer, plan: Plan) -> anyhow::Result<()> {
     // Leavers first: a joiner may have taken over a leaver's face in the table's own eyes, by a new id.
     for employee in plan.leave {
         let name = employee.as_str().to_owned();
-        let erased = recognizer.forget(employee, &call()).await;
+        let erased = recognizer.erase(employee, &call()).await;
         erased.with_context(|| format!("erasing {name}"))?;
     }
     for (reference, expires_at) in plan.expiries {

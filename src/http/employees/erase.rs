@@ -1,22 +1,21 @@
-//! `/employees`: lists, finds and erases enrolled employees.
+//! `DELETE /employees/{employee_id}`: erases an employee, or returns the receipt of an earlier erasure.
 
 #![expect(unused_qualifications, reason = "what utoipa makes of `params`")]
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::AppState;
-use super::answer::{Employee, EmployeeId};
-use super::guard::Caller;
-use super::problem::{Code, Problem};
+use super::Named;
 use crate::audit::ReceiptId;
-use crate::employee;
+use crate::http::AppState;
+use crate::http::answer::EmployeeId;
+use crate::http::guard::Caller;
+use crate::http::problem::{Code, Problem};
 use crate::recognizer::{self, Extent};
 
 /// What outlasts an erasure in SQLite.
@@ -33,28 +32,7 @@ const IN_POSTGRES: &[&str] = &[
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Page {
-    /// Maximum number of employees to return.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<u32>,
-    /// Return employees after this ID, in byte order: the `next` of the previous page.
-    #[param(value_type = Option<EmployeeId>)]
-    after: Option<String>,
-}
-
-/// A page of enrolled employees, in the order of their IDs.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Employees {
-    employees: Vec<Employee>,
-    /// Value of `after` for the next page; null on the last page.
-    #[schema(required, value_type = Option<EmployeeId>)]
-    next: Option<String>,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Repeated {
+pub(in crate::http) struct Repeated {
     /// The `receipt` of an earlier erasure: returns that receipt again and erases nothing.
     #[param(pattern = "^[A-Za-z0-9_-]{64}$")]
     receipt: Option<String>,
@@ -63,7 +41,7 @@ pub(super) struct Repeated {
 /// Proof of an erasure.
 #[derive(Serialize, ToSchema)]
 #[expect(clippy::struct_field_names, reason = "the contract's names")]
-pub(super) struct Receipt {
+pub(in crate::http) struct Receipt {
     employee_id: EmployeeId,
     erased_at: Timestamp,
     status: Erasure,
@@ -124,67 +102,6 @@ impl Receipt {
     }
 }
 
-/// The employee in the path. An invalid ID counts as not enrolled.
-#[derive(IntoParams)]
-#[into_params(names("employee_id"), parameter_in = Path)]
-pub(super) struct Named(#[param(value_type = EmployeeId)] employee::EmployeeId);
-
-impl<S: Send + Sync> FromRequestParts<S> for Named {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let text = Path::<String>::from_request_parts(parts, state).await;
-        let employee = text.ok().and_then(|Path(text)| employee::EmployeeId::parse(&text).ok());
-        employee.map(Self).ok_or_else(|| {
-            Problem::new(Code::NotEnrolled, recognizer::Error::NotEnrolled.to_string())
-        })
-    }
-}
-
-/// Lists enrolled employees, page by page.
-#[utoipa::path(
-    get,
-    path = "/employees",
-    operation_id = "list_employees",
-    tag = "Enrollment",
-    params(Page),
-    responses((status = OK, description = "A page of employees", body = Employees)),
-    extensions(("x-problems" = json!([Code::Malformed]))),
-)]
-pub(super) async fn list(
-    State(app): State<AppState>,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Result<Json<Employees>, Problem> {
-    let Query(page) = page.map_err(|e| Problem::malformed(e.body_text()))?;
-    let limit = page.limit.unwrap_or(100);
-    if !(1..=1000).contains(&limit) {
-        return Err(Problem::malformed("limit must be an integer from 1 to 1000"));
-    }
-    let after = page.after.as_deref().map(employee::EmployeeId::parse).transpose();
-    let after = after.map_err(|e| Problem::malformed(format!("after: {e}")))?;
-    let references = app.recognizer()?.list(after.as_ref(), limit).await?;
-    let full = references.len() == limit as usize;
-    let last = references.last().filter(|_| full).map(|r| r.employee.as_str().to_owned());
-    Ok(Json(Employees { employees: references.iter().map(Employee::from).collect(), next: last }))
-}
-
-/// Returns an enrolled employee.
-#[utoipa::path(
-    get,
-    path = "/employees/{employee_id}",
-    operation_id = "find_employee",
-    tag = "Enrollment",
-    params(Named),
-    responses((status = OK, description = "The employee", body = Employee)),
-    extensions(("x-problems" = json!([Code::NotEnrolled]))),
-)]
-pub(super) async fn find(
-    State(app): State<AppState>,
-    Named(employee): Named,
-) -> Result<Json<Employee>, Problem> {
-    Ok(Json(Employee::from(&app.recognizer()?.find(&employee).await?)))
-}
-
 /// Erases an employee and returns a receipt.
 #[utoipa::path(
     delete,
@@ -199,7 +116,7 @@ pub(super) async fn find(
     ),
     extensions(("x-problems" = json!([Code::Malformed, Code::NotEnrolled]))),
 )]
-pub(super) async fn forget(
+pub(in crate::http) async fn erase(
     State(app): State<AppState>,
     Extension(caller): Extension<Caller>,
     Named(employee): Named,
@@ -208,7 +125,7 @@ pub(super) async fn forget(
     let Query(Repeated { receipt }) = repeated.map_err(|e| Problem::malformed(e.body_text()))?;
     let recognizer = app.recognizer()?;
     let receipt = match receipt {
-        None => recognizer.forget(employee, &caller.call(app.now())).await?,
+        None => recognizer.erase(employee, &caller.call(app.now())).await?,
         Some(text) => {
             let unreadable = || Problem::malformed("receipt: not a valid receipt");
             let id = ReceiptId::parse(&text).ok_or_else(unreadable)?;
