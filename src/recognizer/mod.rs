@@ -1,11 +1,11 @@
-//! The use cases, free of HTTP: enroll, verify, identify, compare, list, forget.
+//! The use cases, without HTTP, and the composition of the parts that they need.
 //!
-//! Each reads as the flow does: those that decide are here, those that change who is enrolled in
-//! `enrolment`. The event of a decision is written before the answer, unless the
-//! database is unavailable (`journal`).
+//! `decision` decides on photos, `enrolment` and `expiry` change who is enrolled, `query` reads, and `operation` is for
+//! operators. The event of a decision is written before its response, unless the database is unavailable (`journal`).
 
 mod code;
 mod cohort;
+mod decision;
 mod enrolment;
 mod error;
 mod expiry;
@@ -13,6 +13,7 @@ mod feed;
 mod journal;
 mod operation;
 mod outcome;
+mod query;
 mod searcher;
 mod wiper;
 
@@ -36,13 +37,11 @@ pub use self::outcome::{
 };
 pub use self::searcher::SearchEnded;
 use self::wiper::Wiper;
-use crate::access::Grant;
 use crate::audit::{Action, Outcome};
-use crate::comparison::{Decision, ErrorRatesError, Threshold};
+use crate::comparison::{ErrorRatesError, Threshold};
 use crate::embedding::Embedding;
-use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
+use crate::employee::{AuditId, ModelName};
 use crate::engine::{Encoder, Engine, ExtractError, Extraction, Permit, Role};
-use crate::gallery::{Compared, Pair};
 use crate::seal::Sealer;
 pub use crate::store::{Extent, Receipt};
 use crate::store::{Store, StoreError};
@@ -183,163 +182,6 @@ impl Recognizer {
         self.feed.as_ref().map_or(Ok(InStep::ALWAYS), Feed::in_step)
     }
 
-    /// Every valid access key.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn grants(&self) -> Result<Vec<Grant>, Error> {
-        Ok(self.store.grants().await?)
-    }
-
-    /// Whether an access key was ever added, revoked ones included.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn ever_granted(&self) -> Result<bool, Error> {
-        Ok(self.store.ever_granted().await?)
-    }
-
-    /// Looks whether a photo could be a reference; nothing is compared.
-    ///
-    /// # Errors
-    /// What [`Engine::extract`] says.
-    pub async fn check(&self, photo: Bytes) -> Result<Assessment, Error> {
-        let Extraction { face, quality, timings, .. } =
-            self.extract(&self.engine.permit()?, photo, &[]).await?;
-        Ok(Assessment { face, reasons: quality.reasons(), timings })
-    }
-
-    /// Compares a photo with one employee's reference.
-    ///
-    /// # Errors
-    /// [`Error::NotEnrolled`], [`Error::OtherModel`], [`Error::OutOfStep`]; what [`Engine::extract`] says.
-    pub async fn verify(
-        &self,
-        employee: &EmployeeId,
-        photo: Bytes,
-        call: &Call,
-    ) -> Result<Verification, Error> {
-        self.in_step()?;
-        let Some(cohort) = self.cohorts.of(employee) else {
-            return Err(self.why_absent(employee).await?);
-        };
-        let permit = self.engine.permit()?;
-        let Extraction { face, quality, embeddings, mut timings } =
-            self.extract(&permit, photo, &[(cohort, Role::Probe)]).await?;
-        let in_step = self.in_step()?;
-        // Whoever was erased meanwhile is missing.
-        let compared = cohort.compare(employee, last(&embeddings), call.at);
-        let Some(Compared { score, audit_id }) = compared else {
-            return Err(self.why_absent(employee).await?);
-        };
-        let threshold = cohort.verification;
-        let model = cohort.model().clone();
-        let decision = threshold.decide(score);
-        let written = self.record(call, Action::Verify, decision.into(), Some(audit_id));
-        timings.wait("store", written).await?;
-        in_step.holds()?;
-        let reasons = quality.reasons();
-        Ok(Verification { decision, score, threshold, model, face, reasons, timings })
-    }
-
-    /// Searches everyone for whoever a photo shows; `top` candidates at most.
-    ///
-    /// # Errors
-    /// [`Error::OutOfStep`]; what [`Engine::extract`] says.
-    pub async fn identify(
-        &self,
-        photo: Bytes,
-        top: usize,
-        call: &Call,
-    ) -> Result<Identification, Error> {
-        self.in_step()?;
-        let probes: Vec<_> = self.cohorts.all().map(|cohort| (cohort, Role::Probe)).collect();
-        let permit = self.engine.permit()?;
-        let Extraction { face, quality, embeddings, mut timings } =
-            self.extract(&permit, photo, &probes).await?;
-        let in_step = self.in_step()?;
-        let gallery_size = self.cohorts.people();
-        let mut candidates = Vec::new();
-        for (cohort, probe) in self.cohorts.all().zip(&embeddings) {
-            let threshold = cohort.identification(gallery_size);
-            let nearest = timings.wait("search", cohort.search(probe, top, call.at)).await?;
-            let found = nearest.into_iter().map(|near| Candidate {
-                employee: near.employee,
-                audit_id: near.audit_id,
-                score: near.score,
-                threshold,
-                model: cohort.model().clone(),
-            });
-            outcome::merge(&mut candidates, found.collect());
-        }
-        candidates.sort_by(|a, b| b.margin().total_cmp(&a.margin()));
-        candidates.truncate(top);
-        let threshold = self.cohorts.present.identification(gallery_size);
-        let reasons = quality.reasons();
-        let mut answer =
-            Identification { candidates, threshold, gallery_size, face, reasons, timings };
-        let matched = answer.matched().map(|candidate| candidate.audit_id);
-        let outcome = if matched.is_some() { Outcome::Match } else { Outcome::NonMatch };
-        let written = self.record(call, Action::Identify, outcome, matched);
-        answer.timings.wait("store", written).await?;
-        in_step.holds()?;
-        Ok(answer)
-    }
-
-    /// Compares two photos as if the first were enrolled; nothing is stored.
-    ///
-    /// # Errors
-    /// What [`Engine::extract`] says of either photo.
-    pub async fn compare(
-        &self,
-        photo_a: Bytes,
-        photo_b: Bytes,
-        call: &Call,
-    ) -> Result<Comparison, Error> {
-        let present = &self.cohorts.present;
-        let permit = self.engine.permit()?;
-        let a = self.extract(&permit, photo_a, &[(present, Role::Reference)]).await?;
-        let mut b = self.extract(&permit, photo_b, &[(present, Role::Probe)]).await?;
-        let score = present.encoder.comparator().compare(last(&a.embeddings), last(&b.embeddings));
-        let threshold = present.verification;
-        let decision = threshold.decide(score);
-        let written = self.record(call, Action::Compare, decision.into(), None);
-        b.timings.wait("store", written).await?;
-        Ok(Comparison {
-            decision,
-            score,
-            threshold,
-            faces: [a.face, b.face],
-            timings: [a.timings, b.timings],
-        })
-    }
-
-    /// The references of at most `limit` employees whose identifiers sort behind `after`.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn list(
-        &self,
-        after: Option<&EmployeeId>,
-        limit: u32,
-    ) -> Result<Vec<Reference>, Error> {
-        Ok(self.store.list(after, limit).await?)
-    }
-
-    /// The reference of one employee.
-    ///
-    /// # Errors
-    /// [`Error::NotEnrolled`].
-    pub async fn find(&self, employee: &EmployeeId) -> Result<Reference, Error> {
-        self.store.find(employee).await?.ok_or(Error::NotEnrolled)
-    }
-
-    /// The `top` closest pairs among those who are enrolled with the present encoder, closest
-    /// first, and the identification threshold.
-    pub fn lookalikes(&self, top: usize) -> (Vec<Pair>, Threshold) {
-        (self.cohorts.present.closest_pairs(top), self.identification())
-    }
-
     /// Writes down what was decided, before it is answered.
     async fn record(
         &self,
@@ -361,27 +203,6 @@ impl Recognizer {
     ) -> Result<Extraction, ExtractError> {
         let asked = asked.iter().map(|(cohort, role)| (cohort.encoder.clone(), *role)).collect();
         self.engine.extract(permit, photo, asked).await
-    }
-
-    /// Why an employee is in no cohort: unknown, or enrolled with a model that does not run.
-    async fn why_absent(&self, employee: &EmployeeId) -> Result<Error, Error> {
-        let runs = |model: &ModelName| self.cohorts.all().any(|c| c.model().id == model.id);
-        Ok(match self.store.find(employee).await? {
-            Some(reference) if !runs(&reference.model) => {
-                Error::OtherModel { stored: reference.model.name }
-            }
-            // Present after all: enrolled or erased in between. The caller's photo came too early.
-            Some(_) | None => Error::NotEnrolled,
-        })
-    }
-}
-
-impl From<Decision> for Outcome {
-    fn from(decision: Decision) -> Self {
-        match decision {
-            Decision::Match => Self::Match,
-            Decision::NonMatch => Self::NonMatch,
-        }
     }
 }
 
