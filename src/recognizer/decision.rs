@@ -33,20 +33,20 @@ impl Recognizer {
         call: &Call,
     ) -> Result<Verification, Error> {
         self.in_step()?;
-        let Some(cohort) = self.cohorts.of(employee) else {
+        let Some(gallery) = self.galleries.of(employee) else {
             return Err(self.why_absent(employee).await?);
         };
         let permit = self.engine.permit()?;
         let Extraction { face, quality, embeddings, mut timings } =
-            self.extract(&permit, photo, &[(cohort, Role::Probe)]).await?;
+            self.extract(&permit, photo, &[(gallery, Role::Probe)]).await?;
         let in_step = self.in_step()?;
         // Whoever was erased meanwhile is missing.
-        let compared = cohort.compare(employee, last(&embeddings), call.at);
+        let compared = gallery.compare(employee, last(&embeddings), call.at);
         let Some(Compared { score, audit_id }) = compared else {
             return Err(self.why_absent(employee).await?);
         };
-        let threshold = cohort.verification;
-        let model = cohort.model().clone();
+        let threshold = gallery.verification;
+        let model = gallery.model().clone();
         let decision = threshold.decide(score);
         let written = self.record(call, Action::Verify, decision.into(), Some(audit_id));
         timings.wait("store", written).await?;
@@ -66,28 +66,28 @@ impl Recognizer {
         call: &Call,
     ) -> Result<Identification, Error> {
         self.in_step()?;
-        let probes: Vec<_> = self.cohorts.all().map(|cohort| (cohort, Role::Probe)).collect();
+        let probes: Vec<_> = self.galleries.all().map(|gallery| (gallery, Role::Probe)).collect();
         let permit = self.engine.permit()?;
         let Extraction { face, quality, embeddings, mut timings } =
             self.extract(&permit, photo, &probes).await?;
         let in_step = self.in_step()?;
-        let gallery_size = self.cohorts.people();
+        let gallery_size = self.galleries.people();
         let mut candidates = Vec::new();
-        for (cohort, probe) in self.cohorts.all().zip(&embeddings) {
-            let threshold = cohort.identification(gallery_size);
-            let nearest = timings.wait("search", cohort.search(probe, top, call.at)).await?;
+        for (gallery, probe) in self.galleries.all().zip(&embeddings) {
+            let threshold = gallery.identification(gallery_size);
+            let nearest = timings.wait("search", gallery.search(probe, top, call.at)).await?;
             let found = nearest.into_iter().map(|near| Candidate {
                 employee: near.employee,
                 audit_id: near.audit_id,
                 score: near.score,
                 threshold,
-                model: cohort.model().clone(),
+                model: gallery.model().clone(),
             });
             outcome::merge(&mut candidates, found.collect());
         }
         candidates.sort_by(|a, b| b.margin().total_cmp(&a.margin()));
         candidates.truncate(top);
-        let threshold = self.cohorts.present.identification(gallery_size);
+        let threshold = self.galleries.present.identification(gallery_size);
         let reasons = quality.reasons();
         let mut answer =
             Identification { candidates, threshold, gallery_size, face, reasons, timings };
@@ -109,7 +109,7 @@ impl Recognizer {
         photo_b: Bytes,
         call: &Call,
     ) -> Result<Comparison, Error> {
-        let present = &self.cohorts.present;
+        let present = &self.galleries.present;
         let permit = self.engine.permit()?;
         let a = self.extract(&permit, photo_a, &[(present, Role::Reference)]).await?;
         let mut b = self.extract(&permit, photo_b, &[(present, Role::Probe)]).await?;
@@ -127,9 +127,10 @@ impl Recognizer {
         })
     }
 
-    /// Why an employee is in no cohort: unknown, or enrolled with a model that does not run.
+    /// Why an employee is in no gallery: unknown, or enrolled with a model that does not run.
     async fn why_absent(&self, employee: &EmployeeId) -> Result<Error, Error> {
-        let runs = |model: &ModelName| self.cohorts.all().any(|c| c.model().id == model.id);
+        let runs =
+            |model: &ModelName| self.galleries.all().any(|gallery| gallery.model().id == model.id);
         Ok(match self.store.find(employee).await? {
             Some(reference) if !runs(&reference.model) => {
                 Error::OtherModel { stored: reference.model.name }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::searcher::SearchEnded;
-use super::{Call, Cohorts, Enrollment, EnrollmentWishes, Error, Receipt, Recognizer, last};
+use super::{Call, Enrollment, EnrollmentWishes, Error, ModelGalleries, Receipt, Recognizer, last};
 use crate::audit::{Action, Actor, Outcome, ReceiptId};
 use crate::embedding::Embedding;
 use crate::employee::{AuditId, EmployeeId, Reference};
@@ -49,10 +49,10 @@ impl Recognizer {
         // Whoever has ended is no longer enrolled, even where their reference is not erased yet.
         self.erase_expired(call.at).await?;
         // Spares the inference; what decides is the commit.
-        if !wishes.replace && self.cohorts.of(&employee).is_some() {
+        if !wishes.replace && self.galleries.of(&employee).is_some() {
             return Err(Error::AlreadyEnrolled);
         }
-        let Cohorts { former, present } = &*self.cohorts;
+        let ModelGalleries { former, present } = &*self.galleries;
         let former = former.iter().map(|former| (former, Role::Probe));
         let asked: Vec<_> = former.chain([(present, Role::Reference)]).collect();
         let permit = self.engine.permit()?;
@@ -94,8 +94,8 @@ impl Recognizer {
             match &this.feed {
                 Some(feed) => feed.follow().await,
                 None => {
-                    for cohort in this.cohorts.all() {
-                        cohort.remove(&employee).await?;
+                    for gallery in this.galleries.all() {
+                        gallery.remove(&employee).await?;
                     }
                 }
             }
@@ -133,16 +133,16 @@ impl Recognizer {
         Ok(ended.len())
     }
 
-    /// Whoever else a photo of this employee would be identified as; `embeddings` are of all cohorts.
+    /// Whoever else a photo of this employee would be identified as; `embeddings` are of all galleries.
     async fn lookalike(
         &self,
         employee: &EmployeeId,
         embeddings: &[Embedding],
         now: Timestamp,
     ) -> Result<Option<Neighbour>, SearchEnded> {
-        let people = self.cohorts.people();
-        for (cohort, probe) in self.cohorts.all().zip(embeddings) {
-            if let Some(other) = cohort.lookalike(employee, probe, people, now).await? {
+        let people = self.galleries.people();
+        for (gallery, probe) in self.galleries.all().zip(embeddings) {
+            if let Some(other) = gallery.lookalike(employee, probe, people, now).await? {
                 return Ok(Some(other));
             }
         }
@@ -218,8 +218,8 @@ impl Recognizer {
                     expires_at,
                     key: key.id,
                 };
-                self.cohorts.present.insert(present, embedding.clone()).await?;
-                if let Some(former) = &self.cohorts.former {
+                self.galleries.present.insert(present, embedding.clone()).await?;
+                if let Some(former) = &self.galleries.former {
                     former.remove(employee).await?;
                 }
             }
@@ -240,7 +240,7 @@ impl Recognizer {
 
     /// What the store would say.
     fn rehearse(&self, employee: &EmployeeId, replace: bool) -> Enrolled {
-        match (self.cohorts.of(employee), replace) {
+        match (self.galleries.of(employee), replace) {
             (None, _) => Enrolled::New,
             (Some(_), true) => Enrolled::Replaced,
             (Some(_), false) => Enrolled::Kept,

@@ -36,8 +36,8 @@ impl Recognizer {
             if let Some(feed) = &this.feed {
                 feed.follow().await;
             } else {
-                for cohort in this.cohorts.all() {
-                    cohort.set_expiry(&employee, expires_at).await?;
+                for gallery in this.galleries.all() {
+                    gallery.set_expiry(&employee, expires_at).await?;
                 }
             }
             Ok::<_, Error>(changed)
@@ -55,13 +55,13 @@ impl Recognizer {
         photo: Bytes,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let cohort = self.cohorts.of(employee).ok_or(Error::NotEnrolled)?;
+        let gallery = self.galleries.of(employee).ok_or(Error::NotEnrolled)?;
         let permit = self.engine.permit()?;
         let Extraction { embeddings, .. } =
-            self.extract(&permit, photo, &[(cohort, Role::Reference)]).await?;
+            self.extract(&permit, photo, &[(gallery, Role::Reference)]).await?;
         let embedding = last(&embeddings);
-        let own = cohort.encoder.comparator().compare(embedding, embedding);
-        let compared = cohort.compare(employee, embedding, now).ok_or(Error::NotEnrolled)?;
+        let own = gallery.encoder.comparator().compare(embedding, embedding);
+        let compared = gallery.compare(employee, embedding, now).ok_or(Error::NotEnrolled)?;
         Ok((own.value() - compared.score.value()).abs() < SAME_PHOTO)
     }
 }

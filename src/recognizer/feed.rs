@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::cohort::{Cohort, Cohorts, LoadError};
 use super::error::Error;
+use super::model_gallery::{LoadError, ModelGalleries, ModelGallery};
 use super::searcher::SearchEnded;
 use crate::seal::{DoesNotOpen, Sealer};
 use crate::store::{Bell, Census, Change, Changes, Store, StoreError};
@@ -108,7 +108,7 @@ pub(super) struct Feed {
 struct Inner {
     store: Store,
     sealer: Sealer,
-    cohorts: Arc<Cohorts>,
+    galleries: Arc<ModelGalleries>,
     /// How far the feed has been read. Held while a gallery changes.
     read: Mutex<u64>,
     confirmed: std::sync::Mutex<Confirmed>,
@@ -122,11 +122,11 @@ impl Feed {
     pub(super) async fn start(
         store: Store,
         sealer: Sealer,
-        cohorts: Arc<Cohorts>,
+        galleries: Arc<ModelGalleries>,
         read: u64,
     ) -> Result<Self, FollowError> {
         let (read, confirmed) = (Mutex::new(read), std::sync::Mutex::default());
-        let inner = Arc::new(Inner { store, sealer, cohorts, read, confirmed });
+        let inner = Arc::new(Inner { store, sealer, galleries, read, confirmed });
         inner.follow().await?;
         tokio::spawn(keep_following(Arc::downgrade(&inner)));
         Ok(Self { inner })
@@ -198,8 +198,8 @@ impl Inner {
         tracing::warn!("the gallery is too far behind the database: reloading it");
         self.lapse();
         *read = patient(PATIENCE, self.store.last_change()).await?;
-        for cohort in self.cohorts.all() {
-            let load = cohort.load(&self.store, &self.sealer, true);
+        for gallery in self.galleries.all() {
+            let load = gallery.load(&self.store, &self.sealer, true);
             timeout(LONG_PATIENCE, load).await.map_err(|_| FollowError::Silent)??;
         }
         if self.is_proven(read).await? { Ok(()) } else { Err(FollowError::Differs) }
@@ -209,25 +209,26 @@ impl Inner {
         let Census { changes, rolls } = patient(LONG_PATIENCE, self.store.census(*read)).await?;
         let Changes::Next { changes, .. } = changes else { return Ok(false) };
         self.apply(changes, read).await?;
-        let is_whole = |cohort: &Cohort| {
-            cohort.gallery.digest() == rolls.get(&cohort.model().id).copied().unwrap_or_default()
+        let is_whole = |gallery: &ModelGallery| {
+            gallery.references.digest()
+                == rolls.get(&gallery.model().id).copied().unwrap_or_default()
         };
-        Ok(self.cohorts.all().all(is_whole))
+        Ok(self.galleries.all().all(is_whole))
     }
 
     async fn apply(&self, changes: Vec<Change>, read: &mut u64) -> Result<(), FollowError> {
         for Change { number, employee, present } in changes {
             let model = present.as_ref().map(|(model, _)| *model);
-            let of_model = |cohort: &&Cohort| Some(cohort.model().id) == model;
+            let of_model = |gallery: &&ModelGallery| Some(gallery.model().id) == model;
             // First in, then out: whoever is enrolled anew with another encoder is always in one.
             if let Some((_, kept)) = present
-                && let Some(cohort) = self.cohorts.all().find(of_model)
-                && let Some((enrolled, reference)) = cohort.open(&self.sealer, kept)?
+                && let Some(gallery) = self.galleries.all().find(of_model)
+                && let Some((enrolled, reference)) = gallery.open(&self.sealer, kept)?
             {
-                cohort.insert(enrolled, reference).await?;
+                gallery.insert(enrolled, reference).await?;
             }
-            for cohort in self.cohorts.all().filter(|cohort| !of_model(cohort)) {
-                cohort.remove(&employee).await?;
+            for gallery in self.galleries.all().filter(|gallery| !of_model(gallery)) {
+                gallery.remove(&employee).await?;
             }
             *read = number;
         }

@@ -4,13 +4,13 @@
 //! operators. The event of a decision is written before its response, unless the database is unavailable (`journal`).
 
 mod code;
-mod cohort;
 mod decision;
 mod enrolment;
 mod error;
 mod expiry;
 mod feed;
 mod journal;
+mod model_gallery;
 mod operation;
 mod outcome;
 mod query;
@@ -24,13 +24,13 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
 pub use self::code::Code;
-pub use self::cohort::LoadError;
-use self::cohort::{Cohort, Cohorts};
 pub use self::error::Error;
 pub use self::feed::FollowError;
 use self::feed::{Feed, InStep};
 pub use self::journal::Backlog;
 use self::journal::Journal;
+pub use self::model_gallery::LoadError;
+use self::model_gallery::{ModelGalleries, ModelGallery};
 pub use self::outcome::{
     Assessment, Call, Candidate, Comparison, Enrollment, EnrollmentWishes, Identification,
     Verification,
@@ -89,7 +89,7 @@ pub enum StartError {
 #[derive(Clone, Debug)]
 pub struct Recognizer {
     engine: Engine,
-    cohorts: Arc<Cohorts>,
+    galleries: Arc<ModelGalleries>,
     store: Store,
     sealer: Sealer,
     journal: Journal,
@@ -117,22 +117,22 @@ impl Recognizer {
         if let Some(longest) = policy.longest_enrolment {
             store.limit_enrolments(longest, now).await?;
         }
-        let cohort = |encoder: &Arc<Encoder>| Cohort::new(encoder.clone(), policy);
-        let present = cohort(engine.encoder())?;
-        let former = engine.former_encoder().map(cohort).transpose()?;
-        let cohorts = Arc::new(Cohorts { present, former });
+        let gallery = |encoder: &Arc<Encoder>| ModelGallery::new(encoder.clone(), policy);
+        let present = gallery(engine.encoder())?;
+        let former = engine.former_encoder().map(gallery).transpose()?;
+        let galleries = Arc::new(ModelGalleries { present, former });
         let read = if store.has_feed() { Some(store.last_change().await?) } else { None };
-        for cohort in cohorts.all() {
-            cohort.load(&store, &sealer, read.is_some()).await?;
+        for gallery in galleries.all() {
+            gallery.load(&store, &sealer, read.is_some()).await?;
         }
         let feed = match read {
             Some(read) => {
-                Some(Feed::start(store.clone(), sealer.clone(), cohorts.clone(), read).await?)
+                Some(Feed::start(store.clone(), sealer.clone(), galleries.clone(), read).await?)
             }
             None => None,
         };
         for (model, enrolled) in store.models().await? {
-            if cohorts.all().all(|cohort| cohort.model().id != model.id) {
+            if galleries.all().all(|gallery| gallery.model().id != model.id) {
                 tracing::warn!(
                     enrolled,
                     "{enrolled} employees cannot be recognized: enrolled with the encoder {} ({}), which is not loaded (see `likeness model switch`)",
@@ -146,7 +146,7 @@ impl Recognizer {
         let writing = Arc::default();
         Ok(Self {
             engine,
-            cohorts,
+            galleries,
             store,
             sealer,
             journal,
@@ -159,22 +159,22 @@ impl Recognizer {
 
     /// The encoder that everyone is enrolled with from now on.
     pub fn model(&self) -> &ModelName {
-        self.cohorts.present.model()
+        self.galleries.present.model()
     }
 
     /// The former encoder that runs beside it, and how many people still depend on it.
     pub fn former(&self) -> Option<(&ModelName, usize)> {
-        self.cohorts.former.as_ref().map(|cohort| (cohort.model(), cohort.gallery.len()))
+        self.galleries.former.as_ref().map(|gallery| (gallery.model(), gallery.references.len()))
     }
 
     /// How many people can be recognised.
     pub fn gallery_size(&self) -> usize {
-        self.cohorts.people()
+        self.galleries.people()
     }
 
     /// What identification is decided at now: its target is the FPIR bound that holds.
     pub fn identification(&self) -> Threshold {
-        self.cohorts.present.identification(self.cohorts.people())
+        self.galleries.present.identification(self.galleries.people())
     }
 
     /// Proof that the galleries are what the store holds, or held less than a second ago.
@@ -194,14 +194,14 @@ impl Recognizer {
         written.map_err(|_| Error::AuditFull)
     }
 
-    /// Lets the cohorts' encoders look at a photo.
+    /// Lets the galleries' encoders look at a photo.
     async fn extract(
         &self,
         permit: &Permit,
         photo: Bytes,
-        asked: &[(&Cohort, Role)],
+        asked: &[(&ModelGallery, Role)],
     ) -> Result<Extraction, ExtractError> {
-        let asked = asked.iter().map(|(cohort, role)| (cohort.encoder.clone(), *role)).collect();
+        let asked = asked.iter().map(|(gallery, role)| (gallery.encoder.clone(), *role)).collect();
         self.engine.extract(permit, photo, asked).await
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::cohort::Cohort;
+use super::model_gallery::ModelGallery;
 use super::{Backlog, Error, Recognizer};
 
 impl Recognizer {
@@ -12,7 +12,7 @@ impl Recognizer {
     /// [`Error::OutOfStep`], [`Error::Search`], [`Error::Store`].
     pub async fn ping(&self) -> Result<(), Error> {
         self.in_step()?;
-        self.cohorts.all().try_for_each(Cohort::is_alive)?;
+        self.galleries.all().try_for_each(ModelGallery::is_alive)?;
         Ok(self.store.ping().await?)
     }
 

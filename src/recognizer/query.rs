@@ -47,6 +47,6 @@ impl Recognizer {
     /// The `top` closest pairs among those who are enrolled with the present encoder, closest
     /// first, and the identification threshold.
     pub fn lookalikes(&self, top: usize) -> (Vec<Pair>, Threshold) {
-        (self.cohorts.present.closest_pairs(top), self.identification())
+        (self.galleries.present.closest_pairs(top), self.identification())
     }
 }

@@ -1,4 +1,4 @@
-//! Everyone who is enrolled with one encoder. Nobody is compared across cohorts.
+//! The gallery of one encoder. Templates of different encoders are never compared.
 
 use std::sync::Arc;
 
@@ -44,32 +44,38 @@ pub enum LoadError {
     },
 }
 
-/// The people of one encoder and how they are told apart.
+/// The gallery of one encoder with its thresholds and its search thread.
 #[derive(Debug)]
-pub(super) struct Cohort {
+pub(super) struct ModelGallery {
     pub(super) encoder: Arc<Encoder>,
-    pub(super) gallery: Arc<Gallery>,
+    /// Searched and changed by the searcher's thread.
+    pub(super) references: Arc<Gallery>,
     searcher: Searcher,
     pub(super) verification: Threshold,
     error_rates: ErrorRates,
     identify_fpir: f64,
 }
 
-impl Cohort {
-    /// Nobody yet.
+impl ModelGallery {
+    /// Creates an empty gallery.
+    ///
+    /// # Errors
+    /// [`StartError::Unmeasured`], [`StartError::Policy`], [`StartError::Thread`].
     pub(super) fn new(encoder: Arc<Encoder>, policy: Policy) -> Result<Self, StartError> {
         let unmeasured = || StartError::Unmeasured { model: encoder.model().name.clone() };
         let error_rates = encoder.error_rates().ok_or_else(unmeasured)?.clone();
         let verification = error_rates.for_verification(policy.verify_fmr)?;
-        let gallery = Arc::new(Gallery::new(encoder.embedding_length()));
+        let references = Arc::new(Gallery::new(encoder.embedding_length()));
         let identify_fpir = policy.identify_fpir;
-        let searcher = Searcher::start(Arc::clone(&gallery), encoder.comparator().clone())?;
-        Ok(Self { encoder, gallery, searcher, verification, error_rates, identify_fpir })
+        let searcher = Searcher::start(Arc::clone(&references), encoder.comparator().clone())?;
+        Ok(Self { encoder, references, searcher, verification, error_rates, identify_fpir })
     }
 
-    /// Opens every template of the encoder into a gallery of its own, which then takes the place of the present one.
-    /// Where others write to the store, a template whose data key is missing may just be being erased, and the change
-    /// feed says so later.
+    /// Opens every template of the encoder into a new gallery, which then replaces the present one. If others write to
+    /// the store, a template without a data key may be about to be erased; the change feed reports that later.
+    ///
+    /// # Errors
+    /// [`LoadError`].
     pub(super) async fn load(
         &self,
         store: &Store,
@@ -105,7 +111,7 @@ impl Cohort {
         }
     }
 
-    /// Opens a template; `None` where its data key is missing.
+    /// Opens a template; returns `None` if its data key is missing.
     pub(super) fn open(
         &self,
         sealer: &Sealer,
@@ -117,7 +123,7 @@ impl Cohort {
         Ok(Some((Enrolled { employee, audit_id, expires_at, key: template.key }, reference)))
     }
 
-    /// Puts a reference in place of the employee's former one, if any.
+    /// Inserts a reference and replaces the employee's former one, if any.
     pub(super) async fn insert(
         &self,
         enrolled: Enrolled,
@@ -126,12 +132,12 @@ impl Cohort {
         self.searcher.change(Change::Insert(enrolled, reference)).await
     }
 
-    /// Takes an employee out, who need not be in it.
+    /// Removes an employee, if present.
     pub(super) async fn remove(&self, employee: &EmployeeId) -> Result<(), SearchEnded> {
         self.searcher.change(Change::Remove(employee.clone())).await
     }
 
-    /// Lets an employee's reference end at another time; they need not be in it.
+    /// Changes the expiry of an employee's reference, if present.
     pub(super) async fn set_expiry(
         &self,
         employee: &EmployeeId,
@@ -140,7 +146,7 @@ impl Cohort {
         self.searcher.change(Change::SetExpiry(employee.clone(), expires_at)).await
     }
 
-    /// Whether the gallery can be searched.
+    /// Checks that the gallery can be searched.
     pub(super) fn is_alive(&self) -> Result<(), SearchEnded> {
         self.searcher.is_alive()
     }
@@ -149,17 +155,17 @@ impl Cohort {
         self.encoder.model()
     }
 
-    /// Compares a probe with one employee's reference, if it is of this cohort.
+    /// Compares a probe with one employee's reference, if it is in this gallery.
     pub(super) fn compare(
         &self,
         employee: &EmployeeId,
         probe: &Embedding,
         now: Timestamp,
     ) -> Option<Compared> {
-        self.gallery.compare(employee, probe, self.encoder.comparator(), now)
+        self.references.compare(employee, probe, self.encoder.comparator(), now)
     }
 
-    /// The `top` nearest to a probe, nearest first.
+    /// Returns the `top` references nearest to a probe, nearest first.
     pub(super) async fn search(
         &self,
         probe: &Embedding,
@@ -169,17 +175,17 @@ impl Cohort {
         self.searcher.search(Query { probe: probe.clone(), top, now }).await
     }
 
-    /// The `top` closest pairs, closest first.
+    /// Returns the `top` closest pairs, closest first.
     pub(super) fn closest_pairs(&self, top: usize) -> Vec<Pair> {
-        self.gallery.closest_pairs(top, self.encoder.comparator())
+        self.references.closest_pairs(top, self.encoder.comparator())
     }
 
-    /// What identification is decided at among `people`, those of other cohorts included.
+    /// Returns the identification threshold for `people` references, those of other galleries included.
     pub(super) fn identification(&self, people: usize) -> Threshold {
         self.error_rates.for_identification(self.identify_fpir, people)
     }
 
-    /// Whoever else a photo of this employee would be identified as.
+    /// Returns the other employee whom a photo of this employee would match, if any.
     pub(super) async fn lookalike(
         &self,
         employee: &EmployeeId,
@@ -195,27 +201,29 @@ impl Cohort {
     }
 }
 
-/// The encoders that run, each with its people.
+/// The galleries of the loaded encoders.
 #[derive(Debug)]
-pub(super) struct Cohorts {
-    /// Whoever is enrolled comes here.
-    pub(super) present: Cohort,
-    /// Those who wait to be enrolled anew.
-    pub(super) former: Option<Cohort>,
+pub(super) struct ModelGalleries {
+    /// The gallery of new enrollments.
+    pub(super) present: ModelGallery,
+    /// The gallery of employees pending re-enrollment.
+    pub(super) former: Option<ModelGallery>,
 }
 
-impl Cohorts {
-    /// The former first: whoever is enrolled anew enters the present one before they leave it, so
-    /// a search in this order misses nobody.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Cohort> {
+impl ModelGalleries {
+    /// Returns all galleries, the former first: a re-enrolled employee enters the present one before leaving it, so a
+    /// search in this order misses nobody.
+    pub(super) fn all(&self) -> impl Iterator<Item = &ModelGallery> {
         self.former.iter().chain([&self.present])
     }
 
-    pub(super) fn of(&self, employee: &EmployeeId) -> Option<&Cohort> {
-        self.all().find(|cohort| cohort.gallery.contains(employee))
+    /// Returns the gallery that holds an employee.
+    pub(super) fn of(&self, employee: &EmployeeId) -> Option<&ModelGallery> {
+        self.all().find(|gallery| gallery.references.contains(employee))
     }
 
+    /// Returns the number of employees in all galleries.
     pub(super) fn people(&self) -> usize {
-        self.all().map(|cohort| cohort.gallery.len()).sum()
+        self.all().map(|gallery| gallery.references.len()).sum()
     }
 }
