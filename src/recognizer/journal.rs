@@ -263,13 +263,13 @@ fn answer(done: oneshot::Sender<()>) {
 
 /// All of an event, as the trail would hold it.
 fn log(event: &Event, why: &'static str) {
-    let words = event.words();
+    let event = event.canonical();
     tracing::error!(
-        at = words.at,
-        actor = words.actor,
-        action = words.action,
-        outcome = words.outcome,
-        subject = words.subject,
+        at = event.at,
+        actor = event.actor,
+        action = event.action,
+        outcome = event.outcome,
+        subject = event.subject,
         "{why}"
     );
 }

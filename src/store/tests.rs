@@ -259,7 +259,7 @@ async fn a_row_that_cannot_be_ours_names_itself(place: Place) {
 /// What was written, action and subject.
 async fn trail(store: &Store) -> Vec<(String, Option<String>)> {
     let events = store.events(1).await.unwrap();
-    events.into_iter().map(|entry| (entry.words.action, entry.words.subject)).collect()
+    events.into_iter().map(|entry| (entry.event.action, entry.event.subject)).collect()
 }
 
 fn verified(subject: Option<AuditId>) -> Event {
