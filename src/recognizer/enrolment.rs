@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::searcher::SearchEnded;
-use super::{Call, Enrollment, EnrollmentWishes, Error, ModelGalleries, Receipt, Recognizer, last};
+use super::{
+    Call, Enrollment, EnrollmentOptions, Error, ModelGalleries, Receipt, Recognizer, last,
+};
 use crate::audit::{Action, Actor, Outcome, ReceiptId};
 use crate::embedding::Embedding;
 use crate::employee::{AuditId, EmployeeId, Reference};
@@ -42,14 +44,14 @@ impl Recognizer {
         &self,
         employee: EmployeeId,
         photo: Bytes,
-        wishes: EnrollmentWishes,
+        options: EnrollmentOptions,
         call: &Call,
     ) -> Result<Enrollment, Error> {
         self.in_step()?;
         // Whoever has ended is no longer enrolled, even where their reference is not erased yet.
         self.erase_expired(call.at).await?;
         // Spares the inference; what decides is the commit.
-        if !wishes.replace && self.galleries.of(&employee).is_some() {
+        if !options.replace && self.galleries.of(&employee).is_some() {
             return Err(Error::AlreadyEnrolled);
         }
         let ModelGalleries { former, present } = &*self.galleries;
@@ -64,11 +66,15 @@ impl Recognizer {
         }
         let model = self.model().clone();
         let latest = self.longest_enrolment.and_then(|time| call.at.checked_add(time).ok());
-        let expires_at = wishes.expires_at.into_iter().chain(latest).min();
+        let expires_at = options.expires_at.into_iter().chain(latest).min();
         let audit_id = AuditId::from_bytes(*random());
         let reference = Reference { employee, audit_id, enrolled_at: call.at, expires_at, model };
-        let stored =
-            self.clone().store_reference(reference.clone(), embeddings, wishes, call.actor.clone());
+        let stored = self.clone().store_reference(
+            reference.clone(),
+            embeddings,
+            options,
+            call.actor.clone(),
+        );
         let replaced = match timings.wait("store", stored).await? {
             Stored::New => false,
             Stored::Replaced => true,
@@ -156,21 +162,21 @@ impl Recognizer {
         self,
         reference: Reference,
         embeddings: Vec<Embedding>,
-        wishes: EnrollmentWishes,
+        options: EnrollmentOptions,
         actor: Actor,
     ) -> Result<Stored, Error> {
         let task = tokio::spawn(async move {
             let _writing = self.writing.lock().await;
             let employee = &reference.employee;
             loop {
-                let seen = self.seen(wishes).await?;
-                if !wishes.confirm_lookalike
+                let seen = self.seen(options).await?;
+                if !options.confirm_lookalike
                     && let Some(other) =
                         self.lookalike(employee, &embeddings, reference.enrolled_at).await?
                 {
                     return Ok(Stored::LooksLike(other));
                 }
-                match self.commit(&reference, &embeddings, wishes, seen, &actor).await? {
+                match self.commit(&reference, &embeddings, options, seen, &actor).await? {
                     Enrolled::Behind => {}
                     Enrolled::Kept => return Ok(Stored::Kept),
                     Enrolled::New => return Ok(Stored::New),
@@ -182,10 +188,10 @@ impl Recognizer {
     }
 
     /// How far the feed has been read, where a look-alike would have to be found.
-    async fn seen(&self, wishes: EnrollmentWishes) -> Result<Option<u64>, Error> {
+    async fn seen(&self, options: EnrollmentOptions) -> Result<Option<u64>, Error> {
         self.in_step()?;
         match &self.feed {
-            Some(feed) if !wishes.confirm_lookalike => Ok(Some(feed.read().await)),
+            Some(feed) if !options.confirm_lookalike => Ok(Some(feed.read().await)),
             _ => Ok(None),
         }
     }
@@ -194,21 +200,22 @@ impl Recognizer {
         &self,
         reference: &Reference,
         embeddings: &[Embedding],
-        wishes: EnrollmentWishes,
+        options: EnrollmentOptions,
         seen: Option<u64>,
         actor: &Actor,
     ) -> Result<Enrolled, Error> {
         let embedding = last(embeddings);
         let (employee, model) = (&reference.employee, reference.model.id);
         let (key, template) = self.sealer.seal(employee, model, embedding);
-        let enrolled = if wishes.rehearsal {
-            self.rehearse(employee, wishes.replace)
+        let enrolled = if options.rehearsal {
+            self.rehearse(employee, options.replace)
         } else {
-            let written = Written { key: &key, template: &template, replace: wishes.replace, seen };
+            let written =
+                Written { key: &key, template: &template, replace: options.replace, seen };
             self.patiently(self.store.enroll(reference, written, actor)).await?
         };
         match &self.feed {
-            Some(feed) if !wishes.rehearsal => feed.follow().await,
+            Some(feed) if !options.rehearsal => feed.follow().await,
             _ if enrolled == Enrolled::Kept => {}
             _ => {
                 let (audit_id, expires_at) = (reference.audit_id, reference.expires_at);

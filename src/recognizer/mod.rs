@@ -32,7 +32,7 @@ use self::journal::Journal;
 pub use self::model_gallery::LoadError;
 use self::model_gallery::{ModelGalleries, ModelGallery};
 pub use self::outcome::{
-    Assessment, Call, Candidate, Comparison, Enrollment, EnrollmentWishes, Identification,
+    Assessment, Call, Candidate, Comparison, Enrollment, EnrollmentOptions, Identification,
     Verification,
 };
 pub use self::searcher::SearchEnded;

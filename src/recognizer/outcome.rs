@@ -32,16 +32,16 @@ impl Call {
     }
 }
 
-/// What the caller of an enrolment insists on.
+/// Options of an enrollment.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct EnrollmentWishes {
-    /// Take the place of the employee's former reference.
+pub struct EnrollmentOptions {
+    /// Replace an existing enrollment.
     pub replace: bool,
-    /// Enrol although the photo looks like somebody else who is enrolled.
+    /// Enroll although the photo matches another enrolled employee.
     pub confirm_lookalike: bool,
-    /// When the enrolment ends by itself, if ever.
+    /// Time at which the enrollment expires, if ever.
     pub expires_at: Option<Timestamp>,
-    /// Do everything but store it: only this process takes the reference for true.
+    /// Dry run: the reference is kept in memory only.
     pub rehearsal: bool,
 }
 

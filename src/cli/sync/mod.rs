@@ -13,7 +13,7 @@ use super::staff::{self, Row};
 use crate::audit::Actor;
 use crate::config::{Config, SyncArgs};
 use crate::employee::Reference;
-use crate::recognizer::{Call, EnrollmentWishes, Recognizer};
+use crate::recognizer::{Call, EnrollmentOptions, Recognizer};
 
 /// So many may be erased without being named by `--allow-erase`, unless it is more than this share of all.
 const FEW: usize = 10;
@@ -71,7 +71,7 @@ async fn carry_out(recognizer: &Recognizer, plan: Plan) -> anyhow::Result<()> {
         let changed = recognizer.change_expiry(&employee, expires_at, &call()).await;
         changed.with_context(|| format!("changing expires_at of {}", employee.as_str()))?;
     }
-    let mut done = enroll_all(recognizer, plan.join, EnrollmentWishes::default()).await?;
+    let mut done = enroll_all(recognizer, plan.join, EnrollmentOptions::default()).await?;
     done.told = plan.refused.len();
     done.tell(false)
 }
