@@ -1,4 +1,4 @@
-//! What a graph gives an operator: the shapes of its maps, and numbers that are known before it runs.
+//! Constants of a graph: the shapes of its maps, and the weights and scales that are known before it runs.
 
 use convolve::Shape;
 use tract_onnx::prelude::*;
