@@ -1,5 +1,5 @@
-//! A face as it would look with the head turned aside: no photograph comes out, but the far half goes out of sight, the
-//! nose stands out, and the near half grows.
+//! Synthetic yaw views: an aligned face, warped as if the head were turned to the side. The result is not photorealistic,
+//! but the far half disappears, the nose protrudes, and the near half grows.
 
 use image::{Rgb, RgbImage};
 
@@ -9,26 +9,27 @@ use super::similarity::{Similarity, TEMPLATE, TEMPLATE_SIDE};
 /// The middle of the template.
 const MIDDLE: f64 = TEMPLATE_SIDE / 2.0;
 
-/// So far from the middle the model of depth reaches, in the template's pixels, as do the constants below.
+/// The extent of the depth model from the middle, in pixels of the template, as are the constants below.
 const REACH: i32 = 66;
 
-/// How deep the axis lies about which a head turns.
+/// The depth of the rotation axis of a head.
 const AXIS: f64 = 30.0;
 
-/// Turns aligned faces of one size by one angle.
+/// A warp of aligned faces of one size by one yaw angle.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct SyntheticYaw {
     width: u32,
     height: u32,
-    /// Where each pixel of the turned face is seen in the face, in pixels.
+    /// The position in the face, in pixels, of each pixel of the view.
     seen: Vec<Point>,
 }
 
-impl Turn {
-    /// To the photo's left, by `degrees` between 0 and 75. The turned face is aligned anew, as its landmarks would have it.
+impl SyntheticYaw {
+    /// Creates the warp for a yaw of `degrees`, 0 to 75, to the photo's left. The view is aligned again by its landmarks.
     pub(crate) fn new(degrees: f64, width: u32, height: u32) -> Self {
         let (sine, cosine) = degrees.to_radians().sin_cos();
-        let rows: Vec<_> = (-REACH..=REACH).map(|y| Row::new(f64::from(y), sine, cosine)).collect();
+        let rows: Vec<_> =
+            (-REACH..=REACH).map(|y| DepthRow::new(f64::from(y), sine, cosine)).collect();
         let moved = TEMPLATE.map(|p| {
             let (x, y) = (p.x - MIDDLE, p.y - MIDDLE);
             Point { x: x * cosine + (depth(x, y) - AXIS) * sine, y }
@@ -46,11 +47,11 @@ impl Turn {
         Self { width, height, seen: pixels.map(source).collect() }
     }
 
-    /// A face of this size, turned. What lies beyond its edge is as the edge is.
+    /// Returns the view of a face. Pixels beyond the edge of the face repeat the edge.
     pub(crate) fn of(&self, face: &RgbImage) -> RgbImage {
         let last = [face.width() - 1, face.height() - 1];
-        let mut turned = RgbImage::new(self.width, self.height);
-        for (pixel, at) in turned.pixels_mut().zip(&self.seen) {
+        let mut view = RgbImage::new(self.width, self.height);
+        for (pixel, at) in view.pixels_mut().zip(&self.seen) {
             let [x, y] =
                 [(at.x, last[0]), (at.y, last[1])].map(|(v, last)| v.clamp(0.0, last.into()));
             let [left, top] = [x as u32, y as u32];
@@ -63,25 +64,25 @@ impl Turn {
                 (above + (below - above) * y.fract() + 0.5) as u8
             }));
         }
-        turned
+        view
     }
 }
 
-/// A row of the face: how far to the right each of its places has come, where nothing nearer hides it.
-struct Row(Vec<f64>);
+/// A row of the face: the horizontal position of each of its points after rotation, or of the point that occludes it.
+struct DepthRow(Vec<f64>);
 
-impl Row {
+impl DepthRow {
     fn new(y: f64, sine: f64, cosine: f64) -> Self {
         let mut furthest = f64::NEG_INFINITY;
         let come = (-REACH..=REACH).map(f64::from).map(|x| {
-            // Places that are hidden still differ by a trifle, so that each is found.
+            // Occluded points still differ slightly, so that the search finds each.
             furthest = (furthest + 1e-4).max(x * cosine + depth(x, y) * sine);
             furthest
         });
         Self(come.collect())
     }
 
-    /// The place that has come to `at`.
+    /// Returns the point that rotation moves to `at`.
     fn source(&self, at: f64) -> f64 {
         let next = self.0.partition_point(|come| *come < at);
         let (Some(before), Some(come)) = (next.checked_sub(1), self.0.get(next)) else {
@@ -92,8 +93,8 @@ impl Row {
     }
 }
 
-/// How far a face stands out at a place relative to its middle: a rounded head with a nose. The encoder's training turns
-/// heads by the same model (`models/train/common/yaw.py`).
+/// Returns the depth of a face at a point relative to its middle: an ellipsoid with a nose. The encoder's training uses
+/// the same model (`models/train/encoder/views.py`).
 fn depth(x: f64, y: f64) -> f64 {
     let radius = 50.0 * (1.0 - ((y - 6.0) / 80.0).powi(2)).clamp(0.2, 1.0).sqrt();
     let head = 0.95 * radius * (1.0 - (x / radius).powi(2)).max(0.0).sqrt();
@@ -114,26 +115,26 @@ mod tests {
     }
 
     #[test]
-    fn a_face_that_is_not_turned_stays_as_it_is() {
+    fn zero_yaw_is_the_identity() {
         let face = slope(112);
-        let turned = Turn::new(0.0, 112, 112).of(&face);
-        for (x, y, pixel) in turned.enumerate_pixels() {
+        let view = SyntheticYaw::new(0.0, 112, 112).of(&face);
+        for (x, y, pixel) in view.enumerate_pixels() {
             let near = pixel.0.iter().zip(face.get_pixel(x, y).0).all(|(a, b)| a.abs_diff(b) <= 1);
             assert!(near, "{x} {y}");
         }
     }
 
     #[test]
-    fn of_a_head_that_is_turned_the_near_half_is_seen_and_the_landmarks_stay_in_place() {
+    fn yaw_shows_the_near_half_and_keeps_the_landmarks() {
         for side in [56, 112, 160] {
             let face = slope(side);
-            let turned = Turn::new(45.0, side, side).of(&face);
+            let view = SyntheticYaw::new(45.0, side, side).of(&face);
             let middle = |image: &RgbImage| image.get_pixel(side / 2, side / 2).0;
-            assert!(middle(&turned)[0] < middle(&face)[0], "{side}: the left half comes forward");
+            assert!(middle(&view)[0] < middle(&face)[0], "{side}: the left half comes forward");
             // Heights hardly change: eyes and mouth are where the template has them.
             for y in [side * 46 / 100, side * 82 / 100] {
                 let (before, after) =
-                    (face.get_pixel(side / 2, y)[1], turned.get_pixel(side / 2, y)[1]);
+                    (face.get_pixel(side / 2, y)[1], view.get_pixel(side / 2, y)[1]);
                 assert!(before.abs_diff(after) < 12, "{side} {y}: {before} {after}");
             }
         }
