@@ -12,10 +12,10 @@ use crate::engine::{Extraction, Role};
 use crate::gallery::Compared;
 
 impl Recognizer {
-    /// Looks whether a photo could be a reference; nothing is compared.
+    /// Assesses whether a photo is suitable as a reference. Nothing is compared.
     ///
     /// # Errors
-    /// What [`Engine::extract`](crate::engine::Engine::extract) says.
+    /// Those of [`Engine::extract`](crate::engine::Engine::extract).
     pub async fn check(&self, photo: Bytes) -> Result<Assessment, Error> {
         let Extraction { face, quality, timings, .. } =
             self.extract(&self.engine.permit()?, photo, &[]).await?;
@@ -25,7 +25,7 @@ impl Recognizer {
     /// Compares a photo with one employee's reference.
     ///
     /// # Errors
-    /// [`Error::NotEnrolled`], [`Error::OtherModel`], [`Error::OutOfStep`]; what [`Engine::extract`](crate::engine::Engine::extract) says.
+    /// [`Error::NotEnrolled`], [`Error::OtherModel`], [`Error::OutOfStep`]; those of [`Engine::extract`](crate::engine::Engine::extract).
     pub async fn verify(
         &self,
         employee: &EmployeeId,
@@ -40,7 +40,7 @@ impl Recognizer {
         let Extraction { face, quality, embeddings, mut timings } =
             self.extract(&permit, photo, &[(gallery, Role::Probe)]).await?;
         let in_step = self.in_step()?;
-        // Whoever was erased meanwhile is missing.
+        // The employee may have been erased meanwhile.
         let compared = gallery.compare(employee, last(&embeddings), call.at);
         let Some(Compared { score, audit_id }) = compared else {
             return Err(self.why_absent(employee).await?);
@@ -55,10 +55,10 @@ impl Recognizer {
         Ok(Verification { decision, score, threshold, model, face, reasons, timings })
     }
 
-    /// Searches everyone for whoever a photo shows; `top` candidates at most.
+    /// Searches all galleries for the employee whom a photo shows; returns at most `top` candidates.
     ///
     /// # Errors
-    /// [`Error::OutOfStep`]; what [`Engine::extract`](crate::engine::Engine::extract) says.
+    /// [`Error::OutOfStep`]; those of [`Engine::extract`](crate::engine::Engine::extract).
     pub async fn identify(
         &self,
         photo: Bytes,
@@ -102,7 +102,7 @@ impl Recognizer {
     /// Compares two photos as if the first were enrolled; nothing is stored.
     ///
     /// # Errors
-    /// What [`Engine::extract`](crate::engine::Engine::extract) says of either photo.
+    /// Those of [`Engine::extract`](crate::engine::Engine::extract) for either photo.
     pub async fn compare(
         &self,
         photo_a: Bytes,
@@ -127,7 +127,7 @@ impl Recognizer {
         })
     }
 
-    /// Why an employee is in no gallery: unknown, or enrolled with a model that does not run.
+    /// Returns why an employee is in no gallery: not enrolled, or enrolled with a model that is not loaded.
     async fn why_absent(&self, employee: &EmployeeId) -> Result<Error, Error> {
         let runs =
             |model: &ModelName| self.galleries.all().any(|gallery| gallery.model().id == model.id);
@@ -135,7 +135,7 @@ impl Recognizer {
             Some(reference) if !runs(&reference.model) => {
                 Error::OtherModel { stored: reference.model.name }
             }
-            // Present after all: enrolled or erased in between. The caller's photo came too early.
+            // Enrolled or erased since the gallery was read: the photo came too early.
             Some(_) | None => Error::NotEnrolled,
         })
     }

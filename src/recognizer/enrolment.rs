@@ -1,7 +1,7 @@
-//! The use cases that change who is enrolled.
+//! The use cases that enroll and erase.
 //!
-//! The store is written first and the gallery follows, both behind one lock and in a task of its own: a
-//! client that leaves in between cannot part them.
+//! The store is written first and the gallery follows, under one lock and in a task of its own, so that a client that
+//! disconnects cannot separate them.
 
 use std::time::Duration;
 
@@ -21,25 +21,25 @@ use crate::gallery::{self, Neighbour};
 use crate::random::random;
 use crate::store::{Enrolled, Extent, StoreError, Written};
 
-/// How long a write to PostgreSQL may take, waiting for others included.
+/// Time limit of a write to PostgreSQL, waiting for other writers included.
 const LONGEST_WRITE: Duration = Duration::from_secs(10);
 
-/// What became of a reference.
+/// The result of storing a reference.
 enum Stored {
     New,
     Replaced,
-    /// The former one stays.
+    /// The existing enrollment was kept.
     Kept,
     LooksLike(Neighbour),
 }
 
 impl Recognizer {
-    /// Enrols an employee by a photo.
+    /// Enrolls an employee from one photo.
     ///
     /// # Errors
     /// [`Error::AlreadyEnrolled`] unless `replace`; [`Error::PoorPhoto`];
-    /// [`Error::OutOfStep`]; [`Error::LooksLikeAnother`] unless `confirm_lookalike`; what [`Engine::extract`](crate::engine::Engine::extract) says; the
-    /// store's.
+    /// [`Error::OutOfStep`]; [`Error::LooksLikeAnother`] unless `confirm_lookalike`; those of
+    /// [`Engine::extract`](crate::engine::Engine::extract) and of the store.
     pub async fn enroll(
         &self,
         employee: EmployeeId,
@@ -48,9 +48,9 @@ impl Recognizer {
         call: &Call,
     ) -> Result<Enrollment, Error> {
         self.in_step()?;
-        // Whoever has ended is no longer enrolled, even where their reference is not erased yet.
+        // An expired employee is no longer enrolled, even if their reference is not erased yet.
         self.erase_expired(call.at).await?;
-        // Spares the inference; what decides is the commit.
+        // Saves the inference; the commit decides.
         if !options.replace && self.galleries.of(&employee).is_some() {
             return Err(Error::AlreadyEnrolled);
         }
@@ -113,8 +113,7 @@ impl Recognizer {
         erased.await??.ok_or(Error::NotEnrolled)
     }
 
-    /// The receipt of an erasure that was answered before. Nobody is erased: the employee may have come back
-    /// since.
+    /// Returns the receipt of an earlier erasure. Erases nothing: the employee may have been re-enrolled since.
     ///
     /// # Errors
     /// [`Error::NoReceipt`].
@@ -122,7 +121,7 @@ impl Recognizer {
         self.store.receipt(employee, id).await?.ok_or(Error::NoReceipt)
     }
 
-    /// Erases everyone whose enrolment has ended.
+    /// Erases all employees whose enrollment has expired, and returns their number.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -131,7 +130,7 @@ impl Recognizer {
         let call = Call { actor: Actor::Retention, at: now };
         for employee in &ended {
             match self.erase(employee.clone(), &call).await {
-                // Erased by somebody else in between.
+                // Already erased by another call.
                 Ok(_) | Err(Error::NotEnrolled) => {}
                 Err(error) => return Err(error),
             }
@@ -139,7 +138,7 @@ impl Recognizer {
         Ok(ended.len())
     }
 
-    /// Whoever else a photo of this employee would be identified as; `embeddings` are of all galleries.
+    /// Returns the other employee whom a photo of this employee would match, if any; `embeddings` has one for each gallery.
     async fn lookalike(
         &self,
         employee: &EmployeeId,
@@ -155,9 +154,9 @@ impl Recognizer {
         Ok(None)
     }
 
-    /// Commits a reference and lets the gallery follow, unless the face is somebody else's: looked for under
-    /// the same lock, or else anew where another replica has changed something meanwhile, so that of two who are
-    /// enrolled at once with one face the second is found.
+    /// Commits a reference and updates the gallery, unless the face matches another employee. The search runs under the
+    /// same lock, and again if another replica has changed something meanwhile, so that of two simultaneous enrollments
+    /// of one face the second is detected.
     async fn store_reference(
         self,
         reference: Reference,
@@ -187,7 +186,7 @@ impl Recognizer {
         task.await?
     }
 
-    /// How far the feed has been read, where a look-alike would have to be found.
+    /// Returns how far the feed has been read, if look-alikes are searched for.
     async fn seen(&self, options: EnrollmentOptions) -> Result<Option<u64>, Error> {
         self.in_step()?;
         match &self.feed {
@@ -234,7 +233,7 @@ impl Recognizer {
         Ok(enrolled)
     }
 
-    /// Where others write too, a database that fell silent is given up: the feed tells what became of the write.
+    /// Awaits a write, with a time limit if others write too: the feed then reports whether it was committed.
     pub(super) async fn patiently<T>(
         &self,
         write: impl Future<Output = Result<T, StoreError>>,
@@ -245,7 +244,7 @@ impl Recognizer {
         Ok(timeout(LONGEST_WRITE, write).await.map_err(|_| Error::OutOfStep)??)
     }
 
-    /// What the store would say.
+    /// Returns what the store would answer.
     fn rehearse(&self, employee: &EmployeeId, replace: bool) -> Enrolled {
         match (self.galleries.of(employee), replace) {
             (None, _) => Enrolled::New,

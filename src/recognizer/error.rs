@@ -11,64 +11,64 @@ use crate::photo::PhotoError;
 use crate::quality::Reason;
 use crate::store::StoreError;
 
-/// Why a use case came to no answer. A non-match is an answer.
+/// Why a use case failed. A non-match is not a failure.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The employee has a reference, and replacing it was not asked for.
+    /// The employee is enrolled, and `replace` is not set.
     #[error("this employee is already enrolled; set replace=true to replace the enrollment")]
     AlreadyEnrolled,
-    /// Too much is under way.
+    /// Too many photos are in flight.
     #[error("the service is at capacity; retry later")]
     Busy,
-    /// The models failed.
+    /// A model failed.
     #[error(transparent)]
     Engine(EngineError),
-    /// The photo does not say whose face is meant.
+    /// The photo has no prominent face.
     #[error(transparent)]
     Face(NoProminentFace),
-    /// The photo would be recognised as somebody else who is enrolled.
+    /// The photo matches another enrolled employee.
     #[error(
         "this photo matches {other}, who is already enrolled; if they are different people, set confirm_lookalike=true"
     )]
     LooksLikeAnother {
-        /// Who it looks like.
+        /// The other employee.
         other: String,
     },
-    /// So many events wait to be written into the audit trail that nothing more is decided.
+    /// Too many events wait to be written to the audit trail.
     #[error("the audit trail cannot be written")]
     AuditFull,
-    /// The gallery may not be what the store holds.
+    /// The gallery is not known to be current.
     #[error(
         "this replica cannot confirm that its gallery is current; use another replica or retry later"
     )]
     OutOfStep,
-    /// There was no such erasure of this employee, or it is too long ago.
+    /// No such erasure of this employee is known, or its event was dropped.
     #[error("no erasure of this employee has this receipt")]
     NoReceipt,
-    /// Nobody of this name.
+    /// No employee with this ID is enrolled.
     #[error("no employee is enrolled with this ID")]
     NotEnrolled,
-    /// The employee's reference was made by another encoder.
+    /// The employee was enrolled with an encoder that is not loaded.
     #[error(
         "this employee was enrolled with the model {stored}, which is not loaded; re-enroll them"
     )]
     OtherModel {
-        /// The name of the encoder that made the reference.
+        /// The name of that encoder.
         stored: Arc<str>,
     },
-    /// The bytes are no usable photo.
+    /// The bytes are not a usable photo.
     #[error(transparent)]
     Photo(PhotoError),
-    /// A gallery can neither be searched nor changed any more.
+    /// The search thread of a gallery has failed.
     #[error(transparent)]
     Search(#[from] SearchEnded),
-    /// The photo is too poor for a reference.
+    /// The photo quality is insufficient for a reference.
     #[error("this photo is not suitable as a reference: {}", advice(.0))]
     PoorPhoto(BTreeSet<Reason>),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A task of ours panicked.
+    /// An internal task panicked.
     #[error("a write was interrupted: {0}")]
     Task(#[from] tokio::task::JoinError),
 }

@@ -46,14 +46,14 @@ use crate::seal::Sealer;
 pub use crate::store::{Extent, Receipt};
 use crate::store::{Store, StoreError};
 
-/// What to decide at, and how long an enrolment holds.
+/// The targets of decisions, and the retention limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// False match rate of a verification.
     pub verify_fmr: f64,
     /// False positive identification rate of an identification.
     pub identify_fpir: f64,
-    /// After which time every enrolment ends at the latest.
+    /// Maximum duration of an enrollment.
     pub longest_enrolment: Option<SignedDuration>,
 }
 
@@ -66,16 +66,16 @@ pub enum StartError {
     /// A template cannot be opened.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The policy asks for more than the encoder's data support.
+    /// The error rates of the encoder do not support the policy.
     #[error(transparent)]
     Policy(#[from] ErrorRatesError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The system gives no thread to search on.
+    /// The search thread cannot be started.
     #[error("the search thread could not be started: {0}")]
     Thread(#[source] std::io::Error),
-    /// Nobody knows what its scores mean.
+    /// The encoder has no error rates.
     #[error(
         "the manifest of the encoder {model} has no error rates; measure them on your own photos with `likeness model check FILE --calibrate DIR`"
     )]
@@ -85,7 +85,7 @@ pub enum StartError {
     },
 }
 
-/// Everything that answers a use case; cheap to clone.
+/// The service without HTTP; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Recognizer {
     engine: Engine,
@@ -94,7 +94,7 @@ pub struct Recognizer {
     sealer: Sealer,
     journal: Journal,
     wiper: Wiper,
-    /// Where others write to the store.
+    /// Present if others write to the store.
     feed: Option<Feed>,
     longest_enrolment: Option<SignedDuration>,
     /// Held from before a commit until the gallery has followed.
@@ -102,11 +102,10 @@ pub struct Recognizer {
 }
 
 impl Recognizer {
-    /// Opens every template of the encoders that run.
+    /// Opens every template of the loaded encoders and starts the background tasks.
     ///
     /// # Errors
-    /// [`StartError`]; a template that does not open stops the start, for it is not to be lost
-    /// sight of.
+    /// [`StartError`], also for a single template that cannot be decrypted: it must not go unnoticed.
     pub async fn start(
         engine: Engine,
         store: Store,
@@ -157,32 +156,32 @@ impl Recognizer {
         })
     }
 
-    /// The encoder that everyone is enrolled with from now on.
+    /// Returns the encoder of new enrollments.
     pub fn model(&self) -> &ModelName {
         self.galleries.present.model()
     }
 
-    /// The former encoder that runs beside it, and how many people still depend on it.
+    /// Returns the former encoder, if loaded, and the number of employees pending re-enrollment.
     pub fn former(&self) -> Option<(&ModelName, usize)> {
         self.galleries.former.as_ref().map(|gallery| (gallery.model(), gallery.references.len()))
     }
 
-    /// How many people can be recognised.
+    /// Returns the number of employees in all galleries.
     pub fn gallery_size(&self) -> usize {
         self.galleries.people()
     }
 
-    /// What identification is decided at now: its target is the FPIR bound that holds.
+    /// Returns the present identification threshold; its target is the FPIR bound that holds.
     pub fn identification(&self) -> Threshold {
         self.galleries.present.identification(self.galleries.people())
     }
 
-    /// Proof that the galleries are what the store holds, or held less than a second ago.
+    /// Returns proof that the galleries are current.
     fn in_step(&self) -> Result<InStep, Error> {
         self.feed.as_ref().map_or(Ok(InStep::ALWAYS), Feed::in_step)
     }
 
-    /// Writes down what was decided, before it is answered.
+    /// Records a decision in the audit trail.
     async fn record(
         &self,
         call: &Call,
@@ -194,7 +193,7 @@ impl Recognizer {
         written.map_err(|_| Error::AuditFull)
     }
 
-    /// Lets the galleries' encoders look at a photo.
+    /// Extracts embeddings from a photo with the galleries' encoders.
     async fn extract(
         &self,
         permit: &Permit,
@@ -206,7 +205,7 @@ impl Recognizer {
     }
 }
 
-/// What the last encoder that was asked made of the photo: the present one's, where all were asked.
+/// Returns the last embedding of an extraction: the present encoder's, if all were requested.
 fn last(embeddings: &[Embedding]) -> &Embedding {
     embeddings.last().expect("an extraction has an embedding of every encoder that was asked")
 }

@@ -8,7 +8,7 @@ use crate::employee::{EmployeeId, Reference};
 use crate::gallery::Pair;
 
 impl Recognizer {
-    /// Every valid access key.
+    /// Returns all valid API keys.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -16,7 +16,7 @@ impl Recognizer {
         Ok(self.store.grants().await?)
     }
 
-    /// Whether an access key was ever added, revoked ones included.
+    /// Returns whether an API key was ever added, revoked ones included.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -24,7 +24,7 @@ impl Recognizer {
         Ok(self.store.ever_granted().await?)
     }
 
-    /// The references of at most `limit` employees whose identifiers sort behind `after`.
+    /// Returns the references of at most `limit` employees, in the order of their IDs, after the ID `after`.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -36,7 +36,7 @@ impl Recognizer {
         Ok(self.store.list(after, limit).await?)
     }
 
-    /// The reference of one employee.
+    /// Returns the reference of one employee.
     ///
     /// # Errors
     /// [`Error::NotEnrolled`].
@@ -44,8 +44,7 @@ impl Recognizer {
         self.store.find(employee).await?.ok_or(Error::NotEnrolled)
     }
 
-    /// The `top` closest pairs among those who are enrolled with the present encoder, closest
-    /// first, and the identification threshold.
+    /// Returns the `top` closest pairs in the present encoder's gallery, closest first, and the identification threshold.
     pub fn lookalikes(&self, top: usize) -> (Vec<Pair>, Threshold) {
         (self.galleries.present.closest_pairs(top), self.identification())
     }
