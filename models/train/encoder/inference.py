@@ -23,7 +23,7 @@ def both_sides(encoder, manifest, faces):
 
 
 def turned(face, degrees):
-    """The face as the service turns it (`src/face/turning.rs`), but for sampling twice."""
+    """The face as the service turns it (`src/face/yaw.rs`), but for sampling twice."""
     wide = cv2.copyMakeBorder(np.ascontiguousarray(face), 10, 10, 10, 10, cv2.BORDER_REPLICATE)
     seen, matrix = turn(wide, np.radians(degrees), 0)
     return cv2.warpAffine(seen, matrix, face.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
