@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""The service against what a user would build in Python (peer/peer.py), on this machine, interleaved.
+"""Compares the service with the one that a team would build in Python (peer/peer.py), interleaved.
 
-    pip install -r benches/peer/requirements.txt      # an environment of its own; apt install wrk
+    pip install -r benches/peer/requirements.txt      # in a separate environment; apt install wrk
     cargo build --release && models/get-sface.sh
     benches/compare.py [--runs 5] [--seconds 5]
 
-Three services: ours, ours with SFace and YuNet, the peer (SFace and YuNet too). Each run asks them in turn, in another order each time; the median of a run's ratios ours / peer
-is printed with the lowest and the highest. CPU is that of the service's process; all of them, and the clients, share this machine's cores.
+Three services: likeness, likeness with SFace and YuNet, and the peer (also SFace and YuNet). Each run
+calls them in turn, in another order each time; the median of the ratios likeness / peer is printed
+with the lowest and the highest. CPU time is that of the service's process; the services and the
+clients share the cores of this machine.
 """
 import argparse
 import json
@@ -14,7 +16,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -26,11 +27,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from form import KIND, Address, form  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
+from service import KIND, ROOT, Address, form, free_port  # noqa: E402
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -64,9 +64,7 @@ class Service:
     def __init__(self, name, command, log, data=None):
         """`data`: the data folder, whose local credential is presented."""
         self.name, self.data = name, data
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.process = subprocess.Popen([str(c).replace("PORT", str(self.port)) for c in command], stdout=log, stderr=log)
         self.url = f"http://127.0.0.1:{self.port}"
 

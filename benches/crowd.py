@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""What a replica on PostgreSQL needs for so many people: time until it is ready, memory, and the time of an identification.
+"""Measures a replica on PostgreSQL with many people: time until ready, memory, identification time.
 
     cargo build --release --example crowd && cargo build --release
-    tests/with-postgres benches/crowd.py 10000 100000 1000000
+    e2e/with-postgres benches/crowd.py 10000 100000 1000000
 
-For each size: a new database, filled with references of random faces (examples/crowd.rs); a replica of the real binary is started on it; the
-probes are identified one after another, then by eight clients at once. Prints a row of a table for each.
+For each size, a new database is filled with references of random faces (examples/crowd.rs), and a
+replica of the real binary starts on it. Probes are identified one after another, then by eight clients
+at once. Prints a table row for each size.
 """
 
 import argparse
@@ -19,9 +20,9 @@ import threading
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from form import KIND, Address, form  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
 from replicas import photo  # noqa: E402
+from service import KIND, Address, form  # noqa: E402
 
 PORT = 18761
 

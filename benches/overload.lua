@@ -1,5 +1,5 @@
--- For wrk, one client a thread: asks again as soon as it is answered, or a tenth of a second after it was turned away,
--- and says how long each answer took. BODY names a file, KIND its content type.
+-- A wrk script, one client for each thread: calls again as soon as it is answered, or a tenth of a
+-- second after a 503, and prints the time of each answer. BODY is a file, KIND its content type.
 local ffi = require("ffi")
 ffi.cdef [[ typedef struct { long s, ns; } when; int clock_gettime(int, when *); ]]
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""What becomes of 64 clients who all want an answer at once: who is served, how late, and how soon the others are told.
+"""Measures 64 clients that call at once: latency of served requests, and time to a 503.
 
     benches/overload.py [--clients 64] [--seconds 10] [--runs 5]
 
-Needs wrk. One client alone first, then all of them; each asks again as soon as it is answered, or a tenth of a second after it was turned away (`overload.lua`). They share this
-machine's cores with the service.
+Needs wrk. One client runs alone first, then all of them. A client calls again as soon as it is
+answered, or a tenth of a second after a 503 (`overload.lua`). Clients and service share the cores of
+this machine.
 """
 import argparse
 import os

@@ -71,8 +71,8 @@ fn extract(c: &mut Criterion) {
         let mut group = c.benchmark_group(name);
         for (name, jpeg) in photos() {
             group.bench_function(name, |b| {
-                let place = engine.place().unwrap();
-                let extraction = || engine.extract(&place, jpeg.clone(), asked.clone());
+                let permit = engine.permit().unwrap();
+                let extraction = || engine.extract(&permit, jpeg.clone(), asked.clone());
                 b.iter(|| runtime.block_on(extraction()).unwrap());
             });
         }

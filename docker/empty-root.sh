@@ -14,5 +14,5 @@ mkdir "$root/data"
 cp "$binary" "$root/likeness"
 chown -R 65532:65532 "$root"
 trap 'find "$root" -type f; rm -rf "$root"' EXIT
-tests/walk.py --data-dir "$root/data" -- env -i LIKENESS_LOG=warn LIKENESS_DATA_DIR=/data LIKENESS_LISTEN=127.0.0.1:0 \
+tools/walk.py --data-dir "$root/data" -- env -i LIKENESS_LOG=warn LIKENESS_DATA_DIR=/data LIKENESS_LISTEN=127.0.0.1:0 \
   "$(command -v chroot)" --userspec=65532:65532 "$root" /likeness

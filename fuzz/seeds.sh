@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the first corpora, from this repository's own files and from nothing else: fuzz/seeds.sh DIR
+# Creates the first corpora from files of this repository: fuzz/seeds.sh DIR
 set -euo pipefail
 data=$(realpath "$(dirname "$0")/..")
 mkdir -p "$1"/{photo,form,manifest,template}
@@ -31,7 +31,7 @@ cp "$data"/tests/data/koch/encoder.toml manifest/koch
 printf 'model = "%s"\n[comparison]\nscale = 24.25\noffset = 5.5\n[[error_rate]]\nfmr = 0.01\nscore = 1.25\n[[error_rate]]\nfmr = 0.001\nscore = 3.5\ninterval = [3.25, 4.0]\npairs = 57\n' \
     "$(printf 'ab%.0s' {1..32})" > manifest/calibration
 
-# Nothing changed, one bit turned in what is changed first, cut and lengthened ciphertexts; somebody else's name.
+# An intact template; one flipped bit; truncated and extended ciphertexts; another employee's ID.
 printf '\0\0' > template/whole
 printf '\0\0\1' > template/bit
 printf '\377\1' > template/lengths

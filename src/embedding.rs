@@ -1,19 +1,19 @@
-//! What an encoder makes of a face, and whose encoder it was.
+//! The embedding of a face, and the identity of the encoder that computed it.
 
 use zeroize::Zeroize;
 
-/// The identity of an encoder: the SHA-256 of its ONNX file. Embeddings of different models say
-/// nothing about each other, so each is kept together with this.
+/// The identity of an encoder: the SHA-256 of its ONNX file. Embeddings of different models are not comparable, so each
+/// template is stored with it.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct ModelId([u8; 32]);
 
 impl ModelId {
-    /// The identity that has this digest.
+    /// Creates an identity from a digest.
     pub fn from_digest(digest: [u8; 32]) -> Self {
         Self(digest)
     }
 
-    /// The digest's 32 bytes.
+    /// Returns the 32 bytes of the digest.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -31,15 +31,15 @@ impl std::fmt::Debug for ModelId {
     }
 }
 
-/// No value of an embedding lies further from 0: with it even the widest distance of two embeddings,
-/// weighted and summed, is a number that 32 bits hold.
+/// Largest absolute value in an embedding: with it even the greatest weighted distance of two embeddings is finite in 32
+/// bits.
 pub const LARGEST_VALUE: f32 = 1e15;
 
-/// A vector that stands for a face. Wiped when dropped, and never shown.
+/// The vector that represents a face. Zeroized on drop; its `Debug` shows only the size.
 #[derive(Clone, PartialEq)]
 pub struct Embedding(Vec<f32>);
 
-/// A vector that stands for no face: not finite, beyond all measure, or of no length.
+/// The vector represents no face: it is not finite, too large, or of length 0.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("an embedding must be finite and nonzero")]
 pub struct DegenerateEmbedding;
@@ -61,7 +61,7 @@ impl Embedding {
         Ok(Self(values))
     }
 
-    /// Takes `values` as they are.
+    /// Creates an embedding from `values` without scaling.
     ///
     /// # Errors
     /// [`DegenerateEmbedding`] where there are none, or not all lie within [`LARGEST_VALUE`].
@@ -73,7 +73,7 @@ impl Embedding {
         Ok(Self(values))
     }
 
-    /// The values.
+    /// Returns the values.
     pub(crate) fn values(&self) -> &[f32] {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! The people: who they are to us, and what is said of their enrolment. No biometric data here.
+//! Employees: identifiers, expiry, and the metadata of a reference. Contains no biometric data.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::embedding::ModelId;
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct EmployeeId(Arc<str>);
 
-/// An identifier that is empty, too long or holds another character.
+/// The identifier is empty, too long or contains an invalid character.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
     "an employee_id must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '@' and '-', and not only dots"
@@ -22,30 +22,30 @@ pub struct EmployeeId(Arc<str>);
 pub struct InvalidEmployeeId;
 
 impl EmployeeId {
-    /// Reads an identifier.
+    /// Parses an identifier.
     ///
     /// # Errors
-    /// [`InvalidEmployeeId`] where it breaks the rule.
+    /// [`InvalidEmployeeId`].
     pub fn parse(text: &str) -> Result<Self, InvalidEmployeeId> {
         if is_identifier(text) { Ok(Self(text.into())) } else { Err(InvalidEmployeeId) }
     }
 
-    /// The identifier as text.
+    /// Returns the identifier as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether a text is 1 to 64 characters of `[A-Za-z0-9._@-]`, not dots alone.
+/// Returns whether a text is 1 to 64 characters of `[A-Za-z0-9._@-]`, not dots alone.
 pub(crate) fn is_identifier(text: &str) -> bool {
     let allowed = |c: u8| c.is_ascii_alphanumeric() || b"._@-".contains(&c);
     text.len() <= 64 && text.bytes().all(allowed) && text.bytes().any(|c| c != b'.')
 }
 
-/// How far ahead an enrollment may end: what lies beyond is how some programs write "never".
+/// Maximum time until expiry; some programs write "never" as a later date.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 36_525);
 
-/// A text that is no time at which an enrollment may end.
+/// The text is not a valid expiry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvalidExpiry {
     /// Neither a time nor a date.
@@ -56,12 +56,12 @@ pub enum InvalidExpiry {
     /// Now, or before.
     #[error("must be in the future")]
     Past,
-    /// Further ahead than anybody is employed.
+    /// More than 100 years ahead.
     #[error("must be at most 100 years ahead; omit it for no expiry")]
     TooFar,
 }
 
-/// Reads when an enrollment ends, wherever that is said: RFC 3339, or a date, which counts until its end in UTC.
+/// Parses an expiry: RFC 3339, or a date, which means the end of that day in UTC.
 ///
 /// # Errors
 /// [`InvalidExpiry`] for another text, and for a time that is not within the next 100 years.
@@ -84,7 +84,7 @@ pub fn parse_expiry(text: &str, now: Timestamp) -> Result<Timestamp, InvalidExpi
     }
 }
 
-/// The end of a day that is given as 2030-12-31.
+/// Returns the end of a day written as 2030-12-31.
 fn end_of_day(text: &str) -> Option<Timestamp> {
     // A time of day without an offset would be read as a date too.
     if text.len() != "2030-12-31".len() {
@@ -94,26 +94,26 @@ fn end_of_day(text: &str) -> Option<Timestamp> {
     TimeZone::UTC.to_timestamp(day.tomorrow().ok()?.at(0, 0, 0, 0)).ok()
 }
 
-/// The encoder that a reference was made with.
+/// The encoder that created a reference.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ModelName {
-    /// The name in the model's manifest, for people.
+    /// The human-readable name in the model's manifest.
     pub name: Arc<str>,
-    /// The digest, which decides.
+    /// The digest, which identifies the model.
     pub id: ModelId,
 }
 
-/// What a reference is called in the audit trail: random, so that it tells nothing of whose it is.
+/// The random pseudonym of a reference in the audit trail.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AuditId([u8; 16]);
 
 impl AuditId {
-    /// An id as it was drawn or stored.
+    /// Creates an id from random or stored bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes to store.
+    /// Returns the bytes to store.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -125,18 +125,18 @@ impl fmt::Display for AuditId {
     }
 }
 
-/// What is told of an enrolled employee; never the embedding.
+/// The metadata of an enrolled employee's reference.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reference {
-    /// Whose it is.
+    /// The employee.
     pub employee: EmployeeId,
-    /// What it is called in the audit trail.
+    /// Its pseudonym in the audit trail.
     pub audit_id: AuditId,
-    /// When the photo was enrolled.
+    /// Time of the enrollment.
     pub enrolled_at: Timestamp,
-    /// When it ends by itself, if ever.
+    /// Time at which it expires, if ever.
     pub expires_at: Option<Timestamp>,
-    /// The encoder that it was made with.
+    /// The encoder that created it.
     pub model: ModelName,
 }
 

@@ -1,24 +1,19 @@
-//! likeness knows a colleague by their face.
+//! Self-hosted face verification and identification for organizations.
 //!
-//! One question is answered: do two photos show the same person? The way from a photo to a
-//! decision runs in one direction, each arrow is one function, and what it takes can be made in no
-//! other way:
+//! Data flows in one direction. Each arrow is one function, and its input can be created in no other way:
 //!
 //! `bytes -> Photo -> Face -> AlignedFace -> Embedding -> (Template | Gallery) -> Score -> Decision`
 //!
-//! - [`photo`] sniffs, limits, decodes and turns upright; [`face`] says whose face is meant and
-//!   aligns it; [`quality`] says whether it can serve as a reference; [`engine`] runs the networks
-//!   between them and bounds how much happens at once.
-//! - [`embedding`] is what a network makes of a face. It leaves memory only as a sealed template
-//!   ([`seal`]) on its way to the [`store`], and is compared ([`comparison`]) with those in the
-//!   [`gallery`].
-//! - [`recognizer`] strings this together into use cases, [`http`] and [`cli`] offer them; [`access`]
-//!   says who may call, [`audit`] keeps who did what, [`evaluation`] tells what an organisation's own photos say about all this, and [`report`]
-//!   renders it.
+//! - [`photo`] detects the format, applies the limits and decodes; [`face`] selects the prominent face and aligns it;
+//!   [`quality`] assesses whether it is suitable as a reference; [`engine`] runs the networks, with bounded concurrency.
+//! - An [`embedding`] is the output of the encoder for a face. It leaves memory only as a sealed template ([`seal`]) for
+//!   the [`store`], and is compared ([`comparison`]) with the references in the [`gallery`].
+//! - [`recognizer`] combines these into use cases; [`http`] and [`cli`] are its interfaces. [`access`] authorizes callers,
+//!   [`audit`] records events. [`evaluation`] measures error rates on an organization's own photos, and [`report`] renders
+//!   them.
 //!
-//! What is deliberately absent: photos are never stored; embeddings are never returned, logged or
-//! compared across models; nothing is fetched from anywhere; whether a real person stood before the
-//! camera (presentation-attack detection) is not judged.
+//! Deliberately absent: photos are never stored; embeddings are never returned, logged or compared across models; nothing
+//! is downloaded; presentation attacks are not detected.
 
 pub mod photo;
 
@@ -38,7 +33,11 @@ pub mod evaluation;
 
 pub mod report;
 
+pub mod timings;
+
 pub mod engine;
+
+mod random;
 
 pub mod seal;
 

@@ -3,8 +3,8 @@
 //! [`assess`] measures and [`Quality::reasons`] decides, so that measures can be printed and limits
 //! judged apart. Measures are those of ISO/IEC 29794-5 and its reference implementation, OFIQ, where
 //! five landmarks and an aligned face suffice for them, and something simpler where they don't. The
-//! limits were chosen on CFP's folds 1 to 5 by `models/train/cfp_quality.py`, which reports on folds
-//! 6 to 10 what they do.
+//! limits were chosen on CFP's folds 1 to 5 by `models/train/evaluation/quality.py`, which reports on
+//! folds 6 to 10 what they do.
 
 use std::collections::BTreeSet;
 

@@ -1,9 +1,13 @@
-//! Convolutions of feature maps, in bytes and in floats, as quickly as the processor at hand computes them; in floats on
-//! `x86_64` only.
+//! Direct convolutions of feature maps for inference: 8-bit on every processor, 32-bit float on
+//! `x86_64` with AVX2 or AVX-512.
+//!
+//! A [`bytes::Convolution`] or `floats::Convolution` selects the fastest kernel of the processor
+//! and lays its weights out once; `run` computes one image. Maps are in CHW order (channels, rows,
+//! columns). The crate's README states kernels, accuracy and speed.
 
 #![expect(
     clippy::inline_always,
-    reason = "what is inlined is compiled for the processor that its caller is for"
+    reason = "a function must be inlined to be compiled with its caller's target features"
 )]
 
 pub mod bytes;
@@ -12,3 +16,8 @@ pub mod floats;
 mod shape;
 
 pub use shape::Shape;
+
+/// Runs the README's example as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;

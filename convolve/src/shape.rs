@@ -1,71 +1,88 @@
-//! Where a convolution's input lies while it is computed.
+//! The shape of a convolution, and the memory layout of its input.
 //!
-//! A map's rows are laid out one behind another with their padding, so that what a weight needs for neighbouring places
-//! lies at neighbouring addresses, wherever a row ends; what is computed of the padding is dropped. With strides the
-//! places of each phase make a plane of their own.
+//! The rows of a map are stored one after another with their padding, so that the values that a
+//! weight is multiplied with for neighboring positions are at neighboring addresses, even across
+//! the end of a row. Sums that belong to padding are dropped. With a stride, each phase of the
+//! stride has a plane of its own.
 
-/// Maps, kernel and where it is laid; pairs are of height and width.
+/// Sizes of the maps and the kernel, stride and padding; pairs are height and width.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// Channels of the input.
+    /// Input channels.
     pub inputs: usize,
-    /// Channels of the output.
+    /// Output channels.
     pub outputs: usize,
-    /// The input's sides.
+    /// Height and width of the input.
     pub input: [usize; 2],
-    /// The output's sides.
+    /// Height and width of the output.
     pub output: [usize; 2],
-    /// The sides of what each output value is computed of.
+    /// Height and width of the kernel.
     pub kernel: [usize; 2],
-    /// From one output value to the next, in places of the input.
+    /// Stride, in positions of the input.
     pub stride: [usize; 2],
-    /// Padding above and to the left.
+    /// Padding at the top and at the left. `output` implies the padding at the other sides.
     pub before: [usize; 2],
 }
 
-/// A place of the kernel, below and to the right of its top left corner.
+/// A position in the kernel, as row and column.
 pub(crate) type Tap = [usize; 2];
 
-/// How a shape's input is laid out.
+/// The memory layout of an input: planes of padded rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     shape: Shape,
-    /// Planes of a phase: channels, or so many of them side by side.
+    /// Planes of a phase: channels, or groups of interleaved channels.
     layers: usize,
-    /// Places of a plane.
+    /// Positions of a plane.
     plane: usize,
-    /// Where each step's values lie, for the place at the top left.
+    /// The offset of each step's value for the first position.
     pub(crate) offsets: Vec<usize>,
 }
 
 impl Shape {
+    /// Asserts that no size and no stride is zero.
+    #[track_caller]
+    pub(crate) fn check(&self) {
+        let Self { inputs, outputs, input, output, kernel, stride, .. } = *self;
+        let sizes = [[inputs, outputs], input, output, kernel, stride];
+        assert!(!sizes.as_flattened().contains(&0), "a size or stride is zero: {self:?}");
+    }
+
+    /// Asserts that slices hold as many values as the input and the output maps.
+    #[track_caller]
+    pub(crate) fn check_maps<T>(&self, input: &[T], output: &[T]) {
+        let len = |channels: usize, [height, width]: [usize; 2]| channels * height * width;
+        assert_eq!(input.len(), len(self.inputs, self.input), "values of the input");
+        assert_eq!(output.len(), len(self.outputs, self.output), "values of the output");
+    }
+
     pub(crate) fn taps(&self) -> impl Iterator<Item = Tap> + Clone {
         let [height, width] = self.kernel;
         (0..height).flat_map(move |y| (0..width).map(move |x| [y, x]))
     }
 
-    /// What is multiplied one after another: a layer at a place of the kernel.
+    /// The steps of a sum: each layer at each position of the kernel.
     pub(crate) fn steps(&self, layers: usize) -> impl Iterator<Item = (usize, Tap)> {
         let taps = self.taps();
         (0..layers).flat_map(move |layer| taps.clone().map(move |tap| (layer, tap)))
     }
 
-    /// How far the kernel reaches beyond a place, in places of one phase of the stride.
+    /// The extent of the kernel beyond its first position, in positions of one phase of the stride.
     fn reach(&self, axis: usize) -> usize {
         (self.kernel[axis] - 1) / self.stride[axis]
     }
 
-    /// Places of a laid out row, padding included.
+    /// Positions of a stored row, padding included.
     pub(crate) fn row(&self) -> usize {
         self.output[1] + self.reach(1)
     }
 
-    /// Places that are computed, row behind row.
-    pub(crate) fn places(&self) -> usize {
+    /// Positions that are computed, in stored rows.
+    pub(crate) fn positions(&self) -> usize {
         (self.output[0] - 1) * self.row() + self.output[1]
     }
 
-    /// Copies the rows of an output map from what was computed, row behind row.
+    /// Copies the rows of an output map from the computed line, without the padding.
     pub(crate) fn keep<T: Copy>(&self, map: &mut [T], line: &[T]) {
         let width = self.output[1];
         for (row, whole) in map.chunks_exact_mut(width).zip(line.chunks(self.row())) {
@@ -75,9 +92,9 @@ impl Shape {
 }
 
 impl Layout {
-    /// So many layers, of which so many places are read at once.
+    /// The layout for `layers` layers, of which a kernel reads `at_once` positions at a time.
     pub(crate) fn new(shape: Shape, layers: usize, at_once: usize) -> Self {
-        let read = shape.places().next_multiple_of(at_once);
+        let read = shape.positions().next_multiple_of(at_once);
         let plane = read + shape.reach(0) * shape.row() + shape.reach(1);
         let [down, right] = shape.stride;
         let offset = |(layer, [y, x]): (usize, Tap)| {
@@ -88,19 +105,20 @@ impl Layout {
         Self { shape, layers, plane, offsets }
     }
 
-    /// Planes of nothing but padding.
+    /// Planes that hold padding only.
     pub(crate) fn empty<T: Copy>(&self, zero: T) -> Vec<T> {
         let [down, right] = self.shape.stride;
         vec![zero; down * right * self.layers * self.plane]
     }
 
-    /// Fills the planes: `row` fills a row with a layer's places of row y from column x on, each stride-th.
+    /// Fills the planes: `row(line, layer, y, x)` copies every stride-th value of a layer's row
+    /// `y`, from column `x`, into `line`.
     #[inline(always)]
     pub(crate) fn fill<T>(&self, planes: &mut [T], row: impl Fn(&mut [T], usize, usize, usize)) {
         let Shape { input: [height, width], stride: [down, right], before, .. } = self.shape;
         for (k, plane) in planes.chunks_exact_mut(self.plane).enumerate() {
             let (phase, layer) = (k / self.layers, k % self.layers);
-            // How many places of this phase are padding, and where in the map the first is that is not.
+            // Positions of this phase that are padding, and the map's first position behind them.
             let [top, left] = [(phase / right, down, before[0]), (phase % right, right, before[1])]
                 .map(|(phase, stride, before)| {
                     let skipped = before.saturating_sub(phase).div_ceil(stride);
@@ -121,21 +139,49 @@ pub(crate) mod tests {
     use super::*;
 
     impl Shape {
-        /// What lies below a tap of an output's place; nothing in the padding.
+        /// The input value at a tap of an output position; `None` in the padding.
         pub(crate) fn value<T: Copy>(
             &self,
             input: &[T],
             channel: usize,
-            place: usize,
+            position: usize,
             tap: Tap,
         ) -> Option<T> {
             let [height, width] = self.input;
-            let y =
-                (place / self.output[1] * self.stride[0] + tap[0]).checked_sub(self.before[0])?;
-            let x =
-                (place % self.output[1] * self.stride[1] + tap[1]).checked_sub(self.before[1])?;
+            let y = (position / self.output[1] * self.stride[0] + tap[0])
+                .checked_sub(self.before[0])?;
+            let x = (position % self.output[1] * self.stride[1] + tap[1])
+                .checked_sub(self.before[1])?;
             (y < height && x < width).then(|| input[(channel * height + y) * width + x])
         }
+    }
+
+    /// Two inputs of 4 x 5, three outputs of 4 x 5, a kernel of 3 x 3.
+    pub(crate) const SMALL: Shape = Shape {
+        inputs: 2,
+        outputs: 3,
+        input: [4, 5],
+        output: [4, 5],
+        kernel: [3, 3],
+        stride: [1, 1],
+        before: [1, 1],
+    };
+
+    /// Shapes in which one size or stride is zero.
+    pub(crate) fn with_a_zero() -> [Shape; 6] {
+        [
+            Shape { inputs: 0, ..SMALL },
+            Shape { outputs: 0, ..SMALL },
+            Shape { input: [4, 0], ..SMALL },
+            Shape { output: [0, 5], ..SMALL },
+            Shape { kernel: [3, 0], ..SMALL },
+            Shape { stride: [0, 1], ..SMALL },
+        ]
+    }
+
+    /// Whether a call panics.
+    pub(crate) fn panics<T>(call: impl FnOnce() -> T) -> bool {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).is_err()
     }
 
     pub(crate) fn shapes() -> impl Strategy<Value = Shape> {

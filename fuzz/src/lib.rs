@@ -1,8 +1,8 @@
-//! The service's own source files for what strangers' bytes reach, without the service around them: no
-//! network is loaded, so no inference engine is built.
+//! The service's parsers of untrusted input, included from its source files without the rest of the
+//! service: no network is loaded, so no inference engine is built.
 //!
-//! Nothing here is a copy. A file that needs more of the service than stands here doesn't build, which says
-//! that a parser has begun to know more than it should.
+//! Nothing here is a copy. If a parser begins to depend on more of the service, this crate doesn't
+//! build.
 
 #![expect(dead_code, reason = "the service uses what the parsers do not")]
 
@@ -17,6 +17,8 @@ mod heap;
 mod http;
 #[path = "../../src/photo/mod.rs"]
 pub mod photo;
+#[path = "../../src/random.rs"]
+mod random;
 #[path = "../../src/seal/mod.rs"]
 pub mod seal;
 

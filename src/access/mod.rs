@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 pub use self::local::LocalCredential;
 use crate::employee::is_identifier;
-use crate::seal;
+use crate::random::random;
 
 /// Prefix of each key, by which secret scanners recognize a leaked one.
 const PREFIX: &str = "likeness_";
@@ -130,7 +130,7 @@ impl std::fmt::Debug for KeyDigest {
 /// # Panics
 /// If the system's random number generator fails.
 pub fn generate() -> Zeroizing<String> {
-    let secret = seal::random::<32>();
+    let secret = random::<32>();
     let mut key = Zeroizing::new(String::with_capacity(PREFIX.len() + 43));
     key.push_str(PREFIX);
     URL_SAFE_NO_PAD.encode_string(secret.as_slice(), &mut key);

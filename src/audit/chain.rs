@@ -1,75 +1,75 @@
-//! The chain of codes, the key that makes them, and whoever follows it.
+//! The chain of MACs, the key that creates them, and its verification.
 
 use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-use super::Words;
+use super::CanonicalEvent;
 use crate::employee::{AuditId, EmployeeId};
 
-/// Set before whatever is authenticated, so that no code of one kind passes for another's.
+/// Domain separation of the MACs.
 const EVENT: &[u8] = b"likeness audit event 1";
 const START: &[u8] = b"likeness audit start 1";
 const RECEIPT: &[u8] = b"likeness receipt 1";
 
-/// An event in its place in the chain.
+/// An event and its position in the chain.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Entry {
-    /// What happened.
-    pub words: Words,
-    /// Its number and code: the head of the chain that ends with it.
+    /// The event.
+    pub event: CanonicalEvent,
+    /// Its number and MAC: the head of the chain that ends with it.
     pub head: Head,
 }
 
-/// What authenticates one event and all before it.
+/// A MAC of an event, which authenticates all previous events too.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Code([u8; 32]);
+pub struct Mac([u8; 32]);
 
-impl Code {
-    /// A code as it was stored.
+impl Mac {
+    /// Reads a stored MAC.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes to store.
+    /// Returns the bytes to store.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-impl fmt::Display for Code {
+impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
     }
 }
 
-/// Where a chain ends: how many events it has had, and the code of the last. Written `COUNT:CODE`.
+/// The head of a chain: its number of events, and the MAC of the last. Written `COUNT:MAC`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Head {
-    /// Events from the first one ever on.
+    /// Number of events, dropped ones included.
     pub count: u64,
-    /// The code of the last one.
-    pub code: Code,
+    /// MAC of the last event.
+    pub mac: Mac,
 }
 
 impl Head {
     /// The head of the chain without events.
-    pub const NONE: Self = Self { count: 0, code: Code([0; 32]) };
+    pub const NONE: Self = Self { count: 0, mac: Mac([0; 32]) };
 }
 
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.count, self.code)
+        write!(f, "{}:{}", self.count, self.mac)
     }
 }
 
-/// A text that is no head.
+/// The text is not a head.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("a head has the form COUNT:MAC, as in a receipt")]
 pub struct InvalidHead;
@@ -78,36 +78,36 @@ impl FromStr for Head {
     type Err = InvalidHead;
 
     fn from_str(text: &str) -> Result<Self, InvalidHead> {
-        let (count, code) = text.split_once(':').ok_or(InvalidHead)?;
-        let bytes = URL_SAFE_NO_PAD.decode(code).map_err(|_| InvalidHead)?;
-        let code = Code(bytes.try_into().map_err(|_| InvalidHead)?);
-        Ok(Self { count: count.parse().map_err(|_| InvalidHead)?, code })
+        let (count, mac) = text.split_once(':').ok_or(InvalidHead)?;
+        let bytes = URL_SAFE_NO_PAD.decode(mac).map_err(|_| InvalidHead)?;
+        let mac = Mac(bytes.try_into().map_err(|_| InvalidHead)?);
+        Ok(Self { count: count.parse().map_err(|_| InvalidHead)?, mac })
     }
 }
 
-/// What names a receipt, and can be made by nobody else: an audit id and what binds it to the employee.
+/// The identifier of a receipt: an audit id, and a MAC that binds it to the employee.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ReceiptId {
     audit_id: AuditId,
-    code: Code,
+    mac: Mac,
 }
 
 impl fmt::Display for ReceiptId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = [self.audit_id.as_bytes().as_slice(), &self.code.0].concat();
+        let bytes = [self.audit_id.as_bytes().as_slice(), &self.mac.0].concat();
         f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
     }
 }
 
 impl ReceiptId {
-    /// Reads one; whether it is genuine shows [`AuditKey::admits`].
+    /// Parses an identifier; [`AuditKey::admits`] verifies it.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (audit_id, code) = bytes.split_first_chunk()?;
-        Some(Self { audit_id: AuditId::from_bytes(*audit_id), code: Code(code.try_into().ok()?) })
+        let (audit_id, mac) = bytes.split_first_chunk()?;
+        Some(Self { audit_id: AuditId::from_bytes(*audit_id), mac: Mac(mac.try_into().ok()?) })
     }
 
-    /// The audit id of the reference that was erased.
+    /// Returns the audit id of the erased reference.
     pub fn audit_id(&self) -> AuditId {
         self.audit_id
     }
@@ -118,7 +118,7 @@ impl ReceiptId {
 pub struct AuditKey(Hmac<Sha256>);
 
 impl AuditKey {
-    /// The key of these bytes.
+    /// Creates the key from its bytes.
     pub fn new(key: &[u8; 32]) -> Self {
         // A key shorter than the hash's block is filled up with zeroes (RFC 2104, section 2).
         let mut block = [0; 64];
@@ -128,49 +128,49 @@ impl AuditKey {
         keyed
     }
 
-    /// Where the chain ends once an event is added to it.
-    pub(crate) fn extend(&self, head: &Head, words: &Words) -> Head {
+    /// Returns the head of the chain after an event is appended.
+    pub(crate) fn extend(&self, head: &Head, event: &CanonicalEvent) -> Head {
         let count = head.count + 1;
-        let subject: &[&[u8]] = match &words.subject {
+        let subject: &[&[u8]] = match &event.subject {
             Some(subject) => &[b"1", subject.as_bytes()],
             None => &[b"0"],
         };
         let start: [&[u8]; 7] = [
             EVENT,
-            &head.code.0,
+            &head.mac.0,
             &count.to_le_bytes(),
-            &words.at.to_le_bytes(),
-            words.actor.as_bytes(),
-            words.action.as_bytes(),
-            words.outcome.as_bytes(),
+            &event.at.to_le_bytes(),
+            event.actor.as_bytes(),
+            event.action.as_bytes(),
+            event.outcome.as_bytes(),
         ];
-        Head { count, code: self.authenticate(&[&start, subject].concat()) }
+        Head { count, mac: self.authenticate(&[&start, subject].concat()) }
     }
 
-    /// What authenticates that the trail begins behind this head because older events were dropped on time.
-    pub(crate) fn start(&self, head: &Head) -> Code {
-        self.authenticate(&[START, &head.count.to_le_bytes(), &head.code.0])
+    /// Returns the MAC that authenticates the start of a trail: older events, up to this head, were dropped by retention.
+    pub(crate) fn start(&self, head: &Head) -> Mac {
+        self.authenticate(&[START, &head.count.to_le_bytes(), &head.mac.0])
     }
 
-    /// The id of the receipt for an employee's erased reference.
+    /// Returns the identifier of the receipt for an employee's erased reference.
     pub fn receipt(&self, employee: &EmployeeId, audit_id: AuditId) -> ReceiptId {
         let parts = [RECEIPT, audit_id.as_bytes(), employee.as_str().as_bytes()];
-        ReceiptId { audit_id, code: self.authenticate(&parts) }
+        ReceiptId { audit_id, mac: self.authenticate(&parts) }
     }
 
-    /// Whether a receipt was given for this employee.
+    /// Returns whether the receipt was issued for this employee.
     pub fn admits(&self, receipt: &ReceiptId, employee: &EmployeeId) -> bool {
-        self.receipt(employee, receipt.audit_id).code.0.ct_eq(&receipt.code.0).into()
+        self.receipt(employee, receipt.audit_id).mac.0.ct_eq(&receipt.mac.0).into()
     }
 
-    /// HMAC-SHA256 of the parts, each with its length before it, so that no two lists coincide.
-    fn authenticate(&self, parts: &[&[u8]]) -> Code {
+    /// Returns the HMAC-SHA256 of the parts, each prefixed with its length, so that no two lists coincide.
+    fn authenticate(&self, parts: &[&[u8]]) -> Mac {
         let mut mac = self.0.clone();
         for part in parts {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
         }
-        Code(mac.finalize().into_bytes().into())
+        Mac(mac.finalize().into_bytes().into())
     }
 }
 
@@ -180,7 +180,7 @@ impl fmt::Debug for AuditKey {
     }
 }
 
-/// Why a trail is not what was written.
+/// Why the verification of a trail fails.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Broken {
     /// The chain does not begin where retention ended.
@@ -189,7 +189,7 @@ pub enum Broken {
     /// A number is missing.
     #[error("event {0} is missing")]
     Missing(u64),
-    /// The code does not fit.
+    /// The MAC does not match.
     #[error("event {0} was changed or reordered")]
     Changed(u64),
     /// The chain is shorter than a head that was given.
@@ -207,29 +207,29 @@ pub enum Broken {
     OtherHead(u64),
 }
 
-/// Follows a trail from its first event on.
+/// Verifies a trail, event by event.
 #[derive(Debug)]
 pub struct Verification<'a> {
     key: &'a AuditKey,
     at: Head,
-    /// A head that the trail must lead through.
+    /// A head that the trail must contain.
     wanted: Option<Head>,
     first: u64,
 }
 
 impl<'a> Verification<'a> {
-    /// Begins behind `start`, where retention ended, which `code` authenticates (`None`: nothing was dropped
-    /// yet); `wanted` is a head that was kept elsewhere.
+    /// Begins after the head `start`, up to which events were dropped, with its MAC (`None`: no event was dropped
+    /// yet). `wanted` is a head that was kept elsewhere.
     ///
     /// # Errors
     /// [`Broken::Start`].
     pub fn begin(
         key: &'a AuditKey,
-        start: Option<(Head, Code)>,
+        start: Option<(Head, Mac)>,
         wanted: Option<Head>,
     ) -> Result<Self, Broken> {
         let at = match start {
-            Some((head, code)) if key.start(&head) == code => head,
+            Some((head, mac)) if key.start(&head) == mac => head,
             Some((head, _)) => return Err(Broken::Start(head.count + 1)),
             None => Head::NONE,
         };
@@ -243,19 +243,18 @@ impl<'a> Verification<'a> {
     /// # Errors
     /// [`Broken`].
     pub fn take(&mut self, entry: &Entry) -> Result<(), Broken> {
-        let next = self.key.extend(&self.at, &entry.words);
+        let next = self.key.extend(&self.at, &entry.event);
         if entry.head.count != next.count {
             return Err(Broken::Missing(next.count));
         }
-        if entry.head.code != next.code {
+        if entry.head.mac != next.mac {
             return Err(Broken::Changed(next.count));
         }
         self.at = next;
         self.compare_with_wanted()
     }
 
-    /// The head of the whole trail, and whether the one that was asked for was met; it can't be where it lies
-    /// before the first event that is left.
+    /// Returns the head of the trail, and whether `wanted` was compared; it cannot be if its event was dropped.
     ///
     /// # Errors
     /// [`Broken::Cut`].
@@ -303,16 +302,16 @@ mod tests {
     fn trail(key: &AuditKey, events: u8) -> Vec<Entry> {
         let mut head = Head::NONE;
         let entries = (1..=events).map(|number| {
-            let words = event(number).words();
-            head = key.extend(&head, &words);
-            Entry { words, head }
+            let event = event(number).canonical();
+            head = key.extend(&head, &event);
+            Entry { event, head }
         });
         entries.collect()
     }
 
     fn verify(
         entries: &[Entry],
-        start: Option<(Head, Code)>,
+        start: Option<(Head, Mac)>,
         wanted: Option<Head>,
     ) -> Result<(Head, bool), Broken> {
         let key = key();
@@ -324,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trail_as_it_was_written_is_whole() {
+    fn unchanged_trail_verifies() {
         let trail = trail(&key(), 5);
         assert_eq!(verify(&trail, None, None), Ok((trail[4].head, true)));
         assert_eq!(verify(&trail, None, Some(trail[2].head)), Ok((trail[4].head, true)));
@@ -332,23 +331,23 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_word_shows() {
-        type Change = fn(&mut Words);
+    fn changed_event_is_detected() {
+        type Change = fn(&mut CanonicalEvent);
         let changes: [Change; 6] = [
-            |words| words.at += 1,
-            |words| words.actor.push('x'),
-            |words| words.action = "erase".to_owned(),
-            |words| words.outcome = "done".to_owned(),
-            |words| words.subject = None,
+            |event| event.at += 1,
+            |event| event.actor.push('x'),
+            |event| event.action = "erase".to_owned(),
+            |event| event.outcome = "done".to_owned(),
+            |event| event.subject = None,
             // The same letters, split otherwise.
-            |words| {
-                words.action.push_str(&words.outcome);
-                words.outcome.clear();
+            |event| {
+                event.action.push_str(&event.outcome);
+                event.outcome.clear();
             },
         ];
         for change in changes {
             let mut trail = trail(&key(), 5);
-            change(&mut trail[2].words);
+            change(&mut trail[2].event);
             assert_eq!(verify(&trail, None, None), Err(Broken::Changed(3)));
         }
         assert_eq!(
@@ -359,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_or_moved_shows() {
+    fn removed_or_moved_event_is_detected() {
         let whole = trail(&key(), 5);
         let mut without = whole.clone();
         without.remove(2);
@@ -377,17 +376,17 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_that_was_cut_off_shows_against_a_head_only() {
+    fn truncation_is_detected_against_a_head() {
         let whole = trail(&key(), 5);
         assert_eq!(verify(&whole[..3], None, None), Ok((whole[2].head, true)));
         let cut = Err(Broken::Cut { ends: 3, head: 5 });
         assert_eq!(verify(&whole[..3], None, Some(whole[4].head)), cut);
-        let other = Head { count: 3, code: Code([9; 32]) };
+        let other = Head { count: 3, mac: Mac([9; 32]) };
         assert_eq!(verify(&whole, None, Some(other)), Err(Broken::OtherHead(3)));
     }
 
     #[test]
-    fn what_retention_dropped_is_told_from_what_somebody_took_out() {
+    fn retention_is_distinguished_from_removal() {
         let (key, whole) = (key(), trail(&key(), 5));
         let start = whole[1].head;
         let dropped = Some((start, key.start(&start)));
@@ -396,12 +395,12 @@ mod tests {
         assert_eq!(verify(&whole[2..], dropped, Some(whole[0].head)), Ok((whole[4].head, false)));
         let forged = Some((whole[2].head, key.start(&start)));
         assert_eq!(verify(&whole[3..], forged, None), Err(Broken::Start(4)));
-        let chained = Some((whole[2].head, whole[2].head.code));
+        let chained = Some((whole[2].head, whole[2].head.mac));
         assert_eq!(verify(&whole[3..], chained, None), Err(Broken::Start(4)));
     }
 
     #[test]
-    fn a_receipt_is_admitted_for_its_employee_alone() {
+    fn receipt_is_valid_only_for_its_employee() {
         let (key, employee) = (key(), |text| EmployeeId::parse(text).unwrap());
         let receipt = key.receipt(&employee("e-1"), AuditId::from_bytes([5; 16]));
         let read = ReceiptId::parse(&receipt.to_string()).unwrap();
@@ -415,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_read_as_it_is_written() {
+    fn head_round_trips() {
         let head = trail(&key(), 3)[2].head;
         assert_eq!(head.to_string().parse(), Ok(head));
         for wrong in ["", "3", "3:", "x:AAAA", ":AAAA"] {

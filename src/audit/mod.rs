@@ -1,11 +1,10 @@
-//! The audit trail: who did and decided what, and when, in a chain that shows what is done to it later.
+//! The audit trail: a tamper-evident chain of events, each with its actor, action, outcome and time.
 //!
-//! No event names an employee. Each reference has a random [`AuditId`], which goes from the store with
-//! it: from then on only the receipt tells whose events those were.
+//! No event names an employee. Each reference has a random [`AuditId`], which is erased with it; afterwards only the
+//! receipt tells whose events they were.
 //!
-//! Each event's code authenticates the event and the code before it, so that under the audit key none can be
-//! changed, taken out or moved without all later codes being wrong. A tail that was cut off shows only
-//! against a [`Head`] that is kept elsewhere.
+//! The MAC of an event authenticates the event and the previous MAC, so that without the audit key no event can be
+//! changed, removed or moved. Truncation is detected only by comparison with a [`Head`] that is kept elsewhere.
 
 mod chain;
 
@@ -13,20 +12,20 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-pub use self::chain::{AuditKey, Broken, Code, Entry, Head, InvalidHead, ReceiptId, Verification};
+pub use self::chain::{AuditKey, Broken, Entry, Head, InvalidHead, Mac, ReceiptId, Verification};
 use crate::access::KeyName;
 use crate::employee::AuditId;
 
-/// Who acts.
+/// The actor of an event.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Actor {
-    /// Whoever presented this access key.
+    /// The caller who presented this API key.
     Key(KeyName),
-    /// Whoever sits at this machine, as long as there are no keys.
+    /// The caller who presented the local credential.
     Local,
-    /// Whoever ran a subcommand.
+    /// The user who ran a subcommand.
     Operator,
-    /// The service itself, by the rule on how long an enrolment lasts.
+    /// The service itself, when an enrollment expires.
     Retention,
 }
 
@@ -41,10 +40,10 @@ impl fmt::Display for Actor {
     }
 }
 
-/// What is done.
+/// The action of an event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Action {
-    /// A reference is stored, or refused because it looks like somebody else's.
+    /// A reference is stored, or refused because it matches another employee.
     Enroll,
     /// A photo is compared with one reference.
     Verify,
@@ -54,23 +53,23 @@ pub enum Action {
     Compare,
     /// A reference is erased.
     Erase,
-    /// An enrollment is to end at another time, or not by itself.
+    /// The expiry of an enrollment is changed.
     ChangeExpiry,
-    /// All that is held on somebody is written out.
+    /// All data about an employee are exported.
     Export,
-    /// An access key is made.
+    /// An API key is added.
     AddKey,
-    /// An access key is taken back.
+    /// An API key is revoked.
     RevokeKey,
     /// The master key is replaced.
     RotateMaster,
-    /// Everything is copied into another store.
+    /// All data are copied to another store.
     Migrate,
-    /// Archives are written.
+    /// A backup is written.
     Backup,
-    /// Archives are read.
+    /// A backup is restored.
     Restore,
-    /// A rule brings the end of enrolments forward.
+    /// The retention limit brings expiries forward.
     LimitEnrolments,
 }
 
@@ -95,16 +94,16 @@ impl Action {
     }
 }
 
-/// How it ends.
+/// The outcome of an event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
-    /// As asked.
+    /// The action was done.
     Done,
     /// The photo shows the person.
     Match,
     /// The photo does not show the person, or shows nobody who is enrolled.
     NonMatch,
-    /// The photo would be recognised as the subject, who is somebody else.
+    /// The photo matches the subject, who is another employee.
     LooksLikeAnother,
 }
 
@@ -119,39 +118,39 @@ impl Outcome {
     }
 }
 
-/// What it is about.
+/// The subject of an event.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Subject {
     /// A reference.
     Reference(AuditId),
-    /// An access key.
+    /// An API key.
     Key(KeyName),
 }
 
-/// Something that happened.
+/// An event of the audit trail.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Event {
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
-    /// Who did it.
+    /// The actor.
     pub actor: Actor,
-    /// What.
+    /// The action.
     pub action: Action,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What it is about, if anything.
+    /// The subject, if any.
     pub subject: Option<Subject>,
 }
 
 impl Event {
-    /// The words that are written of it.
-    pub(crate) fn words(&self) -> Words {
+    /// Returns the canonical encoding of the event.
+    pub(crate) fn canonical(&self) -> CanonicalEvent {
         let subject = match &self.subject {
             Some(Subject::Reference(id)) => Some(id.to_string()),
             Some(Subject::Key(name)) => Some(format!("key {}", name.as_str())),
             None => None,
         };
-        Words {
+        CanonicalEvent {
             at: self.at.as_millisecond(),
             actor: self.actor.to_string(),
             action: self.action.as_str().to_owned(),
@@ -161,12 +160,12 @@ impl Event {
     }
 }
 
-/// An event as it is written and read: words, for what is in the files may be anything.
+/// An event as it is stored and authenticated: text, since a file may contain anything.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Words {
+pub struct CanonicalEvent {
     /// Milliseconds since 1970-01-01 UTC.
     pub at: i64,
-    /// An [`Actor`], in words.
+    /// An [`Actor`].
     pub actor: String,
     /// An [`Action`].
     pub action: String,
@@ -176,8 +175,8 @@ pub struct Words {
     pub subject: Option<String>,
 }
 
-impl Words {
-    /// Whether a reference was erased.
+impl CanonicalEvent {
+    /// Returns whether the event is an erasure.
     pub(crate) fn is_erasure(&self) -> bool {
         self.action == Action::Erase.as_str()
     }

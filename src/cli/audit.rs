@@ -55,7 +55,7 @@ async fn export(store: &Store) -> anyhow::Result<()> {
 
 /// An event as JSON.
 pub(super) fn line(entry: &Entry) -> Value {
-    let words = &entry.words;
+    let words = &entry.event;
     json!({
         "number": entry.head.count,
         "at": Timestamp::from_millisecond(words.at).ok(),
@@ -63,6 +63,6 @@ pub(super) fn line(entry: &Entry) -> Value {
         "action": words.action,
         "outcome": words.outcome,
         "subject": words.subject,
-        "code": entry.head.code.to_string(),
+        "code": entry.head.mac.to_string(),
     })
 }

@@ -8,8 +8,7 @@ use tokio::sync::Semaphore;
 use super::staff::{self, Joiner, Refusal, Source};
 use crate::audit::Actor;
 use crate::config::{Config, ImportArgs};
-use crate::http::Code;
-use crate::recognizer::{Call, EnrollmentWishes, Error, Recognizer};
+use crate::recognizer::{Call, Code, EnrollmentOptions, Error, Recognizer};
 
 /// Enrols everyone who is not enrolled yet.
 ///
@@ -24,7 +23,7 @@ pub async fn run(config: Config, args: &ImportArgs) -> anyhow::Result<()> {
     let Source { joiners, mut refused, passed_over } = source;
     let _lock = super::lock(&super::create_data_directory(&config)?)?;
     let (store, recognizer) = super::open(config).await?;
-    let wishes = EnrollmentWishes { rehearsal: args.dry_run, ..EnrollmentWishes::default() };
+    let wishes = EnrollmentOptions { rehearsal: args.dry_run, ..EnrollmentOptions::default() };
     let done = enroll_all(&recognizer, joiners, wishes).await;
     recognizer.end().await;
     store.close().await;
@@ -89,7 +88,7 @@ pub(super) fn nobody_refused(refused: usize) -> anyhow::Result<()> {
 pub(super) async fn enroll_all(
     recognizer: &Recognizer,
     joiners: Vec<Joiner>,
-    wishes: EnrollmentWishes,
+    wishes: EnrollmentOptions,
 ) -> anyhow::Result<Done> {
     let places = Arc::new(Semaphore::new(recognizer.at_once()));
     let bar = super::bar(joiners.len() as u64, "people");
@@ -106,7 +105,7 @@ pub(super) async fn enroll_all(
             }
         };
         let (recognizer, bar) = (recognizer.clone(), bar.clone());
-        let wishes = EnrollmentWishes { expires_at: joiner.expires_at, ..wishes };
+        let wishes = EnrollmentOptions { expires_at: joiner.expires_at, ..wishes };
         tasks.push(tokio::spawn(async move {
             let call = Call { actor: Actor::Operator, at: super::wall_clock() };
             let enrolled =
@@ -120,12 +119,12 @@ pub(super) async fn enroll_all(
         match task.await? {
             (_, Ok(_)) => done.enrolled += 1,
             (_, Err(Error::AlreadyEnrolled)) => done.already += 1,
-            (joiner, Err(error)) if Code::from(&error) == Code::Internal => {
+            (joiner, Err(error)) if error.code() == Code::Internal => {
                 return Err(error)
                     .with_context(|| format!("enrolling {}", joiner.employee.as_str()));
             }
             (joiner, Err(error)) => {
-                done.refused.push(Refusal::new(&joiner, Code::from(&error), error.to_string()));
+                done.refused.push(Refusal::new(&joiner, error.code(), error.to_string()));
             }
         }
     }

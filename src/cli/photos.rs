@@ -49,7 +49,7 @@ pub(super) async fn extract(
         let photo = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
         let (engine, asked, bar) = (engine.clone(), asked.clone(), bar.clone());
         tasks.push(tokio::spawn(async move {
-            let extraction = engine.extract(&engine.place()?, photo.into(), asked).await;
+            let extraction = engine.extract(&engine.permit()?, photo.into(), asked).await;
             drop(turn);
             bar.inc(1);
             extraction

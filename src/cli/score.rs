@@ -13,7 +13,6 @@ use anyhow::Context;
 use super::photos::{self, Sides};
 use crate::config::{Config, ScoreArgs};
 use crate::engine::{Engine, Extraction};
-use crate::http::Code;
 use crate::quality::Quality;
 use crate::recognizer;
 
@@ -61,7 +60,7 @@ fn write_quality(
                 ("", measures, reasons.join(" "))
             }
             Err(refusal) => {
-                let (_, code, _) = Code::from(refusal).row();
+                let code = refusal.code().as_str();
                 (code, Default::default(), String::new())
             }
         };

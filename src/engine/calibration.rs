@@ -119,7 +119,7 @@ impl Recalibration {
 }
 
 /// `[[error_rate]]` as [`Row`] reads it.
-pub(super) fn error_rate_tables(rates: &ErrorRates) -> ArrayOfTables {
+pub(crate) fn error_rate_tables(rates: &ErrorRates) -> ArrayOfTables {
     let mut rows = ArrayOfTables::new();
     for ErrorRate { fmr, score, interval, pairs } in rates.rows() {
         let mut row = Table::new();

@@ -1,7 +1,7 @@
 //! The detector: an upright photo becomes the faces in it.
 //!
 //! Networks of the YuNet family (Wu, Peng and Yu 2023) answer on grids of stride 8, 16 and 32; each
-//! cell says whether a face is centred near it, where exactly, and where its landmarks are.
+//! cell says whether a face is centered near it, where exactly, and where its landmarks are.
 
 use std::array;
 use std::borrow::Cow;
@@ -11,8 +11,8 @@ use anyhow::bail;
 use image::{GenericImage, RgbImage};
 use tract_onnx::prelude::*;
 
-use super::EngineError;
-use super::landmarks::Landmarks;
+use super::error::EngineError;
+use super::landmarks::LandmarkRefiner;
 use super::manifest::{DetectorManifest, Golden};
 use super::model::{ModelError, ModelSource};
 use super::network::{Network, Plan, tensor};
@@ -25,44 +25,44 @@ const STRIDES: [u32; 3] = [8, 16, 32];
 /// The twelve outputs, kind by kind, and how many values a cell has in each kind.
 const KINDS: [(&str, usize); 4] = [("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)];
 
-/// A look that shows a face of so many pixels ends the looking: its landmarks are exact, and another face about as prominent is
-/// large enough to be found too.
+/// Height of a face, in pixels of a pyramid level, that stops the search: its landmarks are exact, and another face about
+/// as prominent would be found too.
 const LARGE_ENOUGH: f64 = 32.0;
 
-/// At most this many faces are told apart in a photo.
+/// Maximum number of faces in a photo.
 const MOST_FACES: usize = 64;
 
-/// A detector that has shown that it gives what its manifest says.
+/// A detector that reproduced the golden output of its manifest.
 #[derive(Debug)]
 pub(super) struct Detector {
     network: Network,
-    /// What a photo is looked at on, the smallest copy first.
-    looks: Vec<Look>,
+    /// The image pyramid, the smallest copy first.
+    levels: Vec<Level>,
     pixels: PixelFormat,
     /// For `KINDS` by `STRIDES`, which of the network's outputs it is.
     outputs: [[usize; 3]; 4],
     score: f32,
     nms_iou: f64,
-    /// What looks closer at each face; without it the network's landmarks are believed.
-    closer: Option<Landmarks>,
+    /// Refines the landmarks of each face; without it the detector's own are used.
+    refiner: Option<LandmarkRefiner>,
 }
 
-/// One size of looking.
+/// A level of the image pyramid.
 #[derive(Debug)]
-struct Look {
+struct Level {
     /// The longer side of the photo's copy, in pixels.
     side: u32,
-    /// For small, lying, standing and square copies: a plan runs at one input size only, and the last
-    /// would spend a fifth of its time on the empty part of most.
+    /// For small, landscape, portrait and square copies: a plan runs at one input size only, and the square one would
+    /// spend a fifth of its time on empty pixels of most photos.
     canvases: [Canvas; 4],
 }
 
-/// What one look shows.
-struct Seen {
+/// The detections of one level.
+struct Detections {
     faces: Vec<Face>,
-    /// The height of a face that is large enough, in pixels of the photo.
+    /// [`LARGE_ENOUGH`], in pixels of the photo.
     large: f64,
-    /// Whether no larger copy shows more.
+    /// Whether no larger level shows more.
     is_all: bool,
 }
 
@@ -70,12 +70,12 @@ struct Seen {
 struct Canvas {
     width: u32,
     height: u32,
-    /// Made when a photo first asks for it: most services never see each kind.
+    /// Created on first use: most services do not receive every kind.
     plan: OnceLock<Plan>,
 }
 
 impl Detector {
-    /// Loads the networks and lets each look at the test pattern.
+    /// Loads the networks and runs each on the test pattern.
     pub(super) fn load(
         source: &ModelSource,
         landmarks: Option<&ModelSource>,
@@ -95,22 +95,22 @@ impl Detector {
                 *output = find(kind, stride)?;
             }
         }
-        let looks = sizes.into_iter().map(Look::new).collect();
-        let closer = landmarks.map(Landmarks::load).transpose()?;
-        let detector = Self { network, looks, pixels, outputs, score, nms_iou, closer };
+        let levels = sizes.into_iter().map(Level::new).collect();
+        let refiner = landmarks.map(LandmarkRefiner::load).transpose()?;
+        let detector = Self { network, levels, pixels, outputs, score, nms_iou, refiner };
         detector.self_test(&golden).map_err(|e| source.error(format!("{e:#}")))?;
         Ok(detector)
     }
 
-    /// Compares what the first look's square canvas shows of the test pattern with the golden output.
+    /// Compares the output of the first level's square canvas for the test pattern with the golden output.
     fn self_test(&self, golden: &Golden) -> TractResult<()> {
-        let [.., square] = &self.looks[0].canvases;
+        let [.., square] = &self.levels[0].canvases;
         let maps = self.run(square, &test_pattern(square.width, square.height))?;
         let means = maps.iter().flatten().map(|map| map.iter().sum::<f32>() / map.len() as f32);
         Ok(golden.check(&means.collect::<Vec<_>>())?)
     }
 
-    /// The plan of a canvas. Two who ask for a new one at once may both make it.
+    /// Returns the plan of a canvas. Two threads that need a new one at once may both create it.
     fn plan<'a>(&self, canvas: &'a Canvas) -> TractResult<&'a Plan> {
         if let Some(plan) = canvas.plan.get() {
             return Ok(plan);
@@ -119,40 +119,40 @@ impl Detector {
         Ok(canvas.plan.get_or_init(|| plan))
     }
 
-    /// Finds the faces of a photo: in a small copy, and where that shows none or only small ones, in a larger one. The last look
-    /// is believed, as far as the closer look at each face agrees.
+    /// Finds the faces of a photo in a small copy or, if that shows none or only small ones, in a larger one. Returns the
+    /// faces of the last level that the refiner confirms.
     pub(super) fn detect(&self, photo: &Photo) -> Result<Vec<Face>, EngineError> {
-        for (number, look) in self.looks.iter().enumerate() {
-            let mut seen = self.look(look, photo)?;
-            seen.is_all |= number + 1 == self.looks.len();
-            // What a larger copy shows better is not worth a closer look.
-            if let Some(closer) = self.closer.as_ref().filter(|_| seen.suffices()) {
-                seen.faces = closer.look(photo, &seen.faces)?;
+        for (number, level) in self.levels.iter().enumerate() {
+            let mut found = self.pass(level, photo)?;
+            found.is_all |= number + 1 == self.levels.len();
+            // Faces that a larger level shows better are not worth refining.
+            if let Some(refiner) = self.refiner.as_ref().filter(|_| found.suffices()) {
+                found.faces = refiner.refine(photo, &found.faces)?;
             }
-            if seen.suffices() {
-                return Ok(seen.faces);
+            if found.suffices() {
+                return Ok(found.faces);
             }
         }
         Ok(Vec::new())
     }
 
-    /// What one copy shows.
-    fn look(&self, look: &Look, photo: &Photo) -> Result<Seen, EngineError> {
-        let copy = shrink_to_fit(photo.working(), look.side);
+    /// Runs the detector on one level.
+    fn pass(&self, level: &Level, photo: &Photo) -> Result<Detections, EngineError> {
+        let copy = shrink_to_fit(photo.working(), level.side);
         let to_photo = f64::from(photo.width().max(photo.height()))
             / f64::from(copy.width().max(copy.height()));
-        let canvas = look.canvas_for(copy.width(), copy.height());
+        let canvas = level.canvas_for(copy.width(), copy.height());
         let mut image = RgbImage::new(canvas.width, canvas.height);
         image.copy_from(copy.as_ref(), 0, 0).map_err(EngineError::run)?;
         let maps = self.run(canvas, &image).map_err(EngineError::run)?;
-        Ok(Seen {
+        Ok(Detections {
             faces: suppress(self.read(&maps, canvas.width, to_photo), self.nms_iou),
             large: LARGE_ENOUGH * to_photo,
             is_all: matches!(copy, Cow::Borrowed(_)),
         })
     }
 
-    /// The twelve outputs for an image of the canvas's size, by kind and stride.
+    /// Returns the twelve outputs for an image of the canvas's size, by kind and stride.
     fn run(&self, canvas: &Canvas, image: &RgbImage) -> TractResult<[[Vec<f32>; 3]; 4]> {
         let outputs = self.plan(canvas)?.run(tvec!(tensor(&self.pixels, image)?.into_tvalue()))?;
         let mut maps: [[Vec<f32>; 3]; 4] = array::from_fn(|_| array::from_fn(|_| Vec::new()));
@@ -169,7 +169,7 @@ impl Detector {
         Ok(maps)
     }
 
-    /// Every cell above the score, as a face in pixels of the photo.
+    /// Returns every cell above the score as a face, in pixels of the photo.
     fn read(&self, maps: &[[Vec<f32>; 3]; 4], width: u32, to_photo: f64) -> Vec<Face> {
         let [cls, obj, bbox, kps] = maps;
         let mut faces = Vec::new();
@@ -202,14 +202,14 @@ impl Detector {
     }
 }
 
-impl Seen {
-    /// Whether no other look is needed.
+impl Detections {
+    /// Returns whether no larger level is needed.
     fn suffices(&self) -> bool {
         self.is_all || self.faces.iter().any(|face| face.bounds().height >= self.large)
     }
 }
 
-impl Look {
+impl Level {
     fn new(side: u32) -> Self {
         let shorter = (side * 3 / 4).next_multiple_of(32);
         let sizes = [(shorter, shorter), (side, shorter), (shorter, side), (side, side)];
@@ -217,7 +217,7 @@ impl Look {
         Self { side, canvases: sizes.map(canvas) }
     }
 
-    /// The smallest canvas that holds a copy of this size.
+    /// Returns the smallest canvas that holds a copy of this size.
     fn canvas_for(&self, width: u32, height: u32) -> &Canvas {
         let [smaller @ .., square] = &self.canvases;
         let holds = |canvas: &&Canvas| canvas.width >= width && canvas.height >= height;
@@ -225,7 +225,7 @@ impl Look {
     }
 }
 
-/// Non-maximum suppression: of overlapping faces the most confident stays.
+/// Non-maximum suppression: keeps the most confident of overlapping faces.
 fn suppress(mut faces: Vec<Face>, most_overlap: f64) -> Vec<Face> {
     faces.sort_by(|a, b| b.confidence().total_cmp(&a.confidence()));
     let mut kept: Vec<Face> = Vec::new();
@@ -288,21 +288,21 @@ mod tests {
     }
 
     #[test]
-    fn a_closer_look_puts_landmarks_back_into_place_and_sees_where_no_face_is() {
+    fn refiner_corrects_landmarks_and_rejects_non_faces() {
         let landmarks = ModelSource::embedded_landmarks();
         let detector = Detector::load(&ModelSource::embedded_detector(), Some(&landmarks)).unwrap();
-        let closer = detector.closer.as_ref().unwrap();
+        let refiner = detector.refiner.as_ref().unwrap();
         let photo = photo(240, 480);
         let [exact] = detector.detect(&photo).unwrap().try_into().unwrap();
         let moved = |by: f64| {
             let landmarks = exact.landmarks().map(|p| Point { x: p.x - by, y: p.y - by });
             Face::new(*exact.bounds(), landmarks, exact.confidence()).unwrap()
         };
-        let [back] = closer.look(&photo, &[moved(5.0)]).unwrap().try_into().unwrap();
+        let [back] = refiner.refine(&photo, &[moved(5.0)]).unwrap().try_into().unwrap();
         for (a, b) in exact.landmarks().iter().zip(back.landmarks()) {
             let apart = f64::hypot(a.x - b.x, a.y - b.y);
             assert!(apart < 2.5, "{apart} pixels");
         }
-        assert_eq!(closer.look(&photo, &[moved(240.0)]).unwrap(), []);
+        assert_eq!(refiner.refine(&photo, &[moved(240.0)]).unwrap(), []);
     }
 }

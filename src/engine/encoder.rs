@@ -8,18 +8,27 @@ use image::imageops::flip_horizontal;
 use tract_onnx::prelude::*;
 
 use super::calibration::{CalibrationSource, Recalibration};
+use super::error::EngineError;
 use super::manifest::{EncoderManifest, Golden, Views};
 use super::model::{ModelError, ModelSource};
 use super::network::{Network, Plan, tensor};
 use super::pixels::{PixelFormat, test_pattern};
-use super::{EngineError, Role};
 use crate::comparison::{Comparator, ErrorRates};
 use crate::embedding::Embedding;
 use crate::employee::ModelName;
-use crate::face::{AlignedFace, Turn};
+use crate::face::{AlignedFace, SyntheticYaw};
 
-/// By how many degrees references are turned, to either side, for encoders that want it.
-const TURNS: [f64; 3] = [20.0, 40.0, 60.0];
+/// Angles of the synthetic yaw views of a reference, to either side, in degrees.
+const YAW_DEGREES: [f64; 3] = [20.0, 40.0, 60.0];
+
+/// The role of a sample in a comparison (ISO/IEC 2382-37).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Role {
+    /// Stored and compared with probes. It is encoded in more views than a probe, once for each enrollment.
+    Reference,
+    /// Compared with references.
+    Probe,
+}
 
 /// An encoder that has shown that it gives what its manifest says.
 #[derive(Debug)]
@@ -30,7 +39,7 @@ pub struct Encoder {
     pub(super) height: u32,
     length: usize,
     views: Views,
-    turns: Vec<Turn>,
+    yaws: Vec<SyntheticYaw>,
     model: ModelName,
     comparator: Comparator,
     error_rates: Option<ErrorRates>,
@@ -83,7 +92,7 @@ impl Encoder {
             );
         }
         let plan = network.plan(&shape).map_err(|e| source.error(format!("{e:#}")))?;
-        let turns = TURNS.into_iter().filter(|_| views.turned_references > 0.0);
+        let yaws = YAW_DEGREES.into_iter().filter(|_| views.turned_references > 0.0);
         let encoder = Self {
             plan,
             pixels,
@@ -91,7 +100,7 @@ impl Encoder {
             height,
             length,
             views,
-            turns: turns.map(|degrees| Turn::new(degrees, width, height)).collect(),
+            yaws: yaws.map(|degrees| SyntheticYaw::new(degrees, width, height)).collect(),
             model,
             comparator,
             error_rates,
@@ -115,18 +124,17 @@ impl Encoder {
         &self.comparator
     }
 
-    /// Its measured error rates, if its manifest has any.
+    /// Returns the measured error rates, if the manifest has any.
     pub fn error_rates(&self) -> Option<&ErrorRates> {
         self.error_rates.as_ref()
     }
 
-    /// The same where the probe is turned into profile. Nothing is decided by it: it tells what turning
-    /// away costs.
+    /// Returns the error rates for probes in profile. No decision uses them; they state the cost of a turned head.
     pub fn profile_error_rates(&self) -> Option<&ErrorRates> {
         self.profile_error_rates.as_ref()
     }
 
-    /// The time that one face takes on one thread: the median of `rounds` runs.
+    /// Returns the time of one face on one thread: the median of `rounds` runs.
     ///
     /// # Errors
     /// [`EngineError`] where the network fails.
@@ -141,7 +149,7 @@ impl Encoder {
         Ok(times[times.len() / 2])
     }
 
-    /// Takes a calibration in place of the manifest's, if it is one of this encoder.
+    /// Replaces the manifest's calibration, if `source` is one of this encoder.
     pub(super) fn recalibrated(mut self, source: &CalibrationSource) -> Result<Self, ModelError> {
         let Recalibration { calibration, error_rates, .. } = source.of(self.model.id)?;
         self.comparator.calibration = calibration;
@@ -150,8 +158,8 @@ impl Encoder {
         Ok(self)
     }
 
-    /// Encodes a face: the mean of its views, in which much of what is photo and not person cancels. A reference is seen
-    /// mirrored too, and turned aside where the manifest says so; a probe is in a hurry.
+    /// Encodes a face as the mean of its views, which cancels much of what belongs to the photo and not to the person. A
+    /// reference has a mirrored view, and synthetic yaw views if the manifest says so; a probe has one view by default.
     pub(super) fn encode(&self, face: &AlignedFace, role: Role) -> Result<Embedding, EngineError> {
         let face = face.pixels();
         let seen = self.embedding(face)?;
@@ -161,9 +169,9 @@ impl Encoder {
         let mirrored = flip_horizontal(face);
         let mut views = vec![(1.0, seen), (1.0, self.embedding(&mirrored)?)];
         if role == Role::Reference {
-            for turn in &self.turns {
+            for yaw in &self.yaws {
                 for face in [face, &mirrored] {
-                    views.push((self.views.turned_references, self.embedding(&turn.of(face))?));
+                    views.push((self.views.turned_references, self.embedding(&yaw.of(face))?));
                 }
             }
         }

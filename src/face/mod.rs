@@ -6,11 +6,11 @@
 
 mod alignment;
 mod similarity;
-mod turning;
+mod yaw;
 
 pub use self::alignment::{AlignedFace, align, glance};
 use self::similarity::{Similarity, TEMPLATE};
-pub(crate) use self::turning::Turn;
+pub(crate) use self::yaw::SyntheticYaw;
 use crate::photo::Photo;
 
 /// A second face counts from this share of the first one's prominence on.

@@ -1,4 +1,4 @@
-//! The best few of many.
+//! Selection of the best few of many items.
 
 /// The best few of many, best first; of equals the first comes first.
 pub(super) struct Best<T> {
@@ -22,7 +22,7 @@ impl<T> Best<T> {
         self.items.truncate(self.most);
     }
 
-    /// What has to be exceeded to be kept.
+    /// Returns the value that an item must exceed to be kept.
     pub(super) fn floor(&self) -> f32 {
         if self.items.len() < self.most {
             return f32::NEG_INFINITY;

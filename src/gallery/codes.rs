@@ -1,6 +1,6 @@
-//! References in 8 bits, for a first look at everyone: a search is bound by memory, and these are a quarter
-//! of it. The codes tell each cosine to within a known error, so that whoever cannot be among the nearest
-//! is passed over, and nobody else.
+//! References in 8 bits, for a first pass over all: a search is bound by memory bandwidth, and these take a quarter of
+//! it. The codes bound each cosine with a known error, so that only references that cannot be among the nearest are
+//! skipped.
 
 use std::ops::Range;
 
@@ -42,7 +42,7 @@ fn padded(width: usize) -> usize {
 }
 
 impl Codes {
-    /// No references, of `width` values each.
+    /// Creates an empty list of references of `width` values each.
     pub(super) fn new(width: usize) -> Self {
         Self { rows: Matrix::new(padded(width)), steps: Matrix::new(1), remainder: 0.0 }
     }
@@ -72,7 +72,7 @@ impl Codes {
         (codes, step)
     }
 
-    /// By how much an estimate of the cosine with this probe may be off, at most: with r = r' + e and p = p' + d,
+    /// Returns the maximum error of an estimate of the cosine with this probe: with r = r' + e and p = p' + d,
     /// `|r p - r' p'| <= |e| |p| + |d| |r'|`, where p has length 1 and r' at most `1 + |e|`.
     pub(super) fn error(&self, probe: &CodedProbe) -> f32 {
         self.remainder + probe.remainder * (1.0 + self.remainder) + ROUNDING

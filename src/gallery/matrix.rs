@@ -1,17 +1,17 @@
-//! Rows of one width, one behind the other in memory, of which nothing stays behind.
+//! Rows of one width, contiguous in memory and overwritten on removal.
 
 use std::ops::Range;
 
 use zeroize::{DefaultIsZeroes, Zeroize};
 
-/// Rows that are overwritten when they leave, wherever they lay.
+/// Rows that are overwritten when they are removed or moved.
 pub(super) struct Matrix<T: DefaultIsZeroes> {
     width: usize,
     values: Vec<T>,
 }
 
 impl<T: DefaultIsZeroes> Matrix<T> {
-    /// A matrix without rows.
+    /// Creates a matrix without rows.
     pub(super) fn new(width: usize) -> Self {
         Self { width, values: Vec::new() }
     }
@@ -34,7 +34,7 @@ impl<T: DefaultIsZeroes> Matrix<T> {
         self.values.extend_from_slice(values);
     }
 
-    /// Takes a row out; the last one takes its place.
+    /// Removes a row and moves the last one to its index.
     pub(super) fn swap_remove(&mut self, row: usize) {
         let last = self.values.len() - self.width;
         self.values.copy_within(last.., row * self.width);
@@ -42,7 +42,7 @@ impl<T: DefaultIsZeroes> Matrix<T> {
         self.values.truncate(last);
     }
 
-    /// Grows by hand, so that the memory that is left behind is overwritten.
+    /// Grows explicitly, so that the old memory is overwritten.
     fn make_room(&mut self) {
         if self.values.capacity() - self.values.len() >= self.width {
             return;

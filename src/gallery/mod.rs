@@ -1,11 +1,11 @@
-//! The reference embeddings of everyone enrolled with the running model, in memory, for search.
+//! The references of all employees enrolled with one model, in memory, for search.
 //!
-//! The store is the truth and this is its copy: loaded at the start, changed after each commit.
-//! All vectors lie in one contiguous matrix, so that a search is one pass over memory; whoever searches at
-//! the same time shares it.
+//! The store is authoritative and the gallery is a copy: loaded at the start, changed after each commit. All vectors are
+//! in one contiguous matrix, so that a search is one pass over memory, which simultaneous searches share.
 
 mod best;
 mod codes;
+mod digest;
 mod integer_dot;
 mod matrix;
 mod scan;
@@ -17,122 +17,122 @@ use jiff::Timestamp;
 
 use self::best::Best;
 use self::codes::Codes;
+pub use self::digest::GalleryDigest;
 use self::matrix::Matrix;
 use crate::comparison::{Comparator, Measure, Score};
 use crate::embedding::Embedding;
 use crate::employee::{AuditId, EmployeeId};
-use crate::seal::{DataKeyId, Roll};
+use crate::seal::DataKeyId;
 
 /// An employee's reference, without its embedding.
 #[derive(Clone, Debug)]
 pub struct Enrolled {
-    /// Who.
+    /// The employee.
     pub employee: EmployeeId,
-    /// What the reference is called in the audit trail.
+    /// The audit id of the reference.
     pub audit_id: AuditId,
-    /// When it ends, if ever; from then on it is compared with nothing.
+    /// Time at which it expires, if ever; from then on it is not compared.
     pub expires_at: Option<Timestamp>,
     /// The data key of its template.
     pub key: DataKeyId,
 }
 
-/// How a probe compares with an employee's reference.
+/// The result of comparing a probe with an employee's reference.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Compared {
-    /// How well.
+    /// The comparison score.
     pub score: Score,
-    /// With which reference: another enrolment of the employee has another id.
+    /// The audit id of the reference; each enrollment has its own.
     pub audit_id: AuditId,
 }
 
-/// Somebody whose reference is near a probe.
+/// An employee whose reference is near a probe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Neighbour {
-    /// Who.
+    /// The employee.
     pub employee: EmployeeId,
-    /// What the reference is called in the audit trail.
+    /// The audit id of the reference.
     pub audit_id: AuditId,
-    /// How well the probe compares with their reference.
+    /// The comparison score of the probe with the reference.
     pub score: Score,
 }
 
-/// Two people whose references compare well.
+/// Two employees whose references are close.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
-    /// Who.
+    /// The two employees.
     pub employees: [EmployeeId; 2],
-    /// How well their references compare.
+    /// The comparison score of their references.
     pub score: Score,
 }
 
-/// Whom to search for.
+/// A search.
 #[derive(Clone, Debug)]
 pub struct Query {
-    /// Of the photo that shows them.
+    /// The probe.
     pub probe: Embedding,
-    /// How many of the nearest to find.
+    /// Number of nearest references to find.
     pub top: usize,
-    /// When; a reference that has ended is not found.
+    /// The present time: expired references are not found.
     pub now: Timestamp,
 }
 
-/// Everyone's reference, searchable.
+/// The searchable references of one model.
 pub struct Gallery {
     rows: RwLock<Rows>,
 }
 
 struct Rows {
-    /// Values of one embedding.
+    /// Number of values of an embedding.
     width: usize,
     references: Matrix<f32>,
-    /// The same in fewer bits.
+    /// The same vectors in 8 bits.
     codes: Codes,
     enrolled: Vec<Enrolled>,
     row_of: HashMap<EmployeeId, usize>,
-    /// The sum of the rolls of each.
-    roll: Roll,
+    /// The sum over all rows.
+    digest: GalleryDigest,
 }
 
 impl Gallery {
-    /// An empty gallery for embeddings of `width` values.
+    /// Creates an empty gallery for embeddings of `width` values.
     pub fn new(width: usize) -> Self {
         Self { rows: RwLock::new(Rows::none(width)) }
     }
 
-    /// How many people are in it.
+    /// Returns the number of employees.
     pub fn len(&self) -> usize {
         self.read().enrolled.len()
     }
 
-    /// Whether nobody is in it.
+    /// Returns whether the gallery is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether this employee is in it.
+    /// Returns whether the gallery holds this employee.
     pub fn contains(&self, employee: &EmployeeId) -> bool {
         self.read().row_of.contains_key(employee)
     }
 
-    /// Who is in it, with which template.
-    pub fn roll(&self) -> Roll {
-        self.read().roll
+    /// Returns the digest of the employees and their templates.
+    pub fn digest(&self) -> GalleryDigest {
+        self.read().digest
     }
 
-    /// Puts a reference in place of the employee's former one, if any.
+    /// Inserts a reference and replaces the employee's former one, if any.
     ///
     /// # Panics
-    /// Where the embedding is not of the gallery's width: it is of another model, and no such
-    /// template is opened.
+    /// If the embedding does not have the gallery's width: it is of another model, and no such template is opened.
     pub fn insert(&self, enrolled: Enrolled, reference: &Embedding) {
-        let roll = enrolled.roll();
+        let digest = enrolled.digest();
         let mut rows = self.write();
         assert_eq!(reference.values().len(), rows.width, "an embedding of another model");
         if let Some(&row) = rows.row_of.get(&enrolled.employee) {
             rows.references.set(row, reference.values());
             rows.codes.set(row, reference.values());
             let former = std::mem::replace(&mut rows.enrolled[row], enrolled);
-            rows.roll -= former.roll();
+            rows.digest -= former.digest();
         } else {
             let row = rows.enrolled.len();
             rows.references.push(reference.values());
@@ -140,10 +140,10 @@ impl Gallery {
             rows.row_of.insert(enrolled.employee.clone(), row);
             rows.enrolled.push(enrolled);
         }
-        rows.roll += roll;
+        rows.digest += digest;
     }
 
-    /// Lets an employee's reference end at another time, if there is one.
+    /// Changes the expiry of an employee's reference, if present.
     pub fn set_expiry(&self, employee: &EmployeeId, expires_at: Option<Timestamp>) {
         let mut rows = self.write();
         if let Some(&row) = rows.row_of.get(employee) {
@@ -151,35 +151,34 @@ impl Gallery {
         }
     }
 
-    /// Takes an employee out and overwrites their reference.
+    /// Removes an employee and overwrites their reference.
     pub fn remove(&self, employee: &EmployeeId) {
         let mut rows = self.write();
         let Some(row) = rows.row_of.remove(employee) else { return };
         rows.references.swap_remove(row);
         rows.codes.swap_remove(row);
         let removed = rows.enrolled.swap_remove(row);
-        rows.roll -= removed.roll();
+        rows.digest -= removed.digest();
         if let Some(moved) = rows.enrolled.get(row).map(|moved| moved.employee.clone()) {
             rows.row_of.insert(moved, row);
         }
     }
 
-    /// Takes everybody out and those of another gallery in, at once: nobody who is in both is ever missing.
+    /// Replaces all references by those of another gallery, atomically: an employee in both is never missing.
     ///
     /// # Panics
-    /// Where the other one is of another width.
+    /// If the other gallery has another width.
     pub fn replace(&self, other: Self) {
         let other = other.rows.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut rows = self.write();
         assert_eq!(other.width, rows.width, "a gallery of another model");
         let former = std::mem::replace(&mut *rows, other);
         drop(rows);
-        // Overwritten while nobody waits.
+        // Overwritten after the lock is released.
         drop(former);
     }
 
-    /// Compares a probe with one employee's reference; `None` where they are not in the gallery, or no
-    /// longer.
+    /// Compares a probe with one employee's reference. Returns `None` if the reference is absent or expired.
     pub fn compare(
         &self,
         employee: &EmployeeId,
@@ -194,7 +193,7 @@ impl Gallery {
         Some(Compared { score: comparator.calibration.score(measured), audit_id })
     }
 
-    /// For each query the nearest, nearest first, in one pass over the references.
+    /// Returns the nearest references for each query, nearest first, in one pass over the references.
     pub fn search(&self, queries: &[Query], comparator: &Comparator) -> Vec<Vec<Neighbour>> {
         let rows = self.read();
         let found = match comparator.measure {
@@ -209,7 +208,7 @@ impl Gallery {
         found.into_iter().map(|nearest| nearest.into_iter().map(neighbour).collect()).collect()
     }
 
-    /// The `top` closest pairs, closest first. Everyone is compared with everyone.
+    /// Returns the `top` closest pairs, closest first, by exhaustive comparison.
     pub fn closest_pairs(&self, top: usize, comparator: &Comparator) -> Vec<Pair> {
         let rows = self.read();
         let mut best = Best::new(top);
@@ -236,8 +235,8 @@ impl Gallery {
 }
 
 impl Enrolled {
-    fn roll(&self) -> Roll {
-        Roll::of(&self.employee, self.key)
+    fn digest(&self) -> GalleryDigest {
+        GalleryDigest::of(&self.employee, self.key)
     }
 }
 
@@ -249,11 +248,11 @@ impl Rows {
             codes: Codes::new(width),
             enrolled: Vec::new(),
             row_of: HashMap::new(),
-            roll: Roll::default(),
+            digest: GalleryDigest::default(),
         }
     }
 
-    /// Whether a reference has not ended.
+    /// Returns whether a reference has not expired.
     fn holds(&self, row: usize, now: Timestamp) -> bool {
         self.enrolled[row].expires_at.is_none_or(|end| now < end)
     }
@@ -328,7 +327,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_gallery_equals_a_map_searched_by_brute_force(steps in prop::collection::vec(step(), 1..60)) {
+        fn gallery_equals_a_map_with_exhaustive_search(steps in prop::collection::vec(step(), 1..60)) {
             let comparator = cosine(10.0, 3.0);
             let gallery = Gallery::new(WIDTH);
             let mut model: HashMap<EmployeeId, (Embedding, DataKeyId)> = HashMap::new();
@@ -363,15 +362,15 @@ mod tests {
                     }
                 }
             }
-            let mut roll = Roll::default();
+            let mut digest = GalleryDigest::default();
             for (employee, (_, key)) in &model {
-                roll += Roll::of(employee, *key);
+                digest += GalleryDigest::of(employee, *key);
             }
-            prop_assert_eq!(gallery.roll(), roll);
+            prop_assert_eq!(gallery.digest(), digest);
             let (another, face) = (Gallery::new(WIDTH), Embedding::normalize(vec![1.0; WIDTH]).unwrap());
             another.insert(enrolled(id(99), key(7)), &face);
             gallery.replace(another);
-            prop_assert_eq!((gallery.len(), gallery.roll()), (1, Roll::of(&id(99), key(7))));
+            prop_assert_eq!((gallery.len(), gallery.digest()), (1, GalleryDigest::of(&id(99), key(7))));
             prop_assert!(gallery.compare(&id(99), &face, &comparator, NOW).is_some());
         }
     }
@@ -387,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn the_codes_pass_over_nobody_who_is_among_the_nearest() {
+    fn search_by_codes_equals_exhaustive_search() {
         let width = 40;
         let gallery = Gallery::new(width);
         let mut values = noise(11);
@@ -396,7 +395,7 @@ mod tests {
             Embedding::normalize(values.collect()).unwrap()
         };
         let centre: Vec<f32> = noise(5).take(width).collect();
-        // So close together that estimates in 8 bits cannot tell who is nearer, and some alike to the bit.
+        // So close that 8-bit estimates cannot rank them, and some identical.
         for who in 0..3000 {
             let spread = if who % 3 == 0 { 0.02 } else { 1.0 };
             let reference = if who % 100 == 0 { face(&centre, 0.0) } else { face(&centre, spread) };
@@ -417,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_is_compared_with_nothing() {
+    fn expired_references_are_not_compared() {
         let gallery = Gallery::new(2);
         let face = Embedding::normalize(vec![3.0, 4.0]).unwrap();
         let end = NOW + Duration::from_secs(10);
@@ -450,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_the_place_of_the_removed_keeps_their_own_reference() {
+    fn swap_remove_keeps_the_moved_row() {
         let gallery = Gallery::new(2);
         let (first, last) = (id(1), id(2));
         for (who, values) in [(&first, vec![3.0, 4.0]), (&last, vec![4.0, 3.0])] {

@@ -1,11 +1,11 @@
-//! One pass over everyone for all who search at the same time.
+//! One pass over all references, shared by simultaneous searches.
 
 use super::best::Best;
 use super::codes::{CodedProbe, Estimates};
 use super::{Query, Rows};
 use crate::comparison::{Measure, dot};
 
-/// Rows that every query looks at before the next: their codes stay in the processor's second cache meanwhile.
+/// Rows that every query reads before the next ones: their codes stay in the processor's second-level cache.
 const BLOCK: usize = 1024;
 
 /// Estimates of which nearly always none is good enough: the compiler compares several at once.
@@ -15,7 +15,7 @@ const GLANCE: usize = 64;
 type Nearest = Vec<(f32, usize)>;
 
 impl Rows {
-    /// By any measure: every reference is compared.
+    /// Searches by any measure: compares every reference.
     pub(super) fn search_all(&self, queries: &[Query], measure: &Measure) -> Vec<Nearest> {
         let nearest = |query: &Query| {
             let mut best = Best::new(query.top);
@@ -27,8 +27,8 @@ impl Rows {
         queries.iter().map(nearest).collect()
     }
 
-    /// By the cosine: the codes tell who may be among the nearest, and only those are compared. What is found is
-    /// what [`search_all`](Self::search_all) finds.
+    /// Searches by the cosine: compares only references that may be among the nearest according to their codes. The
+    /// result equals that of [`search_all`](Self::search_all).
     pub(super) fn search_codes(&self, queries: &[Query]) -> Vec<Nearest> {
         let mut scans: Vec<_> = queries.iter().map(|query| Scan::new(query, self)).collect();
         let mut estimates = Estimates::default();
@@ -44,15 +44,15 @@ impl Rows {
     }
 }
 
-/// One query on its way through the codes.
+/// The state of one query during a pass.
 struct Scan<'a> {
     query: &'a Query,
     coded: CodedProbe,
     /// The best estimates so far.
     best: Best<()>,
-    /// Who may be among the nearest, with the estimate of each.
+    /// References that may be among the nearest, with their estimates.
     possible: Vec<(f32, usize)>,
-    /// How far below the last of the best estimates somebody may be and still be nearer: both may be off.
+    /// Distance below the last of the best estimates within which a reference may still be nearer: both may be off.
     margin: f32,
 }
 

@@ -10,14 +10,13 @@ use serde::Serialize;
 use utoipa::openapi::{ArrayBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::metrics::Stages;
-use super::openapi::one_of;
+use super::schema::one_of;
 use crate::comparison;
 use crate::employee;
-use crate::engine::Timings;
 use crate::face;
 use crate::quality::Reason;
 use crate::recognizer;
+use crate::timings::{Stage, Timings};
 
 /// Identifier of an employee, chosen by the organization; case-sensitive.
 #[derive(Serialize, ToSchema)]
@@ -210,6 +209,10 @@ impl From<&BTreeSet<Reason>> for Reasons {
         Self(reasons.iter().map(|reason| reason.code()).collect())
     }
 }
+
+/// The stages of a response, as an extension of it for the log, metrics and traces.
+#[derive(Clone, Debug)]
+pub(super) struct Stages(pub(super) Vec<Stage>);
 
 /// An answer with the time of each stage in its `Server-Timing` header.
 pub(super) fn timed<'a>(

@@ -17,7 +17,7 @@ use super::guard::Caller;
 use super::openapi::Photo;
 use super::problem::{Code, Problem};
 use crate::employee;
-use crate::recognizer::EnrollmentWishes;
+use crate::recognizer::EnrollmentOptions;
 
 /// The employee to enroll, and the photo.
 #[derive(ToSchema)]
@@ -74,7 +74,7 @@ pub(super) async fn enroll(
         expires_at: form.later("expires_at", app.now())?,
     };
     form.finish()?;
-    let wishes = EnrollmentWishes {
+    let options = EnrollmentOptions {
         replace: applicant.replace,
         confirm_lookalike: applicant.confirm_lookalike,
         expires_at: applicant.expires_at,
@@ -83,7 +83,7 @@ pub(super) async fn enroll(
     let call = caller.call(app.now());
     let recognizer = app.recognizer()?;
     let enrollment =
-        recognizer.enroll(applicant.employee_id, applicant.photo, wishes, &call).await?;
+        recognizer.enroll(applicant.employee_id, applicant.photo, options, &call).await?;
     let answer = Enrollment {
         employee: Employee::from(&enrollment.reference),
         face: Face::from(&enrollment.face),

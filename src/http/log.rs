@@ -7,7 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
 
-use super::metrics::Stages;
+use super::answer::Stages;
 use super::problem::Problem;
 use super::{AppState, request_id};
 #[cfg(feature = "otlp")]

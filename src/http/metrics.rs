@@ -15,9 +15,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets, line
 use prometheus_client::registry::{Registry, Unit};
 
 use super::AppState;
+use super::answer::Stages;
 use super::problem::Problem;
 use crate::comparison::{Decision, Score};
-use crate::engine;
 
 /// The counts of one process since its start.
 #[derive(Debug)]
@@ -56,10 +56,6 @@ struct Decided {
     operation: &'static str,
     outcome: &'static str,
 }
-
-/// The stages of the work on an answer, in its extensions.
-#[derive(Clone, Debug)]
-pub(super) struct Stages(pub(super) Vec<engine::Stage>);
 
 /// From half a millisecond to sixteen seconds.
 fn times() -> Histogram {

@@ -24,6 +24,7 @@ mod openapi;
 mod photo_text;
 mod problem;
 mod rate;
+mod schema;
 mod tls;
 #[cfg(feature = "otlp")]
 mod trace;
@@ -176,8 +177,8 @@ fn router(state: AppState, options: HttpOptions) -> Router {
         .routes(routes!(enroll::enroll).layer(body(1)))
         .routes(routes!(check::check).layer(body(1)))
         .routes(routes!(compare::compare).layer(body(2)))
-        .routes(routes!(employees::list))
-        .routes(routes!(employees::find, employees::forget));
+        .routes(routes!(employees::list::list))
+        .routes(routes!(employees::find::find, employees::erase::erase));
     let measure = OpenApiRouter::default().routes(routes!(metrics::metrics));
     let open = OpenApiRouter::default()
         .routes(routes!(health::live))

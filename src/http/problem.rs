@@ -1,6 +1,6 @@
 //! Every failure as `application/problem+json` (RFC 9457).
 //!
-//! [`Code`] is the only list of codes and statuses. A [`Problem`] travels as a response extension
+//! [`Code`] gives each code its status and title; the words that the recognizer's errors have are its own. A [`Problem`] travels as a response extension
 //! and is written by [`render`], the outermost layer but the log: there the request's id is known,
 //! and there a bare error of the framework becomes a problem too.
 
@@ -17,14 +17,12 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::answer::Reasons;
-use super::openapi::one_of;
 use super::request_id;
-use crate::face::NoProminentFace;
-use crate::photo::PhotoError;
-use crate::recognizer;
+use super::schema::one_of;
+use crate::recognizer::{self, Code as Shared};
 
 macro_rules! codes {
-    ($($code:ident: $status:ident, $slug:literal, $title:literal;)*) => {
+    ($($code:ident: $status:ident, $slug:expr, $title:literal;)*) => {
         /// A stable, machine-readable error code.
         #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
         pub enum Code {
@@ -46,28 +44,28 @@ macro_rules! codes {
 }
 
 codes! {
-    AlreadyEnrolled: CONFLICT, "already_enrolled", "The employee is already enrolled";
-    BodyTooLarge: PAYLOAD_TOO_LARGE, "body_too_large", "The request body is too large";
-    Busy: SERVICE_UNAVAILABLE, "busy", "The service is busy";
-    Internal: INTERNAL_SERVER_ERROR, "internal", "Internal error";
-    LooksLikeAnother: CONFLICT, "looks_like_another", "The photo matches another employee";
-    Malformed: BAD_REQUEST, "malformed", "The request is malformed";
+    AlreadyEnrolled: CONFLICT, Shared::AlreadyEnrolled.as_str(), "The employee is already enrolled";
+    BodyTooLarge: PAYLOAD_TOO_LARGE, Shared::BodyTooLarge.as_str(), "The request body is too large";
+    Busy: SERVICE_UNAVAILABLE, Shared::Busy.as_str(), "The service is busy";
+    Internal: INTERNAL_SERVER_ERROR, Shared::Internal.as_str(), "Internal error";
+    LooksLikeAnother: CONFLICT, Shared::LooksLikeAnother.as_str(), "The photo matches another employee";
+    Malformed: BAD_REQUEST, Shared::Malformed.as_str(), "The request is malformed";
     MethodNotAllowed: METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed";
-    NoFace: UNPROCESSABLE_ENTITY, "no_face", "No face found in the photo";
+    NoFace: UNPROCESSABLE_ENTITY, Shared::NoFace.as_str(), "No face found in the photo";
     NoKey: UNAUTHORIZED, "no_key", "A valid API key is required";
     NoSuchRoute: NOT_FOUND, "no_such_route", "No such route";
     NotAllowed: FORBIDDEN, "not_allowed", "The caller is not allowed to do this";
-    NotEnrolled: NOT_FOUND, "not_enrolled", "The employee is not enrolled";
-    NotReady: SERVICE_UNAVAILABLE, "not_ready", "The service is not ready";
-    OtherModel: CONFLICT, "other_model", "The employee was enrolled with another model";
-    PoorPhoto: UNPROCESSABLE_ENTITY, "poor_photo", "The photo quality is insufficient for a reference";
-    SeveralFaces: UNPROCESSABLE_ENTITY, "several_faces", "Several faces found in the photo";
+    NotEnrolled: NOT_FOUND, Shared::NotEnrolled.as_str(), "The employee is not enrolled";
+    NotReady: SERVICE_UNAVAILABLE, Shared::NotReady.as_str(), "The service is not ready";
+    OtherModel: CONFLICT, Shared::OtherModel.as_str(), "The employee was enrolled with another model";
+    PoorPhoto: UNPROCESSABLE_ENTITY, Shared::PoorPhoto.as_str(), "The photo quality is insufficient for a reference";
+    SeveralFaces: UNPROCESSABLE_ENTITY, Shared::SeveralFaces.as_str(), "Several faces found in the photo";
     TimedOut: REQUEST_TIMEOUT, "timed_out", "The request timed out";
     TooManyRequests: TOO_MANY_REQUESTS, "too_many_requests", "Too many requests";
-    TooManyPixels: PAYLOAD_TOO_LARGE, "too_many_pixels", "The photo has too many pixels";
-    UnreadablePhoto: UNPROCESSABLE_ENTITY, "unreadable_photo", "The photo is corrupt";
+    TooManyPixels: PAYLOAD_TOO_LARGE, Shared::TooManyPixels.as_str(), "The photo has too many pixels";
+    UnreadablePhoto: UNPROCESSABLE_ENTITY, Shared::UnreadablePhoto.as_str(), "The photo is corrupt";
     UnsupportedBody: UNSUPPORTED_MEDIA_TYPE, "unsupported_body", "The content type of the request is not supported";
-    UnsupportedFormat: UNSUPPORTED_MEDIA_TYPE, "unsupported_format", "The photo format is not supported";
+    UnsupportedFormat: UNSUPPORTED_MEDIA_TYPE, Shared::UnsupportedFormat.as_str(), "The photo format is not supported";
 }
 
 impl Serialize for Code {
@@ -163,43 +161,31 @@ impl Problem {
     }
 }
 
-impl From<&recognizer::Error> for Code {
-    fn from(error: &recognizer::Error) -> Self {
-        use recognizer::Error;
-        match error {
-            Error::AlreadyEnrolled => Self::AlreadyEnrolled,
-            Error::Busy => Self::Busy,
-            Error::Store(error) if error.is_locked() => Self::Busy,
-            Error::Store(error) if error.is_away() => Self::NotReady,
-            // Another replica may have the new key.
-            Error::Store(error) if error.is_outdated() => Self::NotReady,
-            Error::OutOfStep => Self::NotReady,
-            Error::AuditFull
-            | Error::Engine(_)
-            | Error::Search(_)
-            | Error::Store(_)
-            | Error::Task(_) => Self::Internal,
-            Error::Face(NoProminentFace::None) => Self::NoFace,
-            Error::Face(NoProminentFace::Several) => Self::SeveralFaces,
-            Error::LooksLikeAnother { .. } => Self::LooksLikeAnother,
-            Error::NoReceipt | Error::NotEnrolled => Self::NotEnrolled,
-            Error::OtherModel { .. } => Self::OtherModel,
-            Error::Photo(photo) => match photo {
-                PhotoError::ForeignCoding(_)
-                | PhotoError::ForeignFormat(_)
-                | PhotoError::UnknownFormat => Self::UnsupportedFormat,
-                PhotoError::TooManyPixels { .. } => Self::TooManyPixels,
-                PhotoError::TooSmall { .. } => Self::NoFace,
-                PhotoError::Unreadable(_) => Self::UnreadablePhoto,
-            },
-            Error::PoorPhoto(_) => Self::PoorPhoto,
+impl From<Shared> for Code {
+    fn from(code: Shared) -> Self {
+        match code {
+            Shared::AlreadyEnrolled => Self::AlreadyEnrolled,
+            Shared::BodyTooLarge => Self::BodyTooLarge,
+            Shared::Busy => Self::Busy,
+            Shared::Internal => Self::Internal,
+            Shared::LooksLikeAnother => Self::LooksLikeAnother,
+            Shared::Malformed => Self::Malformed,
+            Shared::NoFace => Self::NoFace,
+            Shared::NotEnrolled => Self::NotEnrolled,
+            Shared::NotReady => Self::NotReady,
+            Shared::OtherModel => Self::OtherModel,
+            Shared::PoorPhoto => Self::PoorPhoto,
+            Shared::SeveralFaces => Self::SeveralFaces,
+            Shared::TooManyPixels => Self::TooManyPixels,
+            Shared::UnreadablePhoto => Self::UnreadablePhoto,
+            Shared::UnsupportedFormat => Self::UnsupportedFormat,
         }
     }
 }
 
 impl From<recognizer::Error> for Problem {
     fn from(error: recognizer::Error) -> Self {
-        match (Code::from(&error), &error) {
+        match (Code::from(error.code()), &error) {
             (Code::Internal, _) => Self::internal(error),
             (code, recognizer::Error::Store(store)) => {
                 let detail = if store.is_outdated() {

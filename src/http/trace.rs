@@ -9,7 +9,7 @@ use opentelemetry::trace::{Span, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue, global};
 use opentelemetry_http::HeaderExtractor;
 
-use crate::engine::Stage;
+use crate::timings::Stage;
 
 /// What is told of a request.
 #[derive(Debug)]

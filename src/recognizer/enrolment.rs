@@ -1,7 +1,7 @@
-//! The use cases that change who is enrolled.
+//! The use cases that enroll and erase.
 //!
-//! The store is written first and the gallery follows, both behind one lock and in a task of its own: a
-//! client that leaves in between cannot part them.
+//! The store is written first and the gallery follows, under one lock and in a task of its own, so that a client that
+//! disconnects cannot separate them.
 
 use std::time::Duration;
 
@@ -10,65 +10,71 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::searcher::SearchEnded;
-use super::{Call, Cohorts, Enrollment, EnrollmentWishes, Error, Receipt, Recognizer, last};
+use super::{
+    Call, Enrollment, EnrollmentOptions, Error, ModelGalleries, Receipt, Recognizer, last,
+};
 use crate::audit::{Action, Actor, Outcome, ReceiptId};
 use crate::embedding::Embedding;
 use crate::employee::{AuditId, EmployeeId, Reference};
 use crate::engine::{Extraction, Role};
 use crate::gallery::{self, Neighbour};
-use crate::seal;
+use crate::random::random;
 use crate::store::{Enrolled, Extent, StoreError, Written};
 
-/// How long a write to PostgreSQL may take, waiting for others included.
+/// Time limit of a write to PostgreSQL, waiting for other writers included.
 const LONGEST_WRITE: Duration = Duration::from_secs(10);
 
-/// What became of a reference.
+/// The result of storing a reference.
 enum Stored {
     New,
     Replaced,
-    /// The former one stays.
+    /// The existing enrollment was kept.
     Kept,
     LooksLike(Neighbour),
 }
 
 impl Recognizer {
-    /// Enrols an employee by a photo.
+    /// Enrolls an employee from one photo.
     ///
     /// # Errors
     /// [`Error::AlreadyEnrolled`] unless `replace`; [`Error::PoorPhoto`];
-    /// [`Error::OutOfStep`]; [`Error::LooksLikeAnother`] unless `confirm_lookalike`; what [`Engine::extract`](crate::engine::Engine::extract) says; the
-    /// store's.
+    /// [`Error::OutOfStep`]; [`Error::LooksLikeAnother`] unless `confirm_lookalike`; those of
+    /// [`Engine::extract`](crate::engine::Engine::extract) and of the store.
     pub async fn enroll(
         &self,
         employee: EmployeeId,
         photo: Bytes,
-        wishes: EnrollmentWishes,
+        options: EnrollmentOptions,
         call: &Call,
     ) -> Result<Enrollment, Error> {
         self.in_step()?;
-        // Whoever has ended is no longer enrolled, even where their reference is not erased yet.
+        // An expired employee is no longer enrolled, even if their reference is not erased yet.
         self.erase_expired(call.at).await?;
-        // Spares the inference; what decides is the commit.
-        if !wishes.replace && self.cohorts.of(&employee).is_some() {
+        // Saves the inference; the commit decides.
+        if !options.replace && self.galleries.of(&employee).is_some() {
             return Err(Error::AlreadyEnrolled);
         }
-        let Cohorts { former, present } = &*self.cohorts;
+        let ModelGalleries { former, present } = &*self.galleries;
         let former = former.iter().map(|former| (former, Role::Probe));
         let asked: Vec<_> = former.chain([(present, Role::Reference)]).collect();
-        let place = self.engine.place()?;
+        let permit = self.engine.permit()?;
         let Extraction { face, quality, embeddings, mut timings } =
-            self.extract(&place, photo, &asked).await?;
+            self.extract(&permit, photo, &asked).await?;
         let reasons = quality.reasons();
         if !reasons.is_empty() {
             return Err(Error::PoorPhoto(reasons));
         }
         let model = self.model().clone();
         let latest = self.longest_enrolment.and_then(|time| call.at.checked_add(time).ok());
-        let expires_at = wishes.expires_at.into_iter().chain(latest).min();
-        let audit_id = AuditId::from_bytes(*seal::random());
+        let expires_at = options.expires_at.into_iter().chain(latest).min();
+        let audit_id = AuditId::from_bytes(*random());
         let reference = Reference { employee, audit_id, enrolled_at: call.at, expires_at, model };
-        let stored =
-            self.clone().store_reference(reference.clone(), embeddings, wishes, call.actor.clone());
+        let stored = self.clone().store_reference(
+            reference.clone(),
+            embeddings,
+            options,
+            call.actor.clone(),
+        );
         let replaced = match timings.wait("store", stored).await? {
             Stored::New => false,
             Stored::Replaced => true,
@@ -86,7 +92,7 @@ impl Recognizer {
     ///
     /// # Errors
     /// [`Error::NotEnrolled`].
-    pub async fn forget(&self, employee: EmployeeId, call: &Call) -> Result<Receipt, Error> {
+    pub async fn erase(&self, employee: EmployeeId, call: &Call) -> Result<Receipt, Error> {
         let (this, call) = (self.clone(), call.clone());
         let erased = tokio::spawn(async move {
             let _writing = this.writing.lock().await;
@@ -94,8 +100,8 @@ impl Recognizer {
             match &this.feed {
                 Some(feed) => feed.follow().await,
                 None => {
-                    for cohort in this.cohorts.all() {
-                        cohort.remove(&employee).await?;
+                    for gallery in this.galleries.all() {
+                        gallery.remove(&employee).await?;
                     }
                 }
             }
@@ -107,8 +113,7 @@ impl Recognizer {
         erased.await??.ok_or(Error::NotEnrolled)
     }
 
-    /// The receipt of an erasure that was answered before. Nobody is erased: the employee may have come back
-    /// since.
+    /// Returns the receipt of an earlier erasure. Erases nothing: the employee may have been re-enrolled since.
     ///
     /// # Errors
     /// [`Error::NoReceipt`].
@@ -116,7 +121,7 @@ impl Recognizer {
         self.store.receipt(employee, id).await?.ok_or(Error::NoReceipt)
     }
 
-    /// Erases everyone whose enrolment has ended.
+    /// Erases all employees whose enrollment has expired, and returns their number.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -124,8 +129,8 @@ impl Recognizer {
         let ended = self.store.expired(now).await?;
         let call = Call { actor: Actor::Retention, at: now };
         for employee in &ended {
-            match self.forget(employee.clone(), &call).await {
-                // Erased by somebody else in between.
+            match self.erase(employee.clone(), &call).await {
+                // Already erased by another call.
                 Ok(_) | Err(Error::NotEnrolled) => {}
                 Err(error) => return Err(error),
             }
@@ -133,44 +138,44 @@ impl Recognizer {
         Ok(ended.len())
     }
 
-    /// Whoever else a photo of this employee would be identified as; `embeddings` are of all cohorts.
+    /// Returns the other employee whom a photo of this employee would match, if any; `embeddings` has one for each gallery.
     async fn lookalike(
         &self,
         employee: &EmployeeId,
         embeddings: &[Embedding],
         now: Timestamp,
     ) -> Result<Option<Neighbour>, SearchEnded> {
-        let people = self.cohorts.people();
-        for (cohort, probe) in self.cohorts.all().zip(embeddings) {
-            if let Some(other) = cohort.lookalike(employee, probe, people, now).await? {
+        let people = self.galleries.people();
+        for (gallery, probe) in self.galleries.all().zip(embeddings) {
+            if let Some(other) = gallery.lookalike(employee, probe, people, now).await? {
                 return Ok(Some(other));
             }
         }
         Ok(None)
     }
 
-    /// Commits a reference and lets the gallery follow, unless the face is somebody else's: looked for under
-    /// the same lock, or else anew where another replica has changed something meanwhile, so that of two who are
-    /// enrolled at once with one face the second is found.
+    /// Commits a reference and updates the gallery, unless the face matches another employee. The search runs under the
+    /// same lock, and again if another replica has changed something meanwhile, so that of two simultaneous enrollments
+    /// of one face the second is detected.
     async fn store_reference(
         self,
         reference: Reference,
         embeddings: Vec<Embedding>,
-        wishes: EnrollmentWishes,
+        options: EnrollmentOptions,
         actor: Actor,
     ) -> Result<Stored, Error> {
         let task = tokio::spawn(async move {
             let _writing = self.writing.lock().await;
             let employee = &reference.employee;
             loop {
-                let seen = self.seen(wishes).await?;
-                if !wishes.confirm_lookalike
+                let seen = self.seen(options).await?;
+                if !options.confirm_lookalike
                     && let Some(other) =
                         self.lookalike(employee, &embeddings, reference.enrolled_at).await?
                 {
                     return Ok(Stored::LooksLike(other));
                 }
-                match self.commit(&reference, &embeddings, wishes, seen, &actor).await? {
+                match self.commit(&reference, &embeddings, options, seen, &actor).await? {
                     Enrolled::Behind => {}
                     Enrolled::Kept => return Ok(Stored::Kept),
                     Enrolled::New => return Ok(Stored::New),
@@ -181,11 +186,11 @@ impl Recognizer {
         task.await?
     }
 
-    /// How far the feed has been read, where a look-alike would have to be found.
-    async fn seen(&self, wishes: EnrollmentWishes) -> Result<Option<u64>, Error> {
+    /// Returns how far the feed has been read, if look-alikes are searched for.
+    async fn seen(&self, options: EnrollmentOptions) -> Result<Option<u64>, Error> {
         self.in_step()?;
         match &self.feed {
-            Some(feed) if !wishes.confirm_lookalike => Ok(Some(feed.read().await)),
+            Some(feed) if !options.confirm_lookalike => Ok(Some(feed.read().await)),
             _ => Ok(None),
         }
     }
@@ -194,21 +199,22 @@ impl Recognizer {
         &self,
         reference: &Reference,
         embeddings: &[Embedding],
-        wishes: EnrollmentWishes,
+        options: EnrollmentOptions,
         seen: Option<u64>,
         actor: &Actor,
     ) -> Result<Enrolled, Error> {
         let embedding = last(embeddings);
         let (employee, model) = (&reference.employee, reference.model.id);
         let (key, template) = self.sealer.seal(employee, model, embedding);
-        let enrolled = if wishes.rehearsal {
-            self.rehearse(employee, wishes.replace)
+        let enrolled = if options.rehearsal {
+            self.rehearse(employee, options.replace)
         } else {
-            let written = Written { key: &key, template: &template, replace: wishes.replace, seen };
+            let written =
+                Written { key: &key, template: &template, replace: options.replace, seen };
             self.patiently(self.store.enroll(reference, written, actor)).await?
         };
         match &self.feed {
-            Some(feed) if !wishes.rehearsal => feed.follow().await,
+            Some(feed) if !options.rehearsal => feed.follow().await,
             _ if enrolled == Enrolled::Kept => {}
             _ => {
                 let (audit_id, expires_at) = (reference.audit_id, reference.expires_at);
@@ -218,8 +224,8 @@ impl Recognizer {
                     expires_at,
                     key: key.id,
                 };
-                self.cohorts.present.insert(present, embedding.clone()).await?;
-                if let Some(former) = &self.cohorts.former {
+                self.galleries.present.insert(present, embedding.clone()).await?;
+                if let Some(former) = &self.galleries.former {
                     former.remove(employee).await?;
                 }
             }
@@ -227,7 +233,7 @@ impl Recognizer {
         Ok(enrolled)
     }
 
-    /// Where others write too, a database that fell silent is given up: the feed tells what became of the write.
+    /// Awaits a write, with a time limit if others write too: the feed then reports whether it was committed.
     pub(super) async fn patiently<T>(
         &self,
         write: impl Future<Output = Result<T, StoreError>>,
@@ -238,9 +244,9 @@ impl Recognizer {
         Ok(timeout(LONGEST_WRITE, write).await.map_err(|_| Error::OutOfStep)??)
     }
 
-    /// What the store would say.
+    /// Returns what the store would answer.
     fn rehearse(&self, employee: &EmployeeId, replace: bool) -> Enrolled {
-        match (self.cohorts.of(employee), replace) {
+        match (self.galleries.of(employee), replace) {
             (None, _) => Enrolled::New,
             (Some(_), true) => Enrolled::Replaced,
             (Some(_), false) => Enrolled::Kept,

@@ -1,78 +1,110 @@
-//! Why a use case came to no answer, or the service to no start.
+//! Errors of the use cases.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::feed::FollowError;
+use super::code::Code;
 use super::searcher::SearchEnded;
-use crate::comparison::ErrorRatesError;
 use crate::engine::{EngineError, ExtractError};
 use crate::face::NoProminentFace;
 use crate::photo::PhotoError;
 use crate::quality::Reason;
-use crate::seal::DoesNotOpen;
 use crate::store::StoreError;
 
-/// Why a use case came to no answer. A non-match is an answer.
+/// Why a use case failed. A non-match is not a failure.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The employee has a reference, and replacing it was not asked for.
+    /// The employee is enrolled, and `replace` is not set.
     #[error("this employee is already enrolled; set replace=true to replace the enrollment")]
     AlreadyEnrolled,
-    /// Too much is under way.
+    /// Too many photos are in flight.
     #[error("the service is at capacity; retry later")]
     Busy,
-    /// The models failed.
+    /// A model failed.
     #[error(transparent)]
     Engine(EngineError),
-    /// The photo does not say whose face is meant.
+    /// The photo has no prominent face.
     #[error(transparent)]
     Face(NoProminentFace),
-    /// The photo would be recognised as somebody else who is enrolled.
+    /// The photo matches another enrolled employee.
     #[error(
         "this photo matches {other}, who is already enrolled; if they are different people, set confirm_lookalike=true"
     )]
     LooksLikeAnother {
-        /// Who it looks like.
+        /// The other employee.
         other: String,
     },
-    /// So many events wait to be written into the audit trail that nothing more is decided.
+    /// Too many events wait to be written to the audit trail.
     #[error("the audit trail cannot be written")]
     AuditFull,
-    /// The gallery may not be what the store holds.
+    /// The gallery is not known to be current.
     #[error(
         "this replica cannot confirm that its gallery is current; use another replica or retry later"
     )]
     OutOfStep,
-    /// There was no such erasure of this employee, or it is too long ago.
+    /// No such erasure of this employee is known, or its event was dropped.
     #[error("no erasure of this employee has this receipt")]
     NoReceipt,
-    /// Nobody of this name.
+    /// No employee with this ID is enrolled.
     #[error("no employee is enrolled with this ID")]
     NotEnrolled,
-    /// The employee's reference was made by another encoder.
+    /// The employee was enrolled with an encoder that is not loaded.
     #[error(
         "this employee was enrolled with the model {stored}, which is not loaded; re-enroll them"
     )]
     OtherModel {
-        /// The name of the encoder that made the reference.
+        /// The name of that encoder.
         stored: Arc<str>,
     },
-    /// The bytes are no usable photo.
+    /// The bytes are not a usable photo.
     #[error(transparent)]
     Photo(PhotoError),
-    /// A gallery can neither be searched nor changed any more.
+    /// The search thread of a gallery has failed.
     #[error(transparent)]
     Search(#[from] SearchEnded),
-    /// The photo is too poor for a reference.
+    /// The photo quality is insufficient for a reference.
     #[error("this photo is not suitable as a reference: {}", advice(.0))]
     PoorPhoto(BTreeSet<Reason>),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A task of ours panicked.
+    /// An internal task panicked.
     #[error("a write was interrupted: {0}")]
     Task(#[from] tokio::task::JoinError),
+}
+
+impl Error {
+    /// Returns the stable code of the error.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::AlreadyEnrolled => Code::AlreadyEnrolled,
+            Self::Busy => Code::Busy,
+            Self::Store(error) if error.is_locked() => Code::Busy,
+            Self::Store(error) if error.is_away() => Code::NotReady,
+            // Another replica may have the new key.
+            Self::Store(error) if error.is_outdated() => Code::NotReady,
+            Self::OutOfStep => Code::NotReady,
+            Self::AuditFull
+            | Self::Engine(_)
+            | Self::Search(_)
+            | Self::Store(_)
+            | Self::Task(_) => Code::Internal,
+            Self::Face(NoProminentFace::None) => Code::NoFace,
+            Self::Face(NoProminentFace::Several) => Code::SeveralFaces,
+            Self::LooksLikeAnother { .. } => Code::LooksLikeAnother,
+            Self::NoReceipt | Self::NotEnrolled => Code::NotEnrolled,
+            Self::OtherModel { .. } => Code::OtherModel,
+            Self::Photo(photo) => match photo {
+                PhotoError::ForeignCoding(_)
+                | PhotoError::ForeignFormat(_)
+                | PhotoError::UnknownFormat => Code::UnsupportedFormat,
+                PhotoError::TooManyPixels { .. } => Code::TooManyPixels,
+                PhotoError::TooSmall { .. } => Code::NoFace,
+                PhotoError::Unreadable(_) => Code::UnreadablePhoto,
+            },
+            Self::PoorPhoto(_) => Code::PoorPhoto,
+        }
+    }
 }
 
 fn advice(reasons: &BTreeSet<Reason>) -> String {
@@ -89,62 +121,4 @@ impl From<ExtractError> for Error {
             ExtractError::Photo(error) => Self::Photo(error),
         }
     }
-}
-
-/// Why the templates of a store could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// A template's data key is not there: the file of keys is not the one that belongs to the database.
-    #[error(
-        "the data key of employee {employee} is missing: data-keys.db does not match likeness.db; restore the matching one"
-    )]
-    DataKey {
-        /// Whose it is.
-        employee: String,
-    },
-    /// The gallery cannot be changed any more.
-    #[error(transparent)]
-    Search(#[from] SearchEnded),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A task of ours panicked.
-    #[error("reading was interrupted: {0}")]
-    Task(#[from] tokio::task::JoinError),
-    /// A template does not open: most likely it is the wrong key.
-    #[error("the template of employee {employee}: {source}")]
-    Template {
-        /// Whose it is.
-        employee: String,
-        /// What is wrong.
-        source: DoesNotOpen,
-    },
-}
-
-/// Why the service cannot start on this store.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The change feed cannot be followed.
-    #[error(transparent)]
-    Feed(#[from] FollowError),
-    /// A template cannot be opened.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// The policy asks for more than the encoder's data support.
-    #[error(transparent)]
-    Policy(#[from] ErrorRatesError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The system gives no thread to search on.
-    #[error("the search thread could not be started: {0}")]
-    Thread(#[source] std::io::Error),
-    /// Nobody knows what its scores mean.
-    #[error(
-        "the manifest of the encoder {model} has no error rates; measure them on your own photos with `likeness model check FILE --calibrate DIR`"
-    )]
-    Unmeasured {
-        /// The encoder's name.
-        model: Arc<str>,
-    },
 }

@@ -1,4 +1,4 @@
-//! When an enrollment ends, and whether a photo is the one that it was made of: what a list of staff is compared by.
+//! Use cases for synchronization with a staff list: expiry, and whether a reference was created from a photo.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -7,21 +7,21 @@ use super::{Call, Error, Recognizer, last};
 use crate::employee::{EmployeeId, Reference};
 use crate::engine::{Extraction, Role};
 
-/// How far two scores of one photo may lie apart: they differ in their last digits from one processor to the next.
+/// Tolerance of two scores of one photo: their last digits depend on the processor.
 const SAME_PHOTO: f64 = 0.01;
 
 impl Recognizer {
-    /// When the enrollment would end if this were asked for: not later than the longest enrollment lets it.
+    /// Returns the expiry that a requested one becomes, bounded by the longest enrollment.
     pub fn expiry_of(&self, reference: &Reference, asked: Option<Timestamp>) -> Option<Timestamp> {
         let longest = self.longest_enrolment;
         let latest = longest.and_then(|time| reference.enrolled_at.checked_add(time).ok());
         asked.into_iter().chain(latest).min()
     }
 
-    /// Lets an enrollment end at another time, or not by itself.
+    /// Changes or removes the expiry of an enrollment.
     ///
     /// # Errors
-    /// [`Error::NotEnrolled`]; the store's.
+    /// [`Error::NotEnrolled`]; those of the store.
     pub async fn change_expiry(
         &self,
         employee: &EmployeeId,
@@ -36,8 +36,8 @@ impl Recognizer {
             if let Some(feed) = &this.feed {
                 feed.follow().await;
             } else {
-                for cohort in this.cohorts.all() {
-                    cohort.set_expiry(&employee, expires_at).await?;
+                for gallery in this.galleries.all() {
+                    gallery.set_expiry(&employee, expires_at).await?;
                 }
             }
             Ok::<_, Error>(changed)
@@ -45,23 +45,23 @@ impl Recognizer {
         if changed.await?? { Ok(()) } else { Err(Error::NotEnrolled) }
     }
 
-    /// Whether an employee's reference was made of this photo: its embedding is the reference.
+    /// Returns whether an employee's reference was created from this photo.
     ///
     /// # Errors
-    /// [`Error::NotEnrolled`]; what [`Engine::extract`](crate::engine::Engine::extract) says.
+    /// [`Error::NotEnrolled`]; those of [`Engine::extract`](crate::engine::Engine::extract).
     pub async fn was_made_of(
         &self,
         employee: &EmployeeId,
         photo: Bytes,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let cohort = self.cohorts.of(employee).ok_or(Error::NotEnrolled)?;
-        let place = self.engine.place()?;
+        let gallery = self.galleries.of(employee).ok_or(Error::NotEnrolled)?;
+        let permit = self.engine.permit()?;
         let Extraction { embeddings, .. } =
-            self.extract(&place, photo, &[(cohort, Role::Reference)]).await?;
+            self.extract(&permit, photo, &[(gallery, Role::Reference)]).await?;
         let embedding = last(&embeddings);
-        let own = cohort.encoder.comparator().compare(embedding, embedding);
-        let compared = cohort.compare(employee, embedding, now).ok_or(Error::NotEnrolled)?;
+        let own = gallery.encoder.comparator().compare(embedding, embedding);
+        let compared = gallery.compare(employee, embedding, now).ok_or(Error::NotEnrolled)?;
         Ok((own.value() - compared.score.value()).abs() < SAME_PHOTO)
     }
 }

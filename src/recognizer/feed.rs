@@ -1,8 +1,8 @@
-//! In step with a store that others write to: the galleries follow its change feed.
+//! Keeps the galleries current with a store that others write to, by its change feed.
 //!
-//! Whatever changes a gallery comes by the feed, this process's own changes too, so that the galleries pass through the
-//! states of the store and no older one overtakes a newer. A gallery that has not heard from the feed for a second
-//! is out of step and answers nobody, until it has caught up and its roll is that of the store.
+//! Every change of a gallery arrives by the feed, this process's own changes too, so that the galleries pass through the
+//! states of the store in their order. A gallery that has not heard from the feed for a second is stale, and requests
+//! get an error until it has caught up and its digest matches that of the store.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,37 +10,36 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::cohort::Cohort;
-use super::error::LoadError;
+use super::error::Error;
+use super::model_gallery::{LoadError, ModelGalleries, ModelGallery};
 use super::searcher::SearchEnded;
-use super::{Cohorts, Error};
 use crate::seal::{DoesNotOpen, Sealer};
 use crate::store::{Census, Change, ChangeListener, Changes, Store, StoreError};
 
-/// How old what a gallery knows may be.
+/// Maximum age of a confirmed gallery.
 const IN_STEP: Duration = Duration::from_secs(1);
 
-/// How often the feed is asked when no notification arrives.
+/// Poll interval when no NOTIFY arrives.
 const ROUND: Duration = Duration::from_millis(200);
 
-/// How long a page of the feed may take; a connection that fell silent is given up then.
+/// Time limit for a page of the feed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long counting or loading everybody may take.
+/// Time limit for digesting or loading all templates.
 const LONG_PATIENCE: Duration = Duration::from_mins(10);
 
-/// Delay before LISTEN is retried.
+/// Delay before LISTEN is re-established.
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 
-/// Proof that the galleries knew the store's state of less than a second ago.
+/// Proof that the galleries matched a state of the store of less than a second ago.
 #[derive(Clone, Debug)]
 pub(super) struct InStep(Option<(Feed, Confirmed)>);
 
 impl InStep {
-    /// Nobody else writes to the store.
+    /// For a store that only this process writes to.
     pub(super) const ALWAYS: Self = Self(None);
 
-    /// Whether that state is still so young, and the galleries have been in step all the time since.
+    /// Checks that the state is still as recent, and that the galleries have been current since.
     ///
     /// # Errors
     /// [`Error::OutOfStep`].
@@ -51,12 +50,12 @@ impl InStep {
     }
 }
 
-/// What is known of the galleries.
+/// When the galleries were last confirmed to be current.
 #[derive(Clone, Copy, Debug, Default)]
 struct Confirmed {
-    /// When the store was asked for the state that they have; `None` while they are out of step.
+    /// Time of the query whose result they match; `None` while they are stale.
     at: Option<Instant>,
-    /// How often they have been found out of step.
+    /// Number of times that they became stale.
     generation: u64,
 }
 
@@ -65,7 +64,7 @@ impl Confirmed {
         self.at.is_some_and(|at| at.elapsed() <= IN_STEP)
     }
 
-    /// Whether what was known then still proves something now.
+    /// Returns whether an earlier confirmation is still valid.
     fn holds(self, present: Self) -> bool {
         self.is_young() && self.generation == present.generation
     }
@@ -76,30 +75,30 @@ impl Confirmed {
     }
 }
 
-/// Why the feed could not be followed.
+/// Why the change feed cannot be followed.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
-    /// Loaded anew, the galleries are not what the store holds.
+    /// After a reload the galleries do not match the store.
     #[error("the gallery does not match the database: a data key is missing")]
     Differs,
-    /// The database says nothing.
+    /// The database does not respond.
     #[error("the database does not respond")]
     Silent,
-    /// Loading everything anew failed.
+    /// The reload failed.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A gallery cannot be changed any more.
+    /// The search thread of a gallery has failed.
     #[error(transparent)]
     Search(#[from] SearchEnded),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A template does not open.
+    /// A template cannot be decrypted.
     #[error(transparent)]
     Template(#[from] DoesNotOpen),
 }
 
-/// Keeps the galleries in step; cheap to clone.
+/// Follows the change feed; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Feed {
     inner: Arc<Inner>,
@@ -109,31 +108,31 @@ pub(super) struct Feed {
 struct Inner {
     store: Store,
     sealer: Sealer,
-    cohorts: Arc<Cohorts>,
+    galleries: Arc<ModelGalleries>,
     /// How far the feed has been read. Held while a gallery changes.
     read: Mutex<u64>,
     confirmed: std::sync::Mutex<Confirmed>,
 }
 
 impl Feed {
-    /// Follows from now on, until the last clone is dropped; the galleries were loaded after the feed's number was `read`.
+    /// Follows the feed after the number `read`, from before the galleries were loaded, until the last clone is dropped.
     ///
     /// # Errors
     /// [`FollowError`].
     pub(super) async fn start(
         store: Store,
         sealer: Sealer,
-        cohorts: Arc<Cohorts>,
+        galleries: Arc<ModelGalleries>,
         read: u64,
     ) -> Result<Self, FollowError> {
         let (read, confirmed) = (Mutex::new(read), std::sync::Mutex::default());
-        let inner = Arc::new(Inner { store, sealer, cohorts, read, confirmed });
+        let inner = Arc::new(Inner { store, sealer, galleries, read, confirmed });
         inner.follow().await?;
         tokio::spawn(keep_following(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 
-    /// Proof that the galleries are in step.
+    /// Returns proof that the galleries are current.
     ///
     /// # Errors
     /// [`Error::OutOfStep`].
@@ -145,12 +144,12 @@ impl Feed {
         Ok(InStep(Some((self.clone(), confirmed))))
     }
 
-    /// How far the feed has been read.
+    /// Returns how far the feed has been read.
     pub(super) async fn read(&self) -> u64 {
         *self.inner.read.lock().await
     }
 
-    /// Brings this process's own change into the galleries; where that fails they are out of step.
+    /// Applies this process's own change to the galleries; if that fails, they are stale.
     pub(super) async fn follow(&self) {
         if let Err(error) = self.inner.follow().await {
             tracing::warn!(%error, "an acknowledged change is not in the gallery yet: recognition is suspended");
@@ -164,12 +163,12 @@ impl Inner {
         self.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Voids every proof that was given.
+    /// Voids all proofs.
     fn lapse(&self) {
         self.confirmed().lapse();
     }
 
-    /// Brings the galleries to the store's present state.
+    /// Brings the galleries to the present state of the store.
     async fn follow(&self) -> Result<(), FollowError> {
         let mut read = self.read.lock().await;
         let is_young = self.confirmed().is_young();
@@ -191,7 +190,7 @@ impl Inner {
         }
     }
 
-    /// Catches up and compares the rolls; where they differ, everything is loaded anew.
+    /// Catches up and compares the digests; reloads everything if they differ.
     async fn prove(&self, read: &mut u64) -> Result<(), FollowError> {
         if self.is_proven(read).await? {
             return Ok(());
@@ -199,8 +198,8 @@ impl Inner {
         tracing::warn!("the gallery is too far behind the database: reloading it");
         self.lapse();
         *read = patient(PATIENCE, self.store.last_change()).await?;
-        for cohort in self.cohorts.all() {
-            let load = cohort.load(&self.store, &self.sealer, true);
+        for gallery in self.galleries.all() {
+            let load = gallery.load(&self.store, &self.sealer, true);
             timeout(LONG_PATIENCE, load).await.map_err(|_| FollowError::Silent)??;
         }
         if self.is_proven(read).await? { Ok(()) } else { Err(FollowError::Differs) }
@@ -210,25 +209,26 @@ impl Inner {
         let Census { changes, rolls } = patient(LONG_PATIENCE, self.store.census(*read)).await?;
         let Changes::Next { changes, .. } = changes else { return Ok(false) };
         self.apply(changes, read).await?;
-        let is_whole = |cohort: &Cohort| {
-            cohort.gallery.roll() == rolls.get(&cohort.model().id).copied().unwrap_or_default()
+        let is_whole = |gallery: &ModelGallery| {
+            gallery.references.digest()
+                == rolls.get(&gallery.model().id).copied().unwrap_or_default()
         };
-        Ok(self.cohorts.all().all(is_whole))
+        Ok(self.galleries.all().all(is_whole))
     }
 
     async fn apply(&self, changes: Vec<Change>, read: &mut u64) -> Result<(), FollowError> {
         for Change { number, employee, present } in changes {
             let model = present.as_ref().map(|(model, _)| *model);
-            let of_model = |cohort: &&Cohort| Some(cohort.model().id) == model;
-            // First in, then out: whoever is enrolled anew with another encoder is always in one.
+            let of_model = |gallery: &&ModelGallery| Some(gallery.model().id) == model;
+            // Inserted first, then removed: an employee re-enrolled with another encoder is always in one.
             if let Some((_, kept)) = present
-                && let Some(cohort) = self.cohorts.all().find(of_model)
-                && let Some((enrolled, reference)) = cohort.open(&self.sealer, kept)?
+                && let Some(gallery) = self.galleries.all().find(of_model)
+                && let Some((enrolled, reference)) = gallery.open(&self.sealer, kept)?
             {
-                cohort.insert(enrolled, reference).await?;
+                gallery.insert(enrolled, reference).await?;
             }
-            for cohort in self.cohorts.all().filter(|cohort| !of_model(cohort)) {
-                cohort.remove(&employee).await?;
+            for gallery in self.galleries.all().filter(|gallery| !of_model(gallery)) {
+                gallery.remove(&employee).await?;
             }
             *read = number;
         }
@@ -270,7 +270,7 @@ async fn keep_following(inner: std::sync::Weak<Inner>) {
     }
 }
 
-/// Without a listener, the feed is only polled.
+/// Without a listener the feed is polled.
 async fn connect_listener(store: &Store) -> Option<ChangeListener> {
     match timeout(ROUND, store.listener()).await {
         Ok(Ok(listener)) => listener,
@@ -278,7 +278,7 @@ async fn connect_listener(store: &Store) -> Option<ChangeListener> {
     }
 }
 
-/// Waits for the next round, or until a notification; `false` if the connection is lost.
+/// Waits for the next poll, or until a notification arrives; returns `false` if the listener is lost.
 async fn wait(listener: &mut Option<ChangeListener>) -> bool {
     let Some(listener) = listener else {
         tokio::time::sleep(ROUND).await;
@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proof_is_void_once_the_gallery_was_out_of_step_however_young_it_is() {
+    fn proof_is_void_after_the_gallery_became_stale() {
         let mut present = Confirmed { at: Some(Instant::now()), generation: 0 };
         let proof = present;
         present.at = Some(Instant::now());
@@ -303,12 +303,12 @@ mod tests {
         present.lapse();
         assert!(!proof.holds(present));
         present.at = Some(Instant::now());
-        assert!(!proof.holds(present), "in step again, but perhaps with another gallery");
+        assert!(!proof.holds(present), "current again, but perhaps with another gallery");
         assert!(present.holds(present));
     }
 
     #[test]
-    fn a_proof_ends_by_itself() {
+    fn proof_expires() {
         let Some(long_ago) = Instant::now().checked_sub(2 * IN_STEP) else { return };
         let old = Confirmed { at: Some(long_ago), generation: 0 };
         assert!(!old.holds(old));

@@ -1,7 +1,7 @@
-//! Group commit of audit events: decisions that are made at the same time share one.
+//! Group-commits audit events: simultaneous decisions share a commit.
 //!
-//! An event is written before its decision is answered, unless the database cannot be written just then: it waits in
-//! memory and is tried again every second, and when the service stops.
+//! An event is written before its decision is answered, unless the database is unavailable: then it waits in memory and
+//! is retried every second, and when the service stops.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,25 +14,25 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::audit::Event;
 use crate::store::{Attempt, Store, StoreError};
 
-/// Events that wait while the store can't be written; with so many nothing more is decided.
+/// Maximum number of waiting events; further decisions are refused.
 const MOST_WAITING: usize = 10_000;
 
-/// Events of one transaction.
+/// Maximum number of events in a transaction.
 const MOST_AT_ONCE: usize = 1000;
 
-/// How long an answer waits for a store that can't be written just now.
+/// Time that a response waits for its event to be committed.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How long after a failed flush the next one begins.
+/// Delay after a failed flush.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How long a flush may take: longer than SQLite waits for another process.
+/// Time limit of a flush: longer than SQLite's busy timeout.
 const LONGEST_FLUSH: Duration = Duration::from_secs(10);
 
-/// How long a service that stops goes on trying.
+/// Time limit for the last flush, when the service stops.
 const LONGEST_END: Duration = Duration::from_secs(20);
 
-/// Writes events into the audit trail; cheap to clone.
+/// Writes events to the audit trail; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Journal {
     sender: mpsc::Sender<Written>,
@@ -45,9 +45,9 @@ pub(super) struct Journal {
 /// Events that are not in the audit trail.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Backlog {
-    /// Those that wait in memory for a database that cannot be written.
+    /// Events that wait in memory.
     pub waiting: usize,
-    /// Those that the database refused and the log holds instead, since the start.
+    /// Events that the database refused since the start; they are in the log instead.
     pub quarantined: u64,
 }
 
@@ -63,12 +63,12 @@ struct Written {
     done: oneshot::Sender<()>,
 }
 
-/// More events wait to be written than there is room for.
+/// The maximum number of events is waiting.
 #[derive(Debug)]
 pub(super) struct Full;
 
 impl Journal {
-    /// Begins to write into the store's trail, until [`end`](Self::end) or the last clone is dropped.
+    /// Starts the writer task, which runs until [`end`](Self::end) or until the last clone is dropped.
     pub(super) fn start(store: Store) -> Self {
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
         let (stop, stopped) = watch::channel(false);
@@ -103,7 +103,7 @@ impl Journal {
         Ok(())
     }
 
-    /// How many events are not in the trail.
+    /// Returns the number of events that are not in the trail.
     pub(super) fn backlog(&self) -> Backlog {
         Backlog {
             waiting: self.backlog.waiting.load(Ordering::Relaxed),
@@ -111,7 +111,7 @@ impl Journal {
         }
     }
 
-    /// Takes no more events and waits until those that wait are written, or for so long that they are given up.
+    /// Refuses further events and waits until all are written, or the time limit is reached.
     pub(super) async fn end(&self) {
         self.stop.send_replace(true);
         if let Some(task) = self.task.lock().await.take()
@@ -122,11 +122,11 @@ impl Journal {
     }
 }
 
-/// The task that writes.
+/// The writer task.
 struct Writer {
     store: Store,
     backlog: Arc<Counts>,
-    /// In their order; the first ones may have been written by an attempt of unknown end.
+    /// In order; an attempt with an unknown result may have written the first ones.
     waiting: Vec<Event>,
     attempt: Attempt,
     /// Whether the last flush failed, which is logged once.
@@ -175,7 +175,7 @@ impl Writer {
         answers
     }
 
-    /// Tries until nothing waits or the time is over; what is left then is in the log.
+    /// Flushes until no event waits or the time limit is reached, then logs the rest.
     async fn end(mut self) {
         let deadline = Instant::now() + LONGEST_END;
         let _ = timeout_at(deadline, async {
@@ -195,7 +195,7 @@ impl Writer {
         }
     }
 
-    /// Writes all that waits. An event that the database refuses is found by halves and holds up no other.
+    /// Writes all waiting events. An event that the database refuses is found by bisection and delays no other.
     async fn flush(&mut self) {
         let mut most = MOST_AT_ONCE;
         while !self.waiting.is_empty() {
@@ -223,7 +223,7 @@ impl Writer {
         Ok(timeout(LONGEST_FLUSH, written).await.map_err(|_| Failure::Silent)??)
     }
 
-    /// Takes out the first events: they are in the trail, or never will be.
+    /// Removes the first events: they are in the trail, or never will be.
     fn leave(&mut self, first: usize) {
         self.waiting.drain(..first);
         self.backlog.waiting.fetch_sub(first, Ordering::Relaxed);
@@ -261,15 +261,15 @@ fn answer(done: oneshot::Sender<()>) {
     let _ = done.send(());
 }
 
-/// All of an event, as the trail would hold it.
+/// Logs an event as the trail would hold it.
 fn log(event: &Event, why: &'static str) {
-    let words = event.words();
+    let event = event.canonical();
     tracing::error!(
-        at = words.at,
-        actor = words.actor,
-        action = words.action,
-        outcome = words.outcome,
-        subject = words.subject,
+        at = event.at,
+        actor = event.actor,
+        action = event.action,
+        outcome = event.outcome,
+        subject = event.subject,
         "{why}"
     );
 }

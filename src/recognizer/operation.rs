@@ -1,32 +1,32 @@
-//! What an operator asks of a running service, and has it do.
+//! The use cases of operators and of the service's own upkeep.
 
 use jiff::Timestamp;
 
-use super::cohort::Cohort;
+use super::model_gallery::ModelGallery;
 use super::{Backlog, Error, Recognizer};
 
 impl Recognizer {
-    /// Whether the store still answers, and the galleries are in step with it and can be searched.
+    /// Checks that the store responds, and that the galleries are current and can be searched.
     ///
     /// # Errors
     /// [`Error::OutOfStep`], [`Error::Search`], [`Error::Store`].
     pub async fn ping(&self) -> Result<(), Error> {
         self.in_step()?;
-        self.cohorts.all().try_for_each(Cohort::is_alive)?;
+        self.galleries.all().try_for_each(ModelGallery::is_alive)?;
         Ok(self.store.ping().await?)
     }
 
-    /// How many photos are worked on, or wait for it.
+    /// Returns the number of photos in flight.
     pub fn photos_at_work(&self) -> usize {
         self.engine.photos_at_work()
     }
 
-    /// How many photos to send at once, for whoever has many.
+    /// Returns how many photos a bulk client should send at once.
     pub fn at_once(&self) -> usize {
         self.engine.at_once()
     }
 
-    /// Drops the events of the audit trail that are older than `before`; how many.
+    /// Drops the events of the audit trail that are older than `before`, and returns their number.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -34,7 +34,7 @@ impl Recognizer {
         Ok(self.store.drop_events(before).await?)
     }
 
-    /// Drops what the change feed need not tell any more.
+    /// Drops entries of the change feed that no replica needs.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -42,13 +42,13 @@ impl Recognizer {
         Ok(self.store.drop_changes().await?)
     }
 
-    /// Decides nothing more, and waits until every decision's event is in the audit trail; where the database stays
-    /// locked or away for so long that they are given up, the log holds them.
+    /// Refuses further decisions and waits until all events are in the audit trail, or in the log if the database stays
+    /// unavailable.
     pub async fn end(&self) {
         self.journal.end().await;
     }
 
-    /// How many events are not in the audit trail.
+    /// Returns the number of events that are not in the audit trail.
     pub fn backlog(&self) -> Backlog {
         self.journal.backlog()
     }

@@ -1,4 +1,4 @@
-//! What the use cases are asked with and answer with.
+//! The inputs and results of the use cases.
 
 use std::collections::BTreeSet;
 
@@ -7,16 +7,16 @@ use jiff::Timestamp;
 use crate::audit::{Action, Actor, Event, Outcome, Subject};
 use crate::comparison::{Decision, Score, Threshold};
 use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
-use crate::engine::Timings;
 use crate::face::Face;
 use crate::quality::Reason;
+use crate::timings::Timings;
 
-/// Who asks, and when.
+/// The caller and the time of a use case.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Who, for the audit trail.
+    /// The caller, for the audit trail.
     pub actor: Actor,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }
 
@@ -32,128 +32,128 @@ impl Call {
     }
 }
 
-/// What the caller of an enrolment insists on.
+/// Options of an enrollment.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct EnrollmentWishes {
-    /// Take the place of the employee's former reference.
+pub struct EnrollmentOptions {
+    /// Replace an existing enrollment.
     pub replace: bool,
-    /// Enrol although the photo looks like somebody else who is enrolled.
+    /// Enroll although the photo matches another enrolled employee.
     pub confirm_lookalike: bool,
-    /// When the enrolment ends by itself, if ever.
+    /// Time at which the enrollment expires, if ever.
     pub expires_at: Option<Timestamp>,
-    /// Do everything but store it: only this process takes the reference for true.
+    /// Dry run: the reference is kept in memory only.
     pub rehearsal: bool,
 }
 
-/// What an enrolment found and did.
+/// The result of an enrollment.
 #[derive(Debug)]
 pub struct Enrollment {
-    /// What is stored now.
+    /// The stored reference.
     pub reference: Reference,
-    /// Whether it took the place of a former one.
+    /// Whether it replaced a former one.
     pub replaced: bool,
     /// The face that was used.
     pub face: Face,
-    /// Where the time went.
+    /// The stages and their times.
     pub timings: Timings,
 }
 
-/// The answer to "could this photo be a reference?".
+/// The result of a check of a photo.
 #[derive(Debug)]
 pub struct Assessment {
     /// The face that was used.
     pub face: Face,
-    /// What an enrolment would be refused for.
+    /// Quality defects that an enrollment would be refused for.
     pub reasons: BTreeSet<Reason>,
-    /// Where the time went.
+    /// The stages and their times.
     pub timings: Timings,
 }
 
-/// The answer to "is this employee in the photo?".
+/// The result of a verification.
 #[derive(Debug)]
 pub struct Verification {
     /// Match or non-match.
     pub decision: Decision,
-    /// How well photo and reference compare.
+    /// The comparison score.
     pub score: Score,
-    /// What was decided at.
+    /// The decision threshold.
     pub threshold: Threshold,
     /// The encoder that the employee is enrolled with.
     pub model: ModelName,
     /// The face that was used.
     pub face: Face,
-    /// What the photo would be refused for as a reference.
+    /// Quality defects of the photo.
     pub reasons: BTreeSet<Reason>,
-    /// Where the time went.
+    /// The stages and their times.
     pub timings: Timings,
 }
 
-/// Somebody whom a probe may show.
+/// A candidate of an identification.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    /// Who.
+    /// The employee.
     pub employee: EmployeeId,
-    /// What their reference is called in the audit trail.
+    /// The audit id of their reference.
     pub audit_id: AuditId,
-    /// How well probe and reference compare.
+    /// The comparison score.
     pub score: Score,
-    /// What is decided at, with the encoder that the candidate is enrolled with.
+    /// The threshold of the encoder that the candidate is enrolled with.
     pub threshold: Threshold,
     /// That encoder.
     pub model: ModelName,
 }
 
 impl Candidate {
-    /// By how much the threshold is exceeded: what ranks candidates of different encoders.
+    /// Returns the score's distance from the threshold, which ranks candidates of different encoders.
     pub(super) fn margin(&self) -> f64 {
         self.score.value() - self.threshold.score.value()
     }
 }
 
-/// Adds the candidates of the next encoder. An employee who was enrolled anew between the two searches is among both:
-/// the later reference is theirs.
+/// Adds the candidates of the next encoder. An employee who was re-enrolled between the two searches is in both; the
+/// later reference counts.
 pub(super) fn merge(candidates: &mut Vec<Candidate>, found: Vec<Candidate>) {
     candidates.retain(|former| found.iter().all(|later| later.employee != former.employee));
     candidates.extend(found);
 }
 
-/// The answer to "who is in the photo?".
+/// The result of an identification.
 #[derive(Debug)]
 pub struct Identification {
     /// The best candidates, best first, whether or not they reach the threshold.
     pub candidates: Vec<Candidate>,
-    /// What is decided at with the present encoder, for a gallery of this size.
+    /// The threshold of the present encoder, for a gallery of this size.
     pub threshold: Threshold,
-    /// How many people were searched.
+    /// Number of employees searched.
     pub gallery_size: usize,
     /// The face that was used.
     pub face: Face,
-    /// What the photo would be refused for as a reference.
+    /// Quality defects of the photo.
     pub reasons: BTreeSet<Reason>,
-    /// Where the time went.
+    /// The stages and their times.
     pub timings: Timings,
 }
 
 impl Identification {
-    /// The best candidate, where they reach the threshold.
+    /// Returns the best candidate, if it reaches the threshold.
     pub fn matched(&self) -> Option<&Candidate> {
         let best = self.candidates.first()?;
         (best.threshold.decide(best.score) == Decision::Match).then_some(best)
     }
 }
 
-/// The answer to "do two photos show the same person?".
+/// The result of a comparison of two photos.
 #[derive(Debug)]
 pub struct Comparison {
     /// Match or non-match.
     pub decision: Decision,
-    /// How well they compare.
+    /// The comparison score.
     pub score: Score,
-    /// What was decided at.
+    /// The decision threshold.
     pub threshold: Threshold,
     /// The faces that were used, in the order of the photos.
     pub faces: [Face; 2],
-    /// Where the time went: the first photo's stages, then the second one's.
+    /// The stages and their times: the first photo's stages, then the second one's.
     pub timings: [Timings; 2],
 }
 
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_employee_who_moves_between_encoders_is_one_candidate() {
+    fn reenrolled_employee_is_one_candidate() {
         let mut candidates = vec![candidate("ada", 1), candidate("bob", 1)];
         merge(&mut candidates, vec![candidate("cyd", 2), candidate("ada", 2)]);
         assert_eq!(candidates, [candidate("bob", 1), candidate("cyd", 2), candidate("ada", 2)]);

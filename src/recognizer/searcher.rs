@@ -1,5 +1,5 @@
-//! Searches and changes a gallery on a thread of its own. All who ask while it is at work share the next pass; a change
-//! takes its turn between two passes, so that nobody else ever waits for one with the gallery locked.
+//! Searches and changes a gallery on a thread of its own. Searches that arrive during a pass share the next one; a change
+//! is applied between two passes, so that no other thread waits for a pass with the gallery locked.
 
 use std::sync::Arc;
 use std::thread;
@@ -16,7 +16,7 @@ use crate::gallery::{Enrolled, Gallery, Neighbour, Query};
 /// Queries that share a pass: with more, their codes and candidates leave the processor's caches.
 const MOST_AT_ONCE: usize = 32;
 
-/// The search thread has panicked, so that the gallery can neither be searched nor changed any more.
+/// The search thread has panicked: the gallery can no longer be searched or changed.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the search thread has failed; restart the service")]
 pub struct SearchEnded;
@@ -30,7 +30,7 @@ pub(super) enum Change {
     Replace(Gallery),
 }
 
-/// The thread ends with the last sender.
+/// Handle of the search thread, which ends when the handle is dropped.
 #[derive(Debug)]
 pub(super) struct Searcher {
     sender: mpsc::UnboundedSender<Work>,
@@ -49,6 +49,8 @@ struct Asked {
 }
 
 impl Searcher {
+    /// Starts the thread.
+    ///
     /// # Errors
     /// [`StartError::Thread`].
     pub(super) fn start(gallery: Arc<Gallery>, comparator: Comparator) -> Result<Self, StartError> {
@@ -59,7 +61,7 @@ impl Searcher {
         Ok(Self { sender })
     }
 
-    /// Whether the thread still searches.
+    /// Checks that the thread is alive.
     ///
     /// # Errors
     /// [`SearchEnded`].
@@ -67,7 +69,7 @@ impl Searcher {
         if self.sender.is_closed() { Err(SearchEnded) } else { Ok(()) }
     }
 
-    /// The nearest, nearest first.
+    /// Returns the nearest references, nearest first.
     ///
     /// # Errors
     /// [`SearchEnded`].
@@ -77,7 +79,7 @@ impl Searcher {
         answer.await.map_err(|_| SearchEnded)
     }
 
-    /// Changes the gallery; done once it returns.
+    /// Changes the gallery and returns once that is done.
     ///
     /// # Errors
     /// [`SearchEnded`].
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_is_seen_by_every_later_search() {
+    async fn later_searches_see_a_change() {
         let searcher = searcher();
         let query = Query { probe: embedding(&[1.0, 0.0]), top: 9, now: Timestamp::UNIX_EPOCH };
         let count = async || searcher.search(query.clone()).await.unwrap().len();
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_search_thread_that_panicked_is_reported_by_every_later_call() {
+    async fn calls_fail_after_the_search_thread_panicked() {
         let searcher = searcher();
         assert!(searcher.is_alive().is_ok());
         // An embedding of another model, which no caller makes.

@@ -1,4 +1,4 @@
-//! Overwrites what erasures could not: one task for all of them, woken by each.
+//! Retries the overwriting of erased pages: one task for all erasures, woken by each.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::time::sleep;
 
 use crate::store::Store;
 
-/// How long after a failed try erased pages are to be overwritten again.
+/// Delay between attempts.
 const WIPE_AGAIN: Duration = Duration::from_secs(1);
 
-/// Cheap to clone; its task ends after the last clone was dropped.
+/// Handle of the task, which ends after the last clone is dropped; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Wiper(Arc<Woken>);
 
@@ -32,7 +32,7 @@ impl Wiper {
         this
     }
 
-    /// Has the task try until nothing of the erased is left in any file.
+    /// Wakes the task, which retries until no erased data is left in any file.
     pub(super) fn wake(&self) {
         self.0.0.notify_one();
     }

@@ -4,6 +4,7 @@
 //! files, but no photo and no embedding.
 
 mod content;
+mod name;
 mod numbers;
 mod page;
 mod pictures;

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::content::{NamedPair, Report};
+use super::name::Name;
 use super::numbers::{between, count, scores_between, share, target};
-use super::page::Name;
 use crate::comparison::Score;
 use crate::evaluation::{CalibrationQuality, ErrorRateRow, LEAST_PAIRS};
 

@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 
 use super::{
     DATA_KEY, DataKeyId, DoesNotOpen, KEY_BYTES, WrappedKey, cipher, decrypt, encrypt, key_of,
-    random,
 };
+use crate::random::random;
 
 /// Set before a master key when its identity is digested.
 const IDENTITY: &[u8] = b"likeness master key id 1";

@@ -5,16 +5,15 @@
 //! key is kept elsewhere, wrapped by the master key. Once it is destroyed, so is every copy of the template.
 
 mod master;
-mod roll;
 
-use aes_gcm::aead::{Aead, Generate, Payload};
+use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use zeroize::Zeroizing;
 
 pub use self::master::{KeyError, MasterKey, MasterKeyId, MasterKeys};
-pub use self::roll::Roll;
 use crate::embedding::{Embedding, ModelId};
 use crate::employee::EmployeeId;
+use crate::random::random;
 
 /// Set before whatever a template is bound to; a changed format gets another one.
 const TEMPLATE: &[u8] = b"likeness template 1";
@@ -143,14 +142,6 @@ impl Sealer {
     }
 }
 
-/// Bytes that nobody can guess.
-///
-/// # Panics
-/// Where the system has no random numbers to give.
-pub(crate) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
-    Zeroizing::new(<[u8; N]>::generate())
-}
-
 /// What a template is bound to; lengths are fixed or written out, so no two bindings coincide.
 fn binding(employee: &EmployeeId, model: ModelId, key: DataKeyId) -> Vec<u8> {
     let employee = employee.as_str().as_bytes();
@@ -163,7 +154,7 @@ fn cipher(key: &[u8; KEY_BYTES]) -> Aes256Gcm {
 }
 
 fn encrypt(cipher: &Aes256Gcm, plain: &[u8], bound: &[u8]) -> Sealed {
-    let nonce = <[u8; NONCE_BYTES]>::generate();
+    let nonce = *random::<NONCE_BYTES>();
     let sealed = cipher.encrypt(&Nonce::from(nonce), Payload { msg: plain, aad: bound });
     let sealed = sealed.expect("AES-GCM takes 64 GiB, an embedding is a few kilobytes");
     Sealed([nonce.as_slice(), &sealed].concat())

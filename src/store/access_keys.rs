@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Store, StoreError, audit};
 use crate::access::{ApiKey, KeyDigest, KeyName, Role};
 use crate::audit::{Action, Actor, Event, Outcome, Subject};
-use crate::seal;
+use crate::random::random;
 
 #[derive(sqlx::FromRow)]
 struct ApiKeyRow {
@@ -81,7 +81,7 @@ impl Store {
         .bind(name.as_str())
         .bind(now.as_millisecond())
         // Replicas of an earlier version ignore `revoked_at`: a random digest matches no key.
-        .bind(seal::random::<32>().as_slice())
+        .bind(random::<32>().as_slice())
         .execute(&mut *tx)
         .await?;
         if revoked.rows_affected() == 0 {

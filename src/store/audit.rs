@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::{Any, Transaction};
 
 use super::{Store, StoreError};
-use crate::audit::{AuditKey, Broken, Code, Entry, Event, Head, Verification, Words};
+use crate::audit::{AuditKey, Broken, CanonicalEvent, Entry, Event, Head, Mac, Verification};
 use crate::employee::{AuditId, EmployeeId};
 
 /// Events in one page.
@@ -100,7 +100,7 @@ impl Store {
     /// Returns the event of a reference's erasure.
     pub(super) async fn erasure(&self, reference: AuditId) -> Result<Option<Entry>, StoreError> {
         let events = self.events_about(reference).await?;
-        Ok(events.into_iter().find(|entry| entry.words.is_erasure()))
+        Ok(events.into_iter().find(|entry| entry.event.is_erasure()))
     }
 
     /// Verifies the trail from its first event to its last; returns the result of
@@ -172,13 +172,13 @@ impl Store {
     }
 
     /// Returns the head before the first event, with its authentication code.
-    async fn start_of_events(&self) -> Result<Option<(Head, Code)>, StoreError> {
+    async fn start_of_events(&self) -> Result<Option<(Head, Mac)>, StoreError> {
         let row: Option<(i64, Vec<u8>, Vec<u8>)> =
             sqlx::query_as("select number, code, authenticated from audit_start")
                 .fetch_optional(&self.data.readers)
                 .await?;
         let Some((number, last, authenticated)) = row else { return Ok(None) };
-        Ok(Some((head(number, &last)?, code(number, &authenticated)?)))
+        Ok(Some((head(number, &last)?, mac(number, &authenticated)?)))
     }
 }
 
@@ -200,19 +200,19 @@ pub(super) async fn append(
         None => Head::NONE,
     };
     for event in events {
-        let words = event.words();
-        end = key.extend(&end, &words);
+        let event = event.canonical();
+        end = key.extend(&end, &event);
         sqlx::query(
             "insert into audit_event (number, at, actor, action, outcome, subject, code)
              values ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(end.count.cast_signed())
-        .bind(words.at)
-        .bind(words.actor)
-        .bind(words.action)
-        .bind(words.outcome)
-        .bind(words.subject)
-        .bind(end.code.as_bytes().as_slice())
+        .bind(event.at)
+        .bind(event.actor)
+        .bind(event.action)
+        .bind(event.outcome)
+        .bind(event.subject)
+        .bind(end.mac.as_bytes().as_slice())
         .execute(&mut **tx)
         .await?;
     }
@@ -223,7 +223,7 @@ async fn is_written(tx: &mut Transaction<'_, Any>, head: Head) -> Result<bool, S
     let found: Option<i64> =
         sqlx::query_scalar("select number from audit_event where number = $1 and code = $2")
             .bind(head.count.cast_signed())
-            .bind(head.code.as_bytes().as_slice())
+            .bind(head.mac.as_bytes().as_slice())
             .fetch_optional(&mut **tx)
             .await?;
     Ok(found.is_some())
@@ -244,12 +244,12 @@ pub(super) async fn audit_id(
 }
 
 fn head(number: i64, bytes: &[u8]) -> Result<Head, StoreError> {
-    Ok(Head { count: number.unsigned_abs(), code: code(number, bytes)? })
+    Ok(Head { count: number.unsigned_abs(), mac: mac(number, bytes)? })
 }
 
-fn code(number: i64, bytes: &[u8]) -> Result<Code, StoreError> {
+fn mac(number: i64, bytes: &[u8]) -> Result<Mac, StoreError> {
     let inconsistent = |_| StoreError::inconsistent("audit_event", "code", number.to_string());
-    bytes.try_into().map(Code::from_bytes).map_err(inconsistent)
+    bytes.try_into().map(Mac::from_bytes).map_err(inconsistent)
 }
 
 impl TryFrom<EventRow> for Entry {
@@ -257,7 +257,7 @@ impl TryFrom<EventRow> for Entry {
 
     fn try_from(row: EventRow) -> Result<Self, StoreError> {
         let EventRow { number, at, actor, action, outcome, subject, code } = row;
-        let words = Words { at, actor, action, outcome, subject };
-        Ok(Self { words, head: head(number, &code)? })
+        let event = CanonicalEvent { at, actor, action, outcome, subject };
+        Ok(Self { event, head: head(number, &code)? })
     }
 }

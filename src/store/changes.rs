@@ -18,7 +18,8 @@ use super::postgres::{self, ChangeListener};
 use super::{Location, Store, StoreError, StoredTemplate, data_keys};
 use crate::embedding::ModelId;
 use crate::employee::EmployeeId;
-use crate::seal::{DataKeyId, Roll};
+use crate::gallery::GalleryDigest;
+use crate::seal::DataKeyId;
 
 /// Rows in one page.
 const PAGE: i64 = 1000;
@@ -61,7 +62,7 @@ pub struct Census {
     /// The changes.
     pub changes: Changes,
     /// Who is enrolled with each model.
-    pub rolls: HashMap<ModelId, Roll>,
+    pub rolls: HashMap<ModelId, GalleryDigest>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -274,8 +275,10 @@ async fn page(connection: &mut AnyConnection, from: u64) -> Result<Vec<ChangeRow
     Ok(rows)
 }
 
-async fn rolls(connection: &mut AnyConnection) -> Result<HashMap<ModelId, Roll>, StoreError> {
-    let mut rolls: HashMap<ModelId, Roll> = HashMap::new();
+async fn rolls(
+    connection: &mut AnyConnection,
+) -> Result<HashMap<ModelId, GalleryDigest>, StoreError> {
+    let mut rolls: HashMap<ModelId, GalleryDigest> = HashMap::new();
     let mut after = DataKeyId::AUDIT.as_bytes().to_vec();
     loop {
         let rows: Vec<(Vec<u8>, String, Vec<u8>)> = sqlx::query_as(
@@ -294,7 +297,7 @@ async fn rolls(connection: &mut AnyConnection) -> Result<HashMap<ModelId, Roll>,
             let key = key.try_into().map_err(|_| inconsistent("key_id"))?;
             let employee = EmployeeId::parse(&employee).map_err(|_| inconsistent("employee_id"))?;
             let roll = rolls.entry(model).or_default();
-            *roll += Roll::of(&employee, DataKeyId::from_bytes(key));
+            *roll += GalleryDigest::of(&employee, DataKeyId::from_bytes(key));
         }
     }
 }

@@ -219,7 +219,7 @@ impl Store {
         }
         let audit_id = id.audit_id();
         let Some(erased) = self.erasure(audit_id).await? else { return Ok(None) };
-        let erased_at = Timestamp::from_millisecond(erased.words.at);
+        let erased_at = Timestamp::from_millisecond(erased.event.at);
         let erased_at = erased_at
             .map_err(|_| StoreError::inconsistent("audit_event", "at", audit_id.to_string()))?;
         let (employee, extent) = (employee.clone(), self.extent(self.wipe_leftovers().await));

@@ -1,5 +1,5 @@
 //! The store against real files and, where there is one, a real PostgreSQL: `LIKENESS_TEST_POSTGRES` is its URL
-//! without a database (`tests/with-postgres` starts one).
+//! without a database (`e2e/with-postgres` starts one).
 
 use std::path::Path;
 
@@ -11,9 +11,8 @@ use crate::access::{ApiKey, KeyDigest, KeyName, Role};
 use crate::audit::{Action, Actor, Broken, Event, Head, Outcome, Subject};
 use crate::embedding::ModelId;
 use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
-use crate::seal::{
-    DataKeyId, MasterKey, MasterKeyId, MasterKeys, Roll, Sealed, Template, WrappedKey,
-};
+use crate::gallery::GalleryDigest;
+use crate::seal::{DataKeyId, MasterKey, MasterKeyId, MasterKeys, Sealed, Template, WrappedKey};
 
 fn masters() -> MasterKeys {
     MasterKeys::one(MasterKey::new(&[1; 32]))
@@ -50,7 +49,7 @@ async fn database() -> Option<DatabaseUrl> {
         eprintln!("skipped: there is no LIKENESS_TEST_POSTGRES");
         return None;
     };
-    let name = u64::from_le_bytes(*crate::seal::random());
+    let name = u64::from_le_bytes(*crate::random::random());
     let mut maintenance = sqlx::PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
     let create = AssertSqlSafe(format!("create database test_{name}"));
     sqlx::query(create).execute(&mut maintenance).await.unwrap();
@@ -264,7 +263,7 @@ async fn inconsistent_row_is_named_in_the_error(place: Place) {
 /// What was written, action and subject.
 async fn trail(store: &Store) -> Vec<(String, Option<String>)> {
     let events = store.events(1).await.unwrap();
-    events.into_iter().map(|entry| (entry.words.action, entry.words.subject)).collect()
+    events.into_iter().map(|entry| (entry.event.action, entry.event.subject)).collect()
 }
 
 fn verified(subject: Option<AuditId>) -> Event {
@@ -524,7 +523,7 @@ async fn feed_lists_changed_enrollments() {
     assert_eq!(changes(&store, 9).await, None, "a database that was put back to an earlier state");
     let census = store.census(1).await.unwrap();
     assert!(matches!(census.changes, Changes::Next { changes, .. } if changes.len() == 2));
-    assert_eq!(census.rolls[&bob.model.id], Roll::of(&bob.employee, sealed("2").0.id));
+    assert_eq!(census.rolls[&bob.model.id], GalleryDigest::of(&bob.employee, sealed("2").0.id));
     assert_eq!(store.last_change().await.unwrap(), 3);
     store.drop_changes().await.unwrap();
     assert_eq!(

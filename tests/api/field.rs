@@ -1,5 +1,5 @@
 //! Inputs after what people report of face services: each file of `tests/data/field` gets the expected answer. Tables and
-//! folders are in `import`, clients that send before they listen in `clients`, proxies in `tests/proxies.py`.
+//! folders are in `import`, clients that send before they listen in `clients`, proxies in `e2e/reverse_proxies.py`.
 
 use std::collections::BTreeSet;
 

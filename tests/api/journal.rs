@@ -55,7 +55,7 @@ async fn backlog(app: &App) -> Value {
 async fn trail(store: &Store) -> Vec<(String, Option<String>)> {
     store.verify_events(None).await.unwrap().unwrap();
     let events = store.events(1).await.unwrap();
-    events.into_iter().map(|entry| (entry.words.outcome, entry.words.subject)).collect()
+    events.into_iter().map(|entry| (entry.event.outcome, entry.event.subject)).collect()
 }
 
 #[tokio::test]

@@ -233,9 +233,9 @@ async fn encoder_of_a_keras_siamese_network_serves() {
     let reference = photo("people/p01-a.jpg").into();
     let probe = photo("people/p01-b.jpg").into();
     let asked = |role| vec![(engine.encoder().clone(), role)];
-    let place = engine.place().unwrap();
-    let a = engine.extract(&place, reference, asked(Role::Reference)).await.unwrap();
-    let b = engine.extract(&place, probe, asked(Role::Probe)).await.unwrap();
+    let permit = engine.permit().unwrap();
+    let a = engine.extract(&permit, reference, asked(Role::Reference)).await.unwrap();
+    let b = engine.extract(&permit, probe, asked(Role::Probe)).await.unwrap();
     let direct = engine.encoder().comparator().compare(&a.embeddings[0], &b.embeddings[0]);
     for score in [&verified["score"], &found["candidates"][0]["score"], &compared["score"]] {
         assert!((score.as_f64().unwrap() - direct.value()).abs() < 1e-9);

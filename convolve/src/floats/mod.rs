@@ -1,78 +1,103 @@
-//! Convolutions of floats, and what follows them in networks: a bias, and what negative values are multiplied by.
+//! Float convolutions, fused with the bias and the `ReLU` or `PReLU` that follow them.
 //!
-//! The sums of several outputs at neighbouring places are kept in registers, so that each weight and each value that is
-//! read is used several times.
+//! The sums of several outputs at neighboring positions are kept in registers, so that each weight
+//! and each value that is loaded is used several times.
+//!
+//! Sums are computed in 32 bits with fused multiply-add, so results differ from other
+//! implementations by rounding. NaN in a value, a weight or a bias gives NaN in each output that it
+//! is part of. The activation is `slope * min(0, sum) + max(0, sum)`: a slope that is NaN gives NaN
+//! in all outputs of its channel, an infinite one where the sum isn't negative, and a sum of negative
+//! infinity with slope 0 gives NaN.
 
 mod products;
 
-use self::products::{Block, Group, Way};
+use self::products::{Block, Group, Isa};
 use crate::shape::{Layout, Shape};
 
-/// A convolution and what follows it.
+/// The parameters of a convolution and its activation.
 #[derive(Clone, Copy, Debug)]
 pub struct Layer<'a> {
-    /// Its maps and kernel.
+    /// Sizes of the maps and the kernel.
     pub shape: Shape,
-    /// Whether each output is computed of the input of its number alone; else of all.
+    /// Whether each output channel reads only the input channel of the same index.
     pub depthwise: bool,
-    /// Outputs x inputs (depthwise: 1) x kernel.
+    /// Weights in OIHW order: outputs x inputs (depthwise: 1) x kernel.
     pub weights: &'a [f32],
-    /// One for each output.
+    /// One bias for each output.
     pub biases: &'a [f32],
-    /// What negative values are multiplied by, one for each output: 0 makes a `ReLU`, 1 leaves them.
+    /// The factor for negative sums, one for each output: 0 is a `ReLU`, 1 no activation.
     pub slopes: &'a [f32],
 }
 
-/// A convolution whose weights are laid out for it.
+impl Layer<'_> {
+    #[track_caller]
+    fn check(&self) {
+        let Self { shape, depthwise, weights, biases, slopes } = *self;
+        shape.check();
+        assert!(!depthwise || shape.outputs == shape.inputs, "a depthwise layer: {shape:?}");
+        let inputs = if depthwise { 1 } else { shape.inputs };
+        let expected = shape.outputs * inputs * shape.taps().count();
+        assert_eq!(weights.len(), expected, "weights");
+        assert_eq!(biases.len(), shape.outputs, "biases");
+        assert_eq!(slopes.len(), shape.outputs, "slopes");
+    }
+}
+
+/// A convolution with its weights laid out for the kernel of this processor.
 #[derive(Debug)]
 pub struct Convolution {
-    way: Way,
+    isa: Isa,
     shape: Shape,
     kind: Kind,
     groups: Vec<Group>,
 }
 
-/// How the input comes to where it is multiplied.
+/// How the input is laid out before it is multiplied.
 #[derive(Debug)]
 enum Kind {
-    /// Each place is computed of itself alone: as many as are computed at once are packed, channel behind channel.
+    /// A 1 x 1 kernel with stride 1: the positions of a block are packed, channel after channel.
     Pointwise,
-    /// All channels are laid out.
+    /// All channels are laid out at once.
     Dense(Layout),
-    /// One channel after another is.
+    /// One channel is laid out after the other.
     Depthwise(Layout),
 }
 
 impl Kind {
-    fn of(way: Way, layer: &Layer<'_>) -> Self {
+    fn of(isa: Isa, layer: &Layer<'_>) -> Self {
         let Shape { inputs, input, output, kernel, stride, before, .. } = layer.shape;
         let pointwise = (kernel, stride, before, input) == ([1, 1], [1, 1], [0, 0], output);
         if layer.depthwise {
-            Self::Depthwise(Layout::new(layer.shape, 1, way.lanes()))
-        } else if pointwise && output[0] * output[1] >= way.places() {
+            Self::Depthwise(Layout::new(layer.shape, 1, isa.lanes()))
+        } else if pointwise && output[0] * output[1] >= isa.positions() {
             Self::Pointwise
         } else {
-            Self::Dense(Layout::new(layer.shape, inputs, way.lanes()))
+            Self::Dense(Layout::new(layer.shape, inputs, isa.lanes()))
         }
     }
 
-    /// Outputs that are computed together.
-    fn together(&self, way: Way) -> usize {
-        if matches!(self, Self::Depthwise(_)) { 1 } else { way.outputs() }
+    /// The number of outputs that are computed together.
+    fn together(&self, isa: Isa) -> usize {
+        if matches!(self, Self::Depthwise(_)) { 1 } else { isa.outputs() }
     }
 }
 
 impl Convolution {
-    /// The layer, laid out for this processor; nothing for one that we know no quick way for.
+    /// Prepares a layer for this processor; `None` if it has neither AVX-512F nor AVX2 and FMA.
+    ///
+    /// # Panics
+    /// If a size or stride of the shape is zero, if a depthwise layer has not as many outputs as
+    /// inputs, or if the slices have not as many values as the shape says.
     pub fn new(layer: &Layer<'_>) -> Option<Self> {
-        let way = Way::all_of_this_processor().into_iter().next()?;
-        Some(Self::with(way, layer))
+        layer.check();
+        let isa = Isa::detected().into_iter().next()?;
+        Some(Self::with(isa, layer))
     }
 
-    fn with(way: Way, layer: &Layer<'_>) -> Self {
+    fn with(isa: Isa, layer: &Layer<'_>) -> Self {
         let Layer { shape, weights, biases, slopes, .. } = *layer;
-        let kind = Kind::of(way, layer);
-        let together = kind.together(way);
+        let kind = Kind::of(isa, layer);
+        let together = kind.together(isa);
         let steps = weights.len() / shape.outputs;
         let group = |first: usize| {
             let last = shape.outputs.min(first + together);
@@ -87,33 +112,38 @@ impl Convolution {
             }
         };
         let groups = (0..shape.outputs).step_by(together).map(group).collect();
-        Self { way, shape, kind, groups }
+        Self { isa, shape, kind, groups }
     }
 
-    /// `input`: inputs x height x width; `output`: outputs x height x width.
+    /// Computes the output maps (outputs x height x width) of the input maps (inputs x height x
+    /// width).
+    ///
+    /// # Panics
+    /// If the slices have not as many values as the layer's shape says.
     pub fn run(&self, input: &[f32], output: &mut [f32]) {
-        match self.way {
-            #[expect(unsafe_code, reason = "the processor was asked")]
-            Way::Sixteen => unsafe { self.run_sixteen(input, output) },
-            #[expect(unsafe_code, reason = "the processor was asked")]
-            Way::Eight => unsafe { self.run_eight(input, output) },
+        self.shape.check_maps(input, output);
+        match self.isa {
+            #[expect(unsafe_code, reason = "Isa::detected found the instruction set")]
+            Isa::Avx512 => unsafe { self.run_avx512(input, output) },
+            #[expect(unsafe_code, reason = "Isa::detected found the instruction set")]
+            Isa::Avx2 => unsafe { self.run_avx2(input, output) },
         }
     }
 
     #[target_feature(enable = "avx512f")]
-    fn run_sixteen(&self, input: &[f32], output: &mut [f32]) {
-        self.run_by(input, output, |block| products::sixteen::run(block));
+    fn run_avx512(&self, input: &[f32], output: &mut [f32]) {
+        self.run_by(input, output, |block| products::avx512::run(block));
     }
 
     #[target_feature(enable = "avx2,fma")]
-    fn run_eight(&self, input: &[f32], output: &mut [f32]) {
-        self.run_by(input, output, |block| products::eight::run(block));
+    fn run_avx2(&self, input: &[f32], output: &mut [f32]) {
+        self.run_by(input, output, |block| products::avx2::run(block));
     }
 
     #[inline(always)]
     fn run_by(&self, input: &[f32], output: &mut [f32], run: impl Fn(Block<'_>)) {
         let [[height, width], [rows, columns]] = [self.shape.input, self.shape.output];
-        let together = self.kind.together(self.way);
+        let together = self.kind.together(self.isa);
         let groups = self.groups.iter().zip(output.chunks_mut(together * rows * columns));
         let mut lines = Vec::new();
         match &self.kind {
@@ -135,27 +165,27 @@ impl Convolution {
         }
     }
 
-    /// Computes all outputs of some places, and then of others.
+    /// Computes all outputs of a block of positions, then of the next block.
     #[inline(always)]
     fn run_packed(&self, input: &[f32], output: &mut [f32], run: impl Fn(Block<'_>)) {
-        let length = self.shape.places();
-        let mut packed = vec![0.0; self.shape.inputs * self.way.places()];
-        for (first, operands) in self.way.blocks(length) {
-            let places = operands * self.way.lanes();
+        let length = self.shape.positions();
+        let mut packed = vec![0.0; self.shape.inputs * self.isa.positions()];
+        for (first, operands) in self.isa.blocks(length) {
+            let positions = operands * self.isa.lanes();
             let channels = input.chunks_exact(length);
-            for (packed, channel) in packed.chunks_exact_mut(places).zip(channels) {
-                packed.copy_from_slice(&channel[first..][..places]);
+            for (packed, channel) in packed.chunks_exact_mut(positions).zip(channels) {
+                packed.copy_from_slice(&channel[first..][..positions]);
             }
-            let steps: Vec<usize> = (0..self.shape.inputs).map(|input| input * places).collect();
-            let groups = self.groups.iter().zip(output.chunks_mut(self.way.outputs() * length));
+            let steps: Vec<usize> = (0..self.shape.inputs).map(|input| input * positions).collect();
+            let groups = self.groups.iter().zip(output.chunks_mut(self.isa.outputs() * length));
             for (group, lines) in groups {
-                let (places, steps) = (&packed[..], &steps[..]);
-                run(Block { places, steps, operands, group, lines, length, first });
+                let (positions, steps) = (&packed[..], &steps[..]);
+                run(Block { positions, steps, operands, group, lines, length, first });
             }
         }
     }
 
-    /// Computes all places of some outputs.
+    /// Computes all positions of a group of outputs.
     #[inline(always)]
     fn run_laid_out(
         &self,
@@ -166,11 +196,11 @@ impl Convolution {
         maps: &mut [f32],
         run: impl Fn(Block<'_>),
     ) {
-        let length = self.shape.places().next_multiple_of(self.way.lanes());
+        let length = self.shape.positions().next_multiple_of(self.isa.lanes());
         lines.resize(group.biases.len() * length, 0.0);
-        for (first, operands) in self.way.blocks(length) {
-            let (places, steps, lines) = (&planes[first..], &layout.offsets[..], &mut lines[..]);
-            run(Block { places, steps, operands, group, lines, length, first });
+        for (first, operands) in self.isa.blocks(length) {
+            let (positions, steps, lines) = (&planes[first..], &layout.offsets[..], &mut lines[..]);
+            run(Block { positions, steps, operands, group, lines, length, first });
         }
         let [rows, columns] = self.shape.output;
         for (map, line) in maps.chunks_exact_mut(rows * columns).zip(lines.chunks_exact(length)) {
@@ -178,23 +208,23 @@ impl Convolution {
         }
     }
 
-    /// Fills the planes with a map of each layer.
+    /// Copies the map of each layer into the planes.
     #[inline(always)]
     fn lay_out(&self, layout: &Layout, input: &[f32], planes: &mut [f32]) {
         let Shape { input: [height, width], stride: [_, right], .. } = self.shape;
         layout.fill(planes, |line, layer, y, x| {
             let row = &input[(layer * height + y) * width..][x..width];
-            let places = row.len().div_ceil(right).min(line.len());
+            let positions = row.len().div_ceil(right).min(line.len());
             match right {
-                1 => line[..places].copy_from_slice(&row[..places]),
-                2 => every_other(row, &mut line[..places]),
-                _ => (0..places).for_each(|k| line[k] = row[k * right]),
+                1 => line[..positions].copy_from_slice(&row[..positions]),
+                2 => every_other(row, &mut line[..positions]),
+                _ => (0..positions).for_each(|k| line[k] = row[k * right]),
             }
         });
     }
 }
 
-/// Every other value, the first one first: quicker than by a stride that is not known.
+/// Copies every other value, starting with the first: faster than with a variable stride.
 #[inline(always)]
 fn every_other(values: &[f32], kept: &mut [f32]) {
     let (pairs, last) = values.as_chunks::<2>();
@@ -211,20 +241,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::shape::tests::shapes;
+    use crate::shape::tests::{SMALL, panics, shapes, with_a_zero};
 
-    /// What the formula says, value by value, in twice the precision.
-    fn by_the_formula(layer: &Layer<'_>, input: &[f32]) -> Vec<f32> {
+    /// The convolution by its definition, in 64 bits.
+    fn reference(layer: &Layer<'_>, input: &[f32]) -> Vec<f32> {
         let Layer { shape, depthwise, weights, biases, slopes } = *layer;
         let mut output = Vec::new();
         for (o, bias) in biases.iter().enumerate() {
             let channels = if depthwise { o..o + 1 } else { 0..shape.inputs };
             let of_output = &weights[o * channels.len() * shape.taps().count()..];
-            for place in 0..shape.output[0] * shape.output[1] {
+            for position in 0..shape.output[0] * shape.output[1] {
                 let mut sum = f64::from(*bias);
                 for ((channel, tap), weight) in shape.steps(channels.len()).zip(of_output) {
                     let channel = channels.start + channel;
-                    let value = shape.value(input, channel, place, tap).unwrap_or(0.0);
+                    let value = shape.value(input, channel, position, tap).unwrap_or(0.0);
                     sum += f64::from(value) * f64::from(*weight);
                 }
                 let slope = if sum < 0.0 { f64::from(slopes[o]) } else { 1.0 };
@@ -234,7 +264,7 @@ mod tests {
         output
     }
 
-    /// A layer of five channels with these slopes, and an input for it.
+    /// The shape of a layer of five channels, and its weights for each output.
     fn nan_layer(kind: &str) -> (Shape, usize) {
         let shape = Shape {
             inputs: 5,
@@ -246,27 +276,27 @@ mod tests {
             before: [1, 1],
         };
         match kind {
-            "pointwise" => (of_each_place(shape), 5),
+            "pointwise" => (as_pointwise(shape), 5),
             "depthwise" => (shape, 9),
             _ => (shape, 45),
         }
     }
 
-    /// Which values are NaN, by the formula and on each path of this processor.
+    /// Asserts that each kernel of this processor gives NaN exactly where the reference does.
     fn check_nan(kind: &str, layer: &Layer<'_>, input: &[f32], what: &str) {
-        let expected = by_the_formula(layer, input);
+        let expected = reference(layer, input);
         assert!(expected.iter().any(|value| value.is_nan()), "{kind}, {what}: no NaN at all");
-        for way in Way::all_of_this_processor() {
+        for isa in Isa::detected() {
             let mut output = vec![0.0; expected.len()];
-            Convolution::with(way, layer).run(input, &mut output);
+            Convolution::with(isa, layer).run(input, &mut output);
             let nan = |values: &[f32]| values.iter().map(|v| v.is_nan()).collect::<Vec<_>>();
-            assert_eq!(nan(&output), nan(&expected), "{way:?}, {kind}, {what}");
+            assert_eq!(nan(&output), nan(&expected), "{isa:?}, {kind}, {what}");
         }
     }
 
     #[test]
-    fn nan_reaches_the_output_on_every_simd_path() {
-        println!("paths of this processor: {:?}", Way::all_of_this_processor());
+    fn nan_propagates_on_every_kernel() {
+        println!("kernels of this processor: {:?}", Isa::detected());
         for kind in ["dense", "pointwise", "depthwise"] {
             let (shape, of_output) = nan_layer(kind);
             let depthwise = kind == "depthwise";
@@ -278,29 +308,58 @@ mod tests {
                     numbers[spoiled][3] = f32::NAN;
                     let [weights, biases, slopes] = numbers.each_ref().map(Vec::as_slice);
                     let layer = Layer { shape, depthwise, weights, biases, slopes };
-                    // A slope counts where the value is negative.
+                    // A slope is used where the sum is negative.
                     let sign = if *what == "slope" { -1.0 } else { 1.0 };
                     check_nan(kind, &layer, &whole.map(|value| sign * value), what);
                 }
                 let [weights, biases, slopes] = numbers.each_ref().map(Vec::as_slice);
                 let layer = Layer { shape, depthwise, weights, biases, slopes };
-                for place in [0, 50, 98, 99 + 7, 4 * 99 + 98] {
+                for position in [0, 50, 98, 99 + 7, 4 * 99 + 98] {
                     let mut input = whole;
-                    input[place] = f32::NAN;
-                    check_nan(kind, &layer, &input, &format!("input at {place}"));
+                    input[position] = f32::NAN;
+                    check_nan(kind, &layer, &input, &format!("input at {position}"));
                 }
             }
         }
     }
 
-    /// Of each place alone.
-    fn of_each_place(shape: Shape) -> Shape {
+    #[test]
+    fn arguments_are_checked() {
+        let fits = Layer {
+            shape: SMALL,
+            depthwise: false,
+            weights: &[0.5; 54],
+            biases: &[0.0; 3],
+            slopes: &[1.0; 3],
+        };
+        let Some(conv) = Convolution::new(&fits) else { return };
+        for shape in with_a_zero() {
+            assert!(panics(|| Convolution::new(&Layer { shape, ..fits })), "{shape:?}");
+        }
+        let wrong = [
+            Layer { weights: &[0.5; 53], ..fits },
+            Layer { biases: &[0.0; 2], ..fits },
+            Layer { slopes: &[1.0; 4], ..fits },
+            Layer { depthwise: true, weights: &[0.5; 27], ..fits },
+        ];
+        for layer in wrong {
+            assert!(panics(|| Convolution::new(&layer)), "{layer:?}");
+        }
+        for (inputs, outputs) in [(39, 60), (41, 60), (40, 59), (40, 61)] {
+            let run = || conv.run(&vec![0.0; inputs], &mut vec![0.0; outputs]);
+            assert!(panics(run), "{inputs} {outputs}");
+        }
+        conv.run(&[0.0; 40], &mut [0.0; 60]);
+    }
+
+    /// The shape with a 1 x 1 kernel.
+    fn as_pointwise(shape: Shape) -> Shape {
         Shape { output: shape.input, kernel: [1; 2], stride: [1; 2], before: [0; 2], ..shape }
     }
 
     proptest! {
         #[test]
-        fn every_way_says_what_the_formula_says(
+        fn kernels_match_the_reference(
             shape in shapes(),
             pointwise in any::<bool>(),
             depthwise in any::<bool>(),
@@ -308,7 +367,7 @@ mod tests {
         ) {
             let outputs = if depthwise { shape.inputs } else { shape.outputs };
             let shape = Shape { outputs, ..shape };
-            let shape = if pointwise { of_each_place(shape) } else { shape };
+            let shape = if pointwise { as_pointwise(shape) } else { shape };
             let mut state = seed | 1;
             let mut some = |count: usize| -> Vec<f32> {
                 let next = || {
@@ -323,12 +382,12 @@ mod tests {
             let slopes = some(outputs);
             let (weights, biases, slopes) = (&weights[..], &biases[..], &slopes[..]);
             let layer = Layer { shape, depthwise, weights, biases, slopes };
-            let expected = by_the_formula(&layer, &input);
-            for way in Way::all_of_this_processor() {
+            let expected = reference(&layer, &input);
+            for isa in Isa::detected() {
                 let mut output = vec![f32::NAN; expected.len()];
-                Convolution::with(way, &layer).run(&input, &mut output);
+                Convolution::with(isa, &layer).run(&input, &mut output);
                 for (ours, expected) in output.iter().zip(&expected) {
-                    prop_assert!((ours - expected).abs() < 1e-4, "{:?}: {} {}", way, ours, expected);
+                    prop_assert!((ours - expected).abs() < 1e-4, "{:?}: {} {}", isa, ours, expected);
                 }
             }
         }

@@ -1,32 +1,32 @@
-//! Sums of products of floats, as many at once as the processor's registers hold.
+//! Float kernels: sums of products for several outputs and positions, kept in registers.
 
-/// How a processor multiplies floats.
+/// An instruction set that a float kernel uses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Way {
-    /// Sixteen at once (AVX-512).
-    Sixteen,
-    /// Eight at once (AVX2 and FMA).
-    Eight,
+pub(super) enum Isa {
+    /// AVX-512F: 16 lanes.
+    Avx512,
+    /// AVX2 and FMA: 8 lanes.
+    Avx2,
 }
 
-impl Way {
-    /// The quickest first.
-    pub(super) fn all_of_this_processor() -> Vec<Self> {
-        let mut ways = Vec::new();
+impl Isa {
+    /// The instruction sets of this processor, the fastest first.
+    pub(super) fn detected() -> Vec<Self> {
+        let mut isas = Vec::new();
         if is_x86_feature_detected!("avx512f") {
-            ways.push(Self::Sixteen);
+            isas.push(Self::Avx512);
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            ways.push(Self::Eight);
+            isas.push(Self::Avx2);
         }
-        ways
+        isas
     }
 
-    /// Neighbouring places that are one operand; operands of places, at most, and outputs that are computed at once.
+    /// Lanes (positions) of a vector, and the most vectors and outputs of a block.
     fn sizes(self) -> [usize; 3] {
         match self {
-            Self::Sixteen => [sixteen::LANES, 4, sixteen::OUTPUTS],
-            Self::Eight => [eight::LANES, 3, eight::OUTPUTS],
+            Self::Avx512 => [avx512::LANES, 4, avx512::OUTPUTS],
+            Self::Avx2 => [avx2::LANES, 3, avx2::OUTPUTS],
         }
     }
 
@@ -40,14 +40,14 @@ impl Way {
         outputs
     }
 
-    /// Places that are computed at once, at most.
-    pub(super) fn places(self) -> usize {
+    /// The most positions of a block.
+    pub(super) fn positions(self) -> usize {
         let [lanes, operands, _] = self.sizes();
         lanes * operands
     }
 
-    /// The first place and the operands of each block of a line. The last operand of one that would reach beyond the
-    /// line's end begins before that.
+    /// The first position and the number of vectors of each block of a line. The last block ends
+    /// with the line, so it may repeat positions of the block before.
     pub(super) fn blocks(self, length: usize) -> impl Iterator<Item = (usize, usize)> {
         let [lanes, most, _] = self.sizes();
         let all = length.div_ceil(lanes);
@@ -59,33 +59,33 @@ impl Way {
     }
 }
 
-/// Outputs that are computed together.
+/// The parameters of outputs that are computed together.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// For each step one for each output.
+    /// One weight for each output, for each step.
     pub(super) weights: Vec<f32>,
     pub(super) biases: Vec<f32>,
     pub(super) slopes: Vec<f32>,
 }
 
-/// Outputs at neighbouring places.
+/// The work of one kernel call: neighboring positions of the outputs of a group.
 pub(super) struct Block<'a> {
-    /// The first place's values; the others' lie behind them.
-    pub(super) places: &'a [f32],
-    /// Where each step's values lie.
+    /// The values of the first position; those of the others follow.
+    pub(super) positions: &'a [f32],
+    /// The offset of each step's values.
     pub(super) steps: &'a [usize],
-    /// How many operands the places are.
+    /// Vectors of positions.
     pub(super) operands: usize,
     pub(super) group: &'a Group,
-    /// What is computed: a line of places for each output.
+    /// The results: a line of positions for each output.
     pub(super) lines: &'a mut [f32],
-    /// Places of a line.
+    /// Positions of a line.
     pub(super) length: usize,
-    /// The first that is computed.
+    /// The first position that is computed.
     pub(super) first: usize,
 }
 
-macro_rules! way {
+macro_rules! kernel {
     ($name:ident, $features:literal, $lanes:literal, $outputs:literal, $vector:ident, $load:ident, $store:ident, $set:ident, $fma:ident, $min:ident, $max:ident) => {
         pub(super) mod $name {
             use std::arch::x86_64::{$fma, $load, $max, $min, $set, $store, $vector};
@@ -109,17 +109,17 @@ macro_rules! way {
                 }
             }
 
-            /// So many outputs at so many operands of places.
+            /// Computes `OUTPUTS` outputs at `OPERANDS` vectors of positions.
             #[target_feature(enable = $features)]
             fn compute<const OUTPUTS: usize, const OPERANDS: usize>(block: Block<'_>) {
-                let Block { places, steps, group, lines, length, first, .. } = block;
+                let Block { positions, steps, group, lines, length, first, .. } = block;
                 let mut sums = [[$set(0.0); OPERANDS]; OUTPUTS];
                 for (sums, bias) in sums.iter_mut().zip(&group.biases) {
                     *sums = [$set(*bias); OPERANDS];
                 }
                 let (weights, _) = group.weights.as_chunks::<OUTPUTS>();
                 for (step, weights) in steps.iter().zip(weights) {
-                    let values = load::<OPERANDS>(&places[*step..]);
+                    let values = load::<OPERANDS>(&positions[*step..]);
                     for (sums, weight) in sums.iter_mut().zip(weights) {
                         let weight = $set(*weight);
                         for (sum, value) in sums.iter_mut().zip(values) {
@@ -130,7 +130,7 @@ macro_rules! way {
                 let lines = lines.chunks_exact_mut(length);
                 for ((line, sums), slope) in lines.zip(sums).zip(&group.slopes) {
                     let (slope, zero) = ($set(*slope), $set(0.0));
-                    // Where either operand is NaN, x86 returns the second: that has to be the sum.
+                    // If an operand is NaN, x86 returns the second, so the sum must be the second.
                     let sums = sums.map(|sum| $fma(slope, $min(zero, sum), $max(zero, sum)));
                     store(&mut line[first..], sums);
                 }
@@ -138,22 +138,22 @@ macro_rules! way {
 
             #[inline]
             #[target_feature(enable = $features)]
-            fn load<const OPERANDS: usize>(places: &[f32]) -> [$vector; OPERANDS] {
-                let places = &places[..LANES * OPERANDS];
-                #[expect(unsafe_code, reason = "there are as many")]
+            fn load<const OPERANDS: usize>(positions: &[f32]) -> [$vector; OPERANDS] {
+                let positions = &positions[..LANES * OPERANDS];
+                #[expect(unsafe_code, reason = "the slice was cut to exactly as many values")]
                 unsafe {
-                    std::array::from_fn(|k| $load(places.as_ptr().add(LANES * k)))
+                    std::array::from_fn(|k| $load(positions.as_ptr().add(LANES * k)))
                 }
             }
 
             #[inline]
             #[target_feature(enable = $features)]
-            fn store<const OPERANDS: usize>(places: &mut [f32], sums: [$vector; OPERANDS]) {
-                let places = &mut places[..LANES * OPERANDS];
+            fn store<const OPERANDS: usize>(positions: &mut [f32], sums: [$vector; OPERANDS]) {
+                let positions = &mut positions[..LANES * OPERANDS];
                 for (k, sum) in sums.into_iter().enumerate() {
-                    #[expect(unsafe_code, reason = "there is room for as many")]
+                    #[expect(unsafe_code, reason = "the slice was cut to exactly as many values")]
                     unsafe {
-                        $store(places.as_mut_ptr().add(LANES * k), sum);
+                        $store(positions.as_mut_ptr().add(LANES * k), sum);
                     }
                 }
             }
@@ -161,8 +161,8 @@ macro_rules! way {
     };
 }
 
-way!(
-    sixteen,
+kernel!(
+    avx512,
     "avx512f",
     16,
     6,
@@ -175,8 +175,8 @@ way!(
     _mm512_max_ps
 );
 
-way!(
-    eight,
+kernel!(
+    avx2,
     "avx2,fma",
     8,
     4,

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
+use super::draft;
 use crate::cli::evaluate::LabeledPhotos;
 use crate::config::Config;
-use crate::engine::{Encoder, Engine, Inspection, ModelSource, draft};
+use crate::engine::{Encoder, Engine, Inspection, ModelSource};
 use crate::report::Report;
 
 /// FMR to recommend a threshold for; the default of verification.

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
+use super::draft;
 use crate::comparison::{ErrorRate, ErrorRates};
 use crate::config::{Config, ModelCheckArgs};
-use crate::engine::{Encoder, Inspection, ModelSource, Port, draft};
+use crate::engine::{Encoder, Inspection, ModelSource, Port};
 
 /// Number of timed runs.
 const ROUNDS: usize = 20;

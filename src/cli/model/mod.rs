@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod check;
+mod draft;
 mod switch;
 
 use crate::config::{Config, ModelCommand};

@@ -8,7 +8,7 @@ use anyhow::bail;
 use super::{Joiner, Refusal, Source};
 use crate::cli::photo_files::{EXTENSIONS, entries, extension};
 use crate::employee::EmployeeId;
-use crate::http::Code;
+use crate::recognizer::Code;
 
 /// Photo formats that are not supported; such a file is reported as a refusal, unless another photo of the employee is
 /// read.

@@ -12,7 +12,7 @@ pub(super) use self::folder::folder;
 pub(super) use self::photo::{check_photo, read_photo};
 use self::table::table;
 use crate::employee::{EmployeeId, InvalidExpiry};
-use crate::http::Code;
+use crate::recognizer::Code;
 
 /// An employee to enroll.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +58,7 @@ impl Refusal {
 
     /// Formats the refusal as one line of fields between tabs.
     pub(super) fn line(&self) -> String {
-        let (_, code, _) = self.code.row();
+        let code = self.code.as_str();
         let photo = self.photo.display().to_string();
         let [employee, photo] =
             [&self.employee, &photo].map(|name| name.replace(char::is_control, "?"));

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use crate::http::Code;
+use crate::recognizer::Code;
 
 /// Maximum file size; larger than over HTTP because a command serves one user.
 const MOST_BYTES: u64 = 128 * 1024 * 1024;

@@ -7,8 +7,7 @@ use anyhow::Context;
 use tokio::sync::Semaphore;
 
 use crate::cli::staff::{Joiner, read_photo};
-use crate::http::Code;
-use crate::recognizer::{Error, Recognizer};
+use crate::recognizer::{Code, Error, Recognizer};
 
 /// Returns the photos that differ from the enrolled ones or no longer show a face.
 ///
@@ -39,7 +38,7 @@ pub(super) async fn changed_photos(
         match task.await? {
             // Without the template's encoder, nothing can be compared.
             (_, Ok(true) | Err(Error::NotEnrolled)) => {}
-            (photo, Err(error)) if Code::from(&error) == Code::Internal => {
+            (photo, Err(error)) if error.code() == Code::Internal => {
                 return Err(error).with_context(|| format!("reading {}", photo.photo.display()));
             }
             (photo, Ok(false) | Err(_)) => changed.push(photo),

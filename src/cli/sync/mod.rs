@@ -14,7 +14,7 @@ use super::staff::{self, StaffRow};
 use crate::audit::Actor;
 use crate::config::{Config, SyncArgs};
 use crate::employee::Reference;
-use crate::recognizer::{Call, EnrollmentWishes, Recognizer};
+use crate::recognizer::{Call, EnrollmentOptions, Recognizer};
 
 /// Number of erasures, and share of all employees, that need no `--allow-erase`.
 const FEW: usize = 10;
@@ -65,7 +65,7 @@ async fn carry_out(recognizer: &Recognizer, plan: Plan) -> anyhow::Result<()> {
     // Leavers first, so that a person with a new id does not count as a look-alike of the old one.
     for employee in plan.leave {
         let name = employee.as_str().to_owned();
-        let erased = recognizer.forget(employee, &call()).await;
+        let erased = recognizer.erase(employee, &call()).await;
         erased.with_context(|| format!("erasing {name}"))?;
     }
     for (reference, expires_at) in plan.expiries {
@@ -73,7 +73,7 @@ async fn carry_out(recognizer: &Recognizer, plan: Plan) -> anyhow::Result<()> {
         let changed = recognizer.change_expiry(&employee, expires_at, &call()).await;
         changed.with_context(|| format!("changing expires_at of {}", employee.as_str()))?;
     }
-    let mut done = enroll_all(recognizer, plan.join, EnrollmentWishes::default()).await?;
+    let mut done = enroll_all(recognizer, plan.join, EnrollmentOptions::default()).await?;
     done.told = plan.refused.len();
     done.tell(false)
 }

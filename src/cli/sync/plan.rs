@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::embedding::ModelId;
     use crate::employee::{AuditId, InvalidExpiry, ModelName};
-    use crate::http::Code;
+    use crate::recognizer::Code;
 
     const ENROLLED: &str = "2026-01-02T03:04:05Z";
 

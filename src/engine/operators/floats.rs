@@ -18,7 +18,7 @@ use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cnn::Conv;
 use tract_onnx::tract_core::ops::math::{Add, Max, Mul};
 
-use super::given::{self, each, numbers};
+use super::constants::{self, each, numbers};
 use super::prelu::PRelu;
 
 /// Puts ours in the place of each convolution of floats whose weights are known, dense or depthwise.
@@ -53,7 +53,7 @@ impl Found {
         let facts = model.node_input_facts(node.id)?;
         let [input, kernel, bias] = facts[..] else { return Ok(None) };
         let (Some(kernel), Some(bias)) = (&kernel.konst, &bias.konst) else { return Ok(None) };
-        let Some(shape) = given::shape(conv, input) else { return Ok(None) };
+        let Some(shape) = constants::shape(conv, input) else { return Ok(None) };
         let depthwise = conv.group == shape.inputs && shape.outputs == shape.inputs;
         let is_floats = input.datum_type == f32::datum_type() && conv.q_params.is_none();
         if !is_floats || !(depthwise || conv.group == 1) {

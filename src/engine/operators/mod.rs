@@ -1,8 +1,8 @@
 //! Operators of ours, where tract's own are slow or there are none.
 
+mod constants;
 #[cfg(target_arch = "x86_64")]
 mod floats;
-mod given;
 mod prelu;
 mod quantised;
 

@@ -22,7 +22,7 @@ use tract_onnx::tract_hir::internal::{
 };
 use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
 
-use super::given::{self, each, finite, numbers, one};
+use super::constants::{self, each, finite, numbers, one};
 
 /// `QLinearAdd` of onnxruntime, which tract has not.
 pub(super) fn register(onnx: &mut Onnx) {
@@ -98,7 +98,7 @@ impl QuantisedConv {
 fn shape(conv: &Conv, input: &TypedFact) -> Option<Shape> {
     let is_bytes = |kind: DatumType| kind.is_integer() && kind.size_of() == 1;
     let ours = is_bytes(input.datum_type) && conv.q_params.is_some_and(is_bytes) && conv.group == 1;
-    let shape = ours.then(|| given::shape(conv, input)).flatten()?;
+    let shape = ours.then(|| constants::shape(conv, input)).flatten()?;
     let of_output = shape.inputs * shape.kernel.iter().product::<usize>();
     (1..=MOST_WEIGHTS).contains(&of_output).then_some(shape)
 }

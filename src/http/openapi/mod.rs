@@ -77,11 +77,6 @@ pub(super) fn say_who_may(described: &mut utoipa::openapi::OpenApi, right: Right
     }
 }
 
-/// A text that is one of these words.
-pub(super) fn one_of(words: impl IntoIterator<Item = &'static str>) -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
-}
-
 /// The schema of a photo's bytes, in base64.
 pub(super) enum Photo {}
 
