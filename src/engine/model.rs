@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// What to do with a network that compares two photos by itself.
-pub(crate) const EXPORT_THE_ENCODER: &str = "A whole Siamese network compares two photos; here its encoder is wanted alone, \
-    one photo in and one vector out (in Keras, model.get_layer(...).export(FILE, format=\"onnx\") of the layer that both photos share; \
-    in PyTorch, torch.onnx.export of that module). Its last layer goes into the manifest: [comparison] kind = \"weighted_l1\", weights, bias";
+pub(crate) const EXPORT_THE_ENCODER: &str = "A Siamese network has two inputs; export only its shared encoder, \
+    with one photo as input and one vector as output (Keras: `model.get_layer(...).export(FILE, format=\"onnx\")` of the shared layer; \
+    PyTorch: `torch.onnx.export` of that module). Put its last layer into the manifest: `[comparison] kind = \"weighted_l1\"`, weights, bias";
 
 /// Why a model cannot serve.
 #[derive(Debug, thiserror::Error)]
