@@ -1,5 +1,5 @@
-//! The local credential: an admin key in a file of the data directory, for the account that runs the service. It is
-//! valid until the first API key is added.
+//! The local credential: an admin key in a file of the data directory, for the account that runs
+//! the service. It is valid until the first API key is added.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,24 +11,25 @@ use zeroize::Zeroizing;
 
 use super::{KeyDigest, generate};
 
-/// What the running service keeps of the local credential.
+/// The digest of the local credential, which the running service keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalCredential(KeyDigest);
 
 impl LocalCredential {
-    /// The file of the local credential in a data directory: one HTTP header line, as `curl -H @FILE` reads it.
+    /// Returns the path of the credential's file in a data directory. The file is one HTTP header
+    /// line, as `curl -H @FILE` reads it.
     pub fn file(folder: &Path) -> PathBuf {
         folder.join("local.header")
     }
 
-    /// Generates a key and writes it to the data directory with mode 0600, in place of the previous one. The key itself
-    /// is returned for the person at the terminal.
+    /// Generates a key and writes it to the data directory with mode 0600, replacing the previous
+    /// one. The key is returned to be shown at the terminal.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     ///
     /// # Panics
-    /// Where the system has no random numbers to give.
+    /// If the system has no random numbers.
     pub fn issue(folder: &Path) -> io::Result<(Self, Zeroizing<String>)> {
         let key = generate();
         let (file, partial) = (Self::file(folder), folder.join("local.header.partial"));
@@ -44,18 +45,19 @@ impl LocalCredential {
     /// Deletes the file, if there is one.
     ///
     /// # Errors
-    /// Where it cannot be deleted.
+    /// If it cannot be deleted.
     pub fn withdraw(folder: &Path) -> io::Result<()> {
         remove(&Self::file(folder))
     }
 
-    /// Whether a presented key is this one; takes the same time for every key.
+    /// Returns whether a presented key is the credential, in constant time.
     pub fn admits(&self, presented: &str) -> bool {
         self.0.0.ct_eq(&KeyDigest::of(presented).0).into()
     }
 }
 
-/// Looks first: on a read-only file system a file that does not exist could not be deleted either.
+/// Deletes a file if it exists. Checked first, because a read-only file system refuses to delete
+/// even a missing file.
 fn remove(file: &Path) -> io::Result<()> {
     match fs::symlink_metadata(file) {
         Ok(_) => fs::remove_file(file),
@@ -71,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_private_and_each_issue_replaces_the_key() {
+    fn file_is_private_and_each_issue_replaces_the_key() {
         let folder = tempfile::tempdir().unwrap();
         let file = LocalCredential::file(folder.path());
         let (first, first_key) = LocalCredential::issue(folder.path()).unwrap();

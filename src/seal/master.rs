@@ -1,4 +1,4 @@
-//! The master key, which wraps every data key, and the file that it lies in.
+//! The master key, which wraps every data key, and its file.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -14,41 +14,41 @@ use super::{
 };
 use crate::random::random;
 
-/// Set before a master key when its identity is digested.
+/// Domain separator of the digest that identifies a master key.
 const IDENTITY: &[u8] = b"likeness master key id 1";
 
-/// Why there is no master key.
+/// The reason why a master key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file cannot be read or made.
+    /// The file cannot be read or created.
     #[error("the master key file {path}: {source}")]
     File {
-        /// Which file.
+        /// The path of the file.
         path: String,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Others on this machine could read it.
+    /// Other users could read the file.
     #[error(
         "the master key file {0} is accessible to other users; restrict it to its owner (chmod 600)"
     )]
     Open(String),
-    /// Not 32 bytes.
+    /// The file is not 32 bytes long.
     #[error("the master key file {0} is not 32 bytes long")]
     Length(String),
 }
 
-/// Which master key: tells two of them apart and nothing else about them.
+/// The identity of a master key; reveals nothing else about it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MasterKeyId([u8; 8]);
 
 impl MasterKeyId {
-    /// An identity as it was stored.
+    /// Creates an identity from stored bytes.
     pub fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes to store.
+    /// Returns the bytes to store.
     pub fn as_bytes(&self) -> &[u8; 8] {
         &self.0
     }
@@ -62,7 +62,7 @@ pub struct MasterKey {
 }
 
 impl MasterKey {
-    /// The key of these bytes.
+    /// Creates a master key from its bytes.
     pub fn new(key: &[u8; KEY_BYTES]) -> Self {
         let digest = Sha256::new().chain_update(IDENTITY).chain_update(key).finalize();
         let mut id = [0; 8];
@@ -70,15 +70,15 @@ impl MasterKey {
         Self { id: MasterKeyId(id), cipher: cipher(key) }
     }
 
-    /// Its identity.
+    /// Returns the identity of the key.
     pub fn id(&self) -> MasterKeyId {
         self.id
     }
 
-    /// Reads a master key file; `None` where there is none.
+    /// Reads a master key file; `None` if there is none.
     ///
     /// # Errors
-    /// [`KeyError`] where the file cannot be used as it is.
+    /// [`KeyError`] if the file cannot be used.
     pub fn read(path: &Path) -> Result<Option<Self>, KeyError> {
         let name = || path.display().to_string();
         let failed = |source| KeyError::File { path: name(), source };
@@ -97,13 +97,13 @@ impl MasterKey {
         Ok(Some(Self::new(key)))
     }
 
-    /// Reads a master key file, or makes it with mode 0600 where there is none.
+    /// Reads a master key file; creates it with mode 0600 if there is none.
     ///
     /// # Errors
-    /// [`KeyError`] where the file cannot be used as it is; it is never overwritten.
+    /// [`KeyError`] if the file cannot be used; it is never overwritten.
     ///
     /// # Panics
-    /// Where the system has no random numbers to give.
+    /// If the system has no random numbers.
     pub fn read_or_create(path: &Path) -> Result<Self, KeyError> {
         if let Some(key) = Self::read(path)? {
             return Ok(key);
@@ -131,7 +131,7 @@ impl std::fmt::Debug for MasterKey {
     }
 }
 
-/// The master key and, while it is being replaced, the next one.
+/// The current master key and, during a rotation, the next one.
 #[derive(Clone, Debug)]
 pub struct MasterKeys {
     present: MasterKey,
@@ -139,38 +139,40 @@ pub struct MasterKeys {
 }
 
 impl MasterKeys {
-    /// One master key that nothing replaces.
+    /// Creates a set of one master key.
     pub fn one(present: MasterKey) -> Self {
         Self { present, next: None }
     }
 
-    /// Reads the master key file, or makes it where there is none; and the next one, where a
-    /// replacement was begun and not ended.
+    /// Reads the master key file, or creates it if there is none; reads the next key too if a
+    /// rotation is unfinished.
     ///
     /// # Errors
-    /// [`KeyError`] where a file cannot be used as it is.
+    /// [`KeyError`] if a file cannot be used.
     pub fn open_or_create(path: &Path) -> Result<Self, KeyError> {
         let present = MasterKey::read_or_create(path)?;
         for made in [path, &next_path(path)] {
-            // What a kill left of the making of a key is a second copy of it.
+            // A kill during the creation of a key leaves a second copy of it.
             let _ = fs::remove_file(with_ending(made, ".partial"));
         }
         Ok(Self { present, next: MasterKey::read(&next_path(path))? })
     }
 
-    /// The same, but `None` where there is no file.
+    /// Reads the master key files like [`open_or_create`](Self::open_or_create); `None` if there is
+    /// none.
     ///
     /// # Errors
-    /// [`KeyError`] where a file cannot be used as it is.
+    /// [`KeyError`] if a file cannot be used.
     pub fn open(path: &Path) -> Result<Option<Self>, KeyError> {
         let Some(present) = MasterKey::read(path)? else { return Ok(None) };
         Ok(Some(Self { present, next: MasterKey::read(&next_path(path))? }))
     }
 
-    /// Begins to replace the master key, or goes on with it: makes the next key's file where there is none.
+    /// Begins or resumes a rotation of the master key: creates the file of the next key if there is
+    /// none.
     ///
     /// # Errors
-    /// [`KeyError`] where a file cannot be used as it is, or there is no master key to replace.
+    /// [`KeyError`] if a file cannot be used, or there is no master key to replace.
     pub fn replacing(path: &Path) -> Result<Self, KeyError> {
         let missing = || KeyError::File {
             path: path.display().to_string(),
@@ -180,7 +182,7 @@ impl MasterKeys {
         Ok(Self { present, next: Some(MasterKey::read_or_create(&next_path(path))?) })
     }
 
-    /// Ends the replacement, once nothing is wrapped by the former key any more.
+    /// Completes a rotation, once no data key is wrapped by the former master key.
     ///
     /// # Errors
     /// [`KeyError::File`].
@@ -189,29 +191,29 @@ impl MasterKeys {
         fs::rename(next_path(path), path).and_then(|()| sync_folder(path)).map_err(failed)
     }
 
-    /// The key that wraps from now on.
+    /// Returns the current master key, which wraps new data keys.
     pub fn present(&self) -> &MasterKey {
         &self.present
     }
 
-    /// The key that takes its place, if one does.
+    /// Returns the next master key during a rotation.
     pub fn next(&self) -> Option<&MasterKey> {
         self.next.as_ref()
     }
 
-    /// Wraps a data key by the next master key instead.
+    /// Rewraps a data key with the next master key.
     ///
     /// # Errors
-    /// [`DoesNotOpen`] where it was wrapped by neither.
+    /// [`DoesNotOpen`] if neither master key wrapped it.
     pub fn rewrap(&self, key: &WrappedKey) -> Result<WrappedKey, DoesNotOpen> {
         let next = self.next.as_ref().unwrap_or(&self.present);
         Ok(next.wrap(key.id, &*self.unwrap(key)?))
     }
 
-    /// Makes the data key that authenticates the audit trail.
+    /// Generates the data key that authenticates the audit trail.
     ///
     /// # Panics
-    /// Where the system has no random numbers to give.
+    /// If the system has no random numbers.
     pub(crate) fn draw_audit_key(&self) -> WrappedKey {
         self.present.wrap(DataKeyId::AUDIT, &random())
     }
@@ -225,15 +227,16 @@ impl MasterKeys {
     }
 }
 
-/// The bits of a mode that give a key file away. From systemd 254 on a credential belongs to root and has the mode 0440:
-/// its group bits stand for an access control list that names the service's user (systemd.exec(5)).
+/// Returns the mode bits that a key file must not have. From systemd 254 on, a credential belongs
+/// to root with mode 0440: its group bits stand for an access control list that names the service's
+/// user (systemd.exec(5)).
 fn readable_by_others(path: &Path) -> u32 {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
     let is_credential = credentials.is_some_and(|folder| path.parent() == Some(Path::new(&folder)));
     if is_credential { 0o037 } else { 0o077 }
 }
 
-/// Where the next master key waits while data keys are still wrapped by both.
+/// Returns the path of the next master key during a rotation.
 fn next_path(path: &Path) -> PathBuf {
     with_ending(path, ".next")
 }
@@ -248,8 +251,8 @@ fn binding(id: DataKeyId) -> Vec<u8> {
     [DATA_KEY, id.as_bytes()].concat()
 }
 
-/// Writes the key durably, the file and the folder's entry for it: whole or, after a kill, not at all. A file
-/// that is there already stays.
+/// Writes the key file atomically and durably, with its directory entry. An existing file is not
+/// overwritten.
 fn create(path: &Path, key: &[u8]) -> io::Result<()> {
     let partial = with_ending(path, ".partial");
     if let Err(error) = fs::remove_file(&partial)
@@ -276,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_file_is_made_once_for_its_owner_alone_and_then_kept() {
+    fn key_file_is_created_once_and_private_to_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
         let made = MasterKeys::open_or_create(&path).unwrap().present().id();
@@ -290,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn while_the_master_key_is_replaced_both_open_what_they_wrapped() {
+    fn both_master_keys_unwrap_data_keys_during_a_rotation() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
         assert!(MasterKeys::replacing(&path).is_err(), "there is nothing to replace");
@@ -298,7 +301,8 @@ mod tests {
         let key = before.present().wrap(DataKeyId([1; 16]), &[5; 32]);
         let during = MasterKeys::replacing(&path).unwrap();
         let rewrapped = during.rewrap(&key).unwrap();
-        // A start in the midst of it knows both, and a second try goes on with the same next key.
+        // A restart during the rotation knows both keys, and a retry resumes with the same next
+        // key.
         let restarted = MasterKeys::open_or_create(&path).unwrap();
         let again = MasterKeys::replacing(&path).unwrap();
         for masters in [&during, &restarted, &again] {

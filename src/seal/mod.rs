@@ -1,8 +1,9 @@
 //! Sealing: the only form in which an embedding is stored.
 //!
-//! A template is an embedding encrypted with AES-256-GCM under a data key of its own and bound to its
-//! employee and its model: moved to another row, or read as another model's, it does not open. The data
-//! key is kept elsewhere, wrapped by the master key. Once it is destroyed, so is every copy of the template.
+//! A template is an embedding encrypted with AES-256-GCM under its own data key, and bound to its
+//! employee and model: moved to another row, or read as another model's, it does not open. The data
+//! key is stored separately, wrapped by the master key. Erasing the data key makes every copy of
+//! the template unreadable.
 
 mod master;
 
@@ -15,10 +16,10 @@ use crate::embedding::{Embedding, ModelId};
 use crate::employee::EmployeeId;
 use crate::random::random;
 
-/// Set before whatever a template is bound to; a changed format gets another one.
+/// Domain separator of a template's associated data; changes with the format.
 const TEMPLATE: &[u8] = b"likeness template 1";
 
-/// Set before whatever a wrapped data key is bound to.
+/// Domain separator of a wrapped data key's associated data.
 const DATA_KEY: &[u8] = b"likeness data key 1";
 
 const KEY_BYTES: usize = 32;
@@ -27,23 +28,23 @@ const NONCE_BYTES: usize = 12;
 /// A sealed embedding.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Template {
-    /// The data key that opens it.
+    /// The data key that opens the template.
     pub key: DataKeyId,
     /// The random nonce, the ciphertext and its tag.
     pub sealed: Sealed,
 }
 
-/// Ciphertext as it is stored; whether it opens shows when it is opened.
+/// Stored ciphertext, not yet authenticated.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Sealed(Vec<u8>);
 
 impl Sealed {
-    /// Ciphertext that was stored.
+    /// Creates ciphertext from stored bytes.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// The bytes to store.
+    /// Returns the bytes to store.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -55,37 +56,37 @@ impl std::fmt::Debug for Sealed {
     }
 }
 
-/// Which data key; random, and no secret.
+/// The identity of a data key; random, not secret.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct DataKeyId([u8; 16]);
 
 impl DataKeyId {
-    /// The one data key that belongs to no template: it authenticates the audit trail.
+    /// The data key that authenticates the audit trail; the only one without a template.
     pub const AUDIT: Self = Self([0; 16]);
 
-    /// An identity as it was stored.
+    /// Creates an identity from stored bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes to store.
+    /// Returns the bytes to store.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 }
 
-/// A data key as it is stored: wrapped by a master key.
+/// A data key wrapped by a master key, as it is stored.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct WrappedKey {
-    /// Which data key.
+    /// The data key.
     pub id: DataKeyId,
-    /// Which master key wrapped it.
+    /// The master key that wrapped it.
     pub master: MasterKeyId,
     /// The random nonce, the ciphertext and its tag.
     pub wrapped: Sealed,
 }
 
-/// Ciphertext that is damaged, or was sealed for something else or under another key.
+/// Ciphertext that is damaged, or was sealed for another subject or under another key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
     "the template cannot be decrypted: it is corrupt, or belongs to another employee, model or key"
@@ -99,7 +100,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// A sealer under these master keys.
+    /// Creates a sealer with these master keys.
     pub fn new(masters: MasterKeys) -> Self {
         Self { masters }
     }
@@ -107,7 +108,7 @@ impl Sealer {
     /// Seals an embedding for one employee and one model, under a new data key.
     ///
     /// # Panics
-    /// Where the system has no random numbers to give.
+    /// If the system has no random numbers.
     pub fn seal(
         &self,
         employee: &EmployeeId,
@@ -142,7 +143,8 @@ impl Sealer {
     }
 }
 
-/// What a template is bound to; lengths are fixed or written out, so no two bindings coincide.
+/// Returns the associated data of a template. Each part has a fixed length or its length before it,
+/// so that the encoding is unambiguous.
 fn binding(employee: &EmployeeId, model: ModelId, key: DataKeyId) -> Vec<u8> {
     let employee = employee.as_str().as_bytes();
     let length = employee.len().to_le_bytes();
@@ -171,7 +173,7 @@ fn decrypt(
     Ok(Zeroizing::new(plain))
 }
 
-/// The plain bytes as a key of fixed length.
+/// Converts decrypted bytes to a key.
 fn key_of(plain: &[u8]) -> Result<Zeroizing<[u8; KEY_BYTES]>, DoesNotOpen> {
     plain.try_into().map(Zeroizing::new).map_err(|_| DoesNotOpen)
 }
@@ -195,7 +197,7 @@ mod tests {
     const MODEL: [u8; 32] = [7; 32];
 
     #[test]
-    fn a_template_opens_for_its_employee_model_and_keys_alone() {
+    fn template_opens_only_for_its_employee_model_and_keys() {
         let (others, model) = (sealer(2), ModelId::from_digest(MODEL));
         let sealer = sealer(1);
         let (key, template) = sealer.seal(&employee("e-1"), model, &embedding());
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn no_truncation_and_no_flipped_bit_opens() {
+    fn truncated_or_altered_ciphertext_does_not_open() {
         let (sealer, model) = (sealer(1), ModelId::from_digest(MODEL));
         let (key, template) = sealer.seal(&employee("e-1"), model, &embedding());
         let open = |wrapped: &[u8], sealed: &[u8]| {
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_embedding_never_looks_the_same_twice() {
+    fn sealing_twice_gives_different_ciphertexts() {
         let (sealer, model) = (sealer(1), ModelId::from_digest(MODEL));
         let seal = || sealer.seal(&employee("e-1"), model, &embedding());
         let ((a_key, a), (b_key, b)) = (seal(), seal());
