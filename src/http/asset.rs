@@ -1,6 +1,6 @@
-//! Pages that lie in the binary: plain files, without a build step or a foreign host.
+//! Pages served from the binary: plain files, without a build step or another host.
 //!
-//! What a page may do is said by its headers: run and load what comes from here alone.
+//! A content security policy allows a page to run and load only content from this service.
 
 use std::sync::OnceLock;
 
@@ -14,12 +14,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-/// Text stays text, and a photo is drawn on a canvas: neither markup nor blobs are loaded.
+/// The content security policy. A page needs neither inline markup nor blobs: it inserts text as
+/// text and draws photos on a canvas.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// A page and all that it loads.
+/// A page and the files that it loads.
 pub(super) struct Page {
     assets: &'static [Asset],
     version: OnceLock<String>,
@@ -30,7 +31,7 @@ pub(super) struct Asset {
     pub(super) text: &'static str,
 }
 
-/// Files in the folder of the source file that names them.
+/// Embeds files from the folder of the calling source file.
 macro_rules! assets {
     ($($name:literal),+ $(,)?) => {
         &[$($crate::http::asset::Asset {
@@ -46,14 +47,14 @@ impl Page {
         Self { assets, version: OnceLock::new() }
     }
 
-    /// The asset of that name, a 304 for whoever has it, or a 404 where there is none.
+    /// Returns the asset with this name: 304 if the client has it, 404 if there is none.
     pub(super) fn answer(&self, name: &str, asked: &HeaderMap) -> Response {
         let Some(asset) = self.assets.iter().find(|asset| asset.name == name) else {
             return StatusCode::NOT_FOUND.into_response();
         };
         let version = self.version();
         let headers = [
-            // Asked for each time: a new version of the service comes with its own page.
+            // Revalidated on each request: a new version of the service has new pages.
             (CACHE_CONTROL, "no-cache"),
             (ETAG, version),
             (CONTENT_SECURITY_POLICY, POLICY),
@@ -61,7 +62,7 @@ impl Page {
             (REFERRER_POLICY, "no-referrer"),
             (HeaderName::from_static("permissions-policy"), "camera=(self)"),
         ];
-        // One of a list, perhaps weakened by a proxy that compressed it.
+        // If-None-Match is a list; a proxy that compresses makes its tags weak.
         let held = asked.get(IF_NONE_MATCH).and_then(|held| held.to_str().ok());
         if held.is_some_and(|held| held.contains(version)) {
             return (StatusCode::NOT_MODIFIED, headers).into_response();
@@ -69,7 +70,7 @@ impl Page {
         (headers, [(CONTENT_TYPE, asset.kind())], asset.text).into_response()
     }
 
-    /// Changes with any byte of the page's files, which belong together.
+    /// The entity tag of all files of the page; changes with any byte of any of them.
     fn version(&self) -> &str {
         self.version.get_or_init(|| {
             let all = self.assets.iter().fold(Sha256::new(), |sum, asset| {

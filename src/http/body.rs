@@ -1,5 +1,5 @@
-//! Request bodies: all that arrive at once share a bound in bytes, and what an early answer leaves unread is read, so
-//! that clients which send before they listen receive that answer.
+//! Request bodies: bounds the memory of all bodies in flight, and drains the rest of a body after
+//! an early response, so that clients that send before they read receive the response.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,23 +21,25 @@ use tokio::time::timeout;
 
 use super::form::{NoRoom, most_body_bytes};
 
-/// Memory budget for all request bodies in flight: one body of maximum size, and what is kept for small ones.
+/// Memory budget for all request bodies in flight: one body of maximum size, and the reserve for
+/// small ones.
 const MOST_BYTES: usize = WEIGHT * most_body_bytes(2) + KEPT_FOR_SMALL;
 
-/// Memory that only small bodies may use, so that a few large ones refuse no ordinary photo.
+/// Memory reserved for small bodies, so that a few large bodies do not cause photos of usual size
+/// to be refused.
 const KEPT_FOR_SMALL: usize = 16 * 1024 * 1024;
 
-/// Memory up to which a body is a small one: photos of 2 MiB.
+/// Maximum memory of a small body: photos of 2 MiB.
 const SMALL: usize = WEIGHT * 2 * 1024 * 1024;
 
-/// Bytes of memory counted for each byte of a body: a photo in JSON is held as text and, decoded, at three quarters of
-/// its size.
+/// Bytes of memory counted for each byte of a body: a photo in JSON is held as text, and decoded at
+/// three quarters of its size.
 const WEIGHT: usize = 2;
 
 /// Maximum number of bytes drained after an early response.
 const MOST_UNREAD: u64 = most_body_bytes(2) as u64;
 
-/// The memory that is left for bodies; cheap to clone.
+/// The remaining memory budget for bodies; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct BodyRoom(Arc<Semaphore>);
 
@@ -47,8 +49,9 @@ impl BodyRoom {
     }
 }
 
-/// Takes room for each piece of the body as it arrives, and gives it back once the request is answered. Where there is
-/// none the body ends with [`NoRoom`]: to wait for room while holding some would stop everybody.
+/// Reserves memory for each frame of the body as it arrives, and releases it after the response. If
+/// none is left, the body ends with [`NoRoom`]: waiting for memory while holding some could
+/// deadlock.
 pub(super) async fn bound(State(room): State<BodyRoom>, request: Request, next: Next) -> Response {
     let taken = Arc::new(Mutex::new(None));
     let held = taken.clone();
@@ -61,7 +64,7 @@ pub(super) async fn bound(State(room): State<BodyRoom>, request: Request, next: 
 struct Bounded {
     body: Body,
     room: BodyRoom,
-    /// Shared with the request, which outlives the body.
+    /// Shared with the request, which lives longer than the body.
     taken: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
 }
 
@@ -103,9 +106,9 @@ impl HttpBody for Bounded {
     }
 }
 
-/// Reads what an early answer left of the body before the answer is sent, for at most this long and at most
-/// [`MOST_UNREAD`] bytes. To close the connection before that would reset it, and many clients then see a broken pipe
-/// in place of the answer (RFC 9112, 9.6).
+/// Drains the rest of the body before an early response is sent, for at most this time and at most
+/// [`MOST_UNREAD`] bytes. Closing earlier would reset the connection, and many clients would see a
+/// broken pipe instead of the response (RFC 9112, 9.6).
 pub(super) async fn read_rest(
     State(patience): State<Duration>,
     request: Request,
@@ -121,7 +124,7 @@ pub(super) async fn read_rest(
     let Rest { body, begun } =
         std::mem::take(&mut *shared.0.lock().unwrap_or_else(PoisonError::into_inner));
     if let Some(body) = body
-        // A client that waits to be told to go on sends nothing, and one that fell silent nothing more.
+        // Nothing arrives if the client awaits 100 Continue, or has stopped sending.
         && (begun || !waits_for_100)
         && response.status() != StatusCode::REQUEST_TIMEOUT
     {
@@ -142,14 +145,14 @@ async fn discard(mut body: Body) {
     }
 }
 
-/// A body that can be taken back once its reader is gone.
+/// A body that can be taken back after its reader is dropped.
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Rest>>);
 
 #[derive(Default)]
 struct Rest {
     body: Option<Body>,
-    /// Whether anything of it was asked for.
+    /// Whether the body was ever polled.
     begun: bool,
 }
 

@@ -1,34 +1,34 @@
-//! Memory for bytes that arrive in pieces. What is large lies in pages of its own, which go back to the system with it:
-//! an allocator would keep what a burst of large bodies took.
+//! A buffer for bytes that arrive in pieces. A large buffer is memory-mapped, so that its pages
+//! return to the system: an allocator would keep the memory of a burst of large bodies.
 
 use std::io;
 
 use bytes::{Bytes, BytesMut};
 use memmap2::MmapMut;
 
-/// Up to here the allocator is quicker.
+/// Size up to which the allocator is used, since it is faster.
 const SMALL: usize = 1024 * 1024;
 
-/// Bytes so far, and how many there may be.
+/// A buffer with a maximum size.
 #[derive(Debug)]
 pub(super) struct Buffer {
     small: BytesMut,
-    /// In place of the small one once that is full.
+    /// Replaces the small buffer once that is full.
     large: Option<MmapMut>,
     length: usize,
     most: usize,
 }
 
 impl Buffer {
-    /// An empty one for at most so many bytes.
+    /// Creates an empty buffer for at most this number of bytes.
     pub(super) fn new(most: usize) -> Self {
         Self { small: BytesMut::new(), large: None, length: 0, most }
     }
 
-    /// Appends a piece; `false` where it does not fit, and then nothing is appended.
+    /// Appends a piece. Returns `false` and appends nothing if it does not fit.
     ///
     /// # Errors
-    /// Where the system has no more memory.
+    /// If the system has no more memory.
     pub(super) fn append(&mut self, piece: &[u8]) -> io::Result<bool> {
         let end = self.length + piece.len();
         if end > self.most {
@@ -47,7 +47,7 @@ impl Buffer {
         Ok(true)
     }
 
-    /// What was appended.
+    /// Returns the appended bytes.
     pub(super) fn into_bytes(self) -> Bytes {
         match self.large {
             Some(pages) => Bytes::from_owner(pages).slice(..self.length),

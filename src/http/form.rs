@@ -1,7 +1,7 @@
-//! The fields of a request, from `multipart/form-data` or JSON alike.
+//! The fields of a request, from `multipart/form-data` or JSON.
 //!
-//! A route takes the fields that it knows, each into its type; [`Form::finish`] refuses what is
-//! left, so that a misspelt field is an error and never ignored.
+//! A route takes the fields that it knows, each parsed into its type. [`Form::finish`] refuses the
+//! others, so that a misspelled field is an error.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -26,29 +26,30 @@ use super::photo_text;
 use super::problem::{Code, Problem};
 use crate::employee::{EmployeeId, parse_expiry};
 
-/// One photo has at most this many bytes.
+/// Maximum size of a photo, in bytes.
 pub(super) const MOST_PHOTO_BYTES: usize = 16 * 1024 * 1024;
 
-/// What multipart or JSON adds around the photos.
+/// Maximum overhead of multipart or JSON around the photos, in bytes.
 const MOST_OTHER_BYTES: usize = 64 * 1024;
 
-/// The body of a request with `photos` photos has at most this many bytes; base64 adds a third.
+/// Returns the maximum size of the body of a request with this number of photos, in bytes; base64
+/// adds a third.
 pub(super) const fn most_body_bytes(photos: usize) -> usize {
     photos * MOST_PHOTO_BYTES.div_ceil(3) * 4 + MOST_OTHER_BYTES
 }
 
-/// A form has at most this many fields; no route has as many.
+/// Maximum number of fields; no route has as many.
 const MOST_FIELDS: usize = 16;
 
-/// The name of a field, and the value of one that is no photo, have at most this many bytes.
+/// Maximum size of a field's name, and of a value that is not a photo, in bytes.
 const MOST_TEXT_BYTES: usize = 1024;
 
-/// The failure of a body for which there is no memory while others arrive.
+/// The error of a body for which the memory budget is exhausted.
 #[derive(Debug, thiserror::Error)]
 #[error("no memory left for request bodies")]
 pub(super) struct NoRoom;
 
-/// Fields by name, not yet taken.
+/// The fields that are not taken yet, by name.
 #[derive(Debug, Default)]
 pub(super) struct Form(BTreeMap<String, Field>);
 
@@ -56,12 +57,12 @@ pub(super) struct Form(BTreeMap<String, Field>);
 enum Field {
     /// A part of a multipart body.
     Part(Bytes),
-    /// A member of a JSON object, as it stands there: text, a number, true, false or null.
+    /// A member of a JSON object, as JSON text: a string, a number, true, false or null.
     Member(Bytes),
 }
 
 impl Field {
-    /// Whether it says nothing, as a missing field does.
+    /// Returns whether the field counts as missing: null or an empty value.
     fn is_empty(&self) -> bool {
         match self {
             Self::Part(value) => value.is_empty(),
@@ -154,7 +155,7 @@ impl Form {
         }
     }
 
-    /// Takes a photo, which must be there.
+    /// Takes a photo; required.
     pub(super) fn photo(&mut self, name: &str) -> Result<Bytes, Problem> {
         let photo = match self.required(name)? {
             Field::Part(bytes) => bytes,
@@ -169,14 +170,14 @@ impl Form {
         Ok(photo)
     }
 
-    /// Takes the `employee_id`, which must be there.
+    /// Takes the `employee_id`; required.
     pub(super) fn employee_id(&mut self) -> Result<EmployeeId, Problem> {
         let text = self.required("employee_id")?.text();
         let text = text.ok_or_else(|| Problem::malformed("employee_id must be a string"))?;
         EmployeeId::parse(&text).map_err(|e| Problem::malformed(e.to_string()))
     }
 
-    /// Takes when an enrollment ends, if it is there.
+    /// Takes the expiry of an enrollment; optional.
     pub(super) fn later(
         &mut self,
         name: &str,
@@ -187,7 +188,7 @@ impl Form {
         time.map(Some).map_err(|reason| Problem::malformed(format!("{name} {reason}")))
     }
 
-    /// Takes a yes or no; no where it is missing.
+    /// Takes a Boolean; false if it is missing.
     pub(super) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
         let Some(Field::Part(word) | Field::Member(word)) = self.optional(name) else {
             return Ok(false);
@@ -199,7 +200,7 @@ impl Form {
         }
     }
 
-    /// Takes a number; `default` where it is missing.
+    /// Takes an integer; `default` if it is missing.
     pub(super) fn number(
         &mut self,
         name: &str,
@@ -209,7 +210,7 @@ impl Form {
         let number = match self.optional(name) {
             None => return Ok(default),
             Some(Field::Part(text)) => str::from_utf8(&text).ok().and_then(|t| t.parse().ok()),
-            // To JSON Schema 5.0 is an integer too.
+            // In JSON Schema, 5.0 is an integer.
             Some(Field::Member(json)) => serde_json::from_slice(&json)
                 .ok()
                 .filter(|n: &f64| n.fract() == 0.0 && *n >= 0.0)
@@ -221,7 +222,7 @@ impl Form {
         })
     }
 
-    /// Refuses fields that nobody took.
+    /// Refuses fields that were not taken.
     pub(super) fn finish(self) -> Result<(), Problem> {
         match self.0.into_keys().next() {
             None => Ok(()),
@@ -229,7 +230,7 @@ impl Form {
         }
     }
 
-    /// A field that may be missing; null and an empty value count as missing.
+    /// Takes an optional field; null and an empty value count as missing.
     fn optional(&mut self, name: &str) -> Option<Field> {
         self.0.remove(name).filter(|field| !field.is_empty())
     }
@@ -243,8 +244,8 @@ impl Form {
     }
 }
 
-/// The members of a JSON object in their order, each value as it stands there. Arrays and objects are passed over and
-/// refused, and so never built.
+/// The members of a JSON object in order, each value as JSON text. Arrays and objects are refused
+/// without being built.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -280,7 +281,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
-/// The name of a member, if it is not too long; a longer one is not copied.
+/// The name of a member. A name that is too long is refused before it is copied.
 struct Name(String);
 
 impl<'de> Deserialize<'de> for Name {
@@ -304,7 +305,7 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
-/// The whole body, within its limit, copied once.
+/// Collects the body, up to its limit, with one copy.
 async fn collected(request: Request) -> Result<Bytes, BoxError> {
     let mut body = request.into_limited_body();
     let mut bytes = Buffer::new(most_body_bytes(2));
@@ -318,12 +319,12 @@ async fn collected(request: Request) -> Result<Bytes, BoxError> {
     Ok(bytes.into_bytes())
 }
 
-/// The failure of a body that is larger than any may be.
+/// The error of a body above the size limit.
 #[derive(Debug, thiserror::Error)]
 #[error("the body is too large")]
 struct TooLarge;
 
-/// What the failure of a body means, where it was not the client's connection.
+/// Returns the problem for a body's error; `None` if the connection failed.
 fn of_body(error: &(dyn Error + 'static)) -> Option<Problem> {
     if error.is::<TimeoutError>() {
         Some(Problem::new(Code::TimedOut, "the rest of the body did not come in time"))

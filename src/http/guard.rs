@@ -1,5 +1,5 @@
-//! Authentication and authorization: an API key of the right role or, until the first key is added, the local
-//! credential.
+//! Authentication and authorization: an API key of a sufficient role or, until the first key is
+//! added, the local credential.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::access::{self, Right, Role};
 use crate::audit::Actor;
 use crate::recognizer::Call;
 
-/// Who calls, for the handlers.
+/// The authenticated caller, for the handlers.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     role: Role,
@@ -25,18 +25,18 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Whether candidates below the threshold are shown: at a door they are nobody's business.
+    /// Returns whether the caller may see candidates below the threshold; a door terminal may not.
     pub(super) fn sees_candidates(&self) -> bool {
         self.role != Role::Terminal
     }
 
-    /// What a use case is told of the caller.
+    /// Returns the caller and the time, for the use cases.
     pub(super) fn call(self, now: Timestamp) -> Call {
         Call { actor: self.actor, at: now }
     }
 }
 
-/// What a group of routes needs, and where its keys are.
+/// The right that a group of routes requires, with the keys and their rate limits.
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
     pub(super) limit: Arc<KeyLimit>,
@@ -44,7 +44,7 @@ pub(super) struct Guard {
     pub(super) right: Right,
 }
 
-/// Lets through who may call the route, and tells the handler who it is.
+/// Admits callers with the required right, and passes the [`Caller`] to the handler.
 pub(super) async fn admit(
     State(guard): State<Guard>,
     mut request: Request,
@@ -83,14 +83,15 @@ fn no_key() -> Problem {
     Problem::new(Code::NoKey, "send a valid API key as: Authorization: Bearer KEY")
 }
 
-/// The key of a header `Authorization: Bearer KEY`; the scheme is case-insensitive (RFC 9110, 11.1).
+/// Returns the key of a header `Authorization: Bearer KEY`; the scheme is case-insensitive (RFC
+/// 9110, 11.1).
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
-/// Defense in depth for the local credential: a name of elsewhere that leads here is how a web page would reach a
-/// service on its reader's machine (DNS rebinding).
+/// Checks that the host is this machine: defense in depth for the local credential against DNS
+/// rebinding, by which a web page reaches a service on its reader's machine.
 fn local_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = uri.host().or_else(|| host.map(without_port)).unwrap_or_default();

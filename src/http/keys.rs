@@ -1,5 +1,5 @@
-//! The API keys as the store had them at most a second ago, so that a flood of requests reads the database once a
-//! second.
+//! A cache of the API keys, at most a second old, so that a flood of requests reads the database
+//! once a second.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,26 +10,27 @@ use tokio::time::Instant;
 use crate::access::ApiKey;
 use crate::recognizer::{Error, Recognizer};
 
-/// Maximum age of the cached keys: a new key is accepted, and a revoked one refused, within this time.
+/// Maximum age of the cached keys: a new key is accepted, and a revoked one refused, within this
+/// time.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// The API keys of one moment.
+/// A snapshot of the API keys.
 #[derive(Debug)]
 pub(super) struct Keys {
     pub(super) valid: Vec<ApiKey>,
-    /// Whether there ever was a key: then the local credential is void.
+    /// Whether a key was ever added: then the local credential is void.
     pub(super) ever: bool,
 }
 
-/// The last state that was read; one request reads, the others wait for it.
+/// The cached snapshot. One request refreshes it; the others wait.
 #[derive(Debug, Default)]
 pub(super) struct KeyCache(Mutex<Option<(Instant, Arc<Keys>)>>);
 
 impl KeyCache {
-    /// Returns the keys, read anew where the last reading is older than [`MAX_AGE`].
+    /// Returns the keys; reads them again if the snapshot is older than [`MAX_AGE`].
     ///
     /// # Errors
-    /// [`Error::Store`]; keys that may have been revoked since are not used instead.
+    /// [`Error::Store`]; expired keys are not used instead, since they may have been revoked.
     pub(super) async fn current(&self, recognizer: &Recognizer) -> Result<Arc<Keys>, Error> {
         let mut cached = self.0.lock().await;
         if let Some((read, keys)) = &*cached

@@ -1,4 +1,4 @@
-//! One line of log and one count for each request: the route's template and the outcome, never who it was about.
+//! Logs and counts each request, with the route template and the outcome, never the employee.
 
 use std::time::Instant;
 
@@ -13,7 +13,8 @@ use super::{AppState, request_id};
 #[cfg(feature = "otlp")]
 use super::{metrics, trace};
 
-/// Logs and counts the request when its answer is ready. 5xx are errors and carry their source.
+/// Logs and counts a request when its response is ready. Each 5xx is logged as an error with its
+/// source.
 pub(super) async fn log(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(&request).to_owned();

@@ -1,4 +1,4 @@
-//! `GET /metrics`: what an operator watches, in the text format of `OpenMetrics`. No identity is in it.
+//! `GET /metrics`: metrics in the `OpenMetrics` text format. They contain no identities.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::answer::Stages;
 use super::problem::Problem;
 use crate::comparison::{Decision, Score};
 
-/// The counts of one process since its start.
+/// The metrics of this process since its start.
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
@@ -37,7 +37,7 @@ pub(super) struct Metrics {
 struct Request {
     route: String,
     method: &'static str,
-    /// `ok`, or a problem's code.
+    /// `ok` or the problem code.
     code: &'static str,
 }
 
@@ -57,12 +57,13 @@ struct Decided {
     outcome: &'static str,
 }
 
-/// From half a millisecond to sixteen seconds.
+/// Returns a histogram of durations, from half a millisecond to 16 seconds.
 fn times() -> Histogram {
     Histogram::new(exponential_buckets(0.0005, 2.0, 16))
 }
 
-/// Log-odds: a similarity of 0.5 is 0, of 0.99 is 4.6, of 0.9999 is 9.2.
+/// Returns a histogram of scores in log-odds: a similarity of 0.5 is 0, of 0.99 is 4.6, of 0.9999
+/// is 9.2.
 fn log_odds() -> Histogram {
     Histogram::new(linear_buckets(-10.0, 1.0, 31))
 }
@@ -100,7 +101,7 @@ impl Metrics {
         this
     }
 
-    /// Counts an answered request; `route` is the route's template, never the path.
+    /// Counts an answered request; `route` is the route template, never the path.
     pub(super) fn answered(
         &self,
         method: &Method,
@@ -123,7 +124,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a decision at its score.
+    /// Counts a decision with its score.
     pub(super) fn decided(&self, operation: &'static str, decision: Decision, score: Score) {
         let outcome = match decision {
             Decision::Match => "match",
@@ -133,7 +134,7 @@ impl Metrics {
     }
 }
 
-/// A client may send any word as a method; labels are few.
+/// Returns the label of a method. Clients may send any word as a method, so the labels are bounded.
 pub(super) fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,7 +1,7 @@
-//! HTTP: all routes and all layers on one screen, one file a route beside it.
+//! HTTP: all routes and layers, with one file for each route.
 //!
-//! Routes parse a request into types, call one use case and write its answer. What a use case
-//! does, this module does not know.
+//! A route parses a request into types, calls one use case of the recognizer, and writes its
+//! response.
 
 mod answer;
 mod asset;
@@ -68,21 +68,20 @@ pub use self::tls::Certificate;
 use crate::access::{LocalCredential, Right};
 use crate::recognizer::Recognizer;
 
-/// What the HTTP side may be told.
+/// The options of the HTTP service.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpOptions {
-    /// How many calls a second each API key may make.
+    /// Rate limit of each API key, in calls a second.
     pub calls_a_second: NonZeroU32,
-    /// How many requests a second each address may send.
+    /// Rate limit of each address, in requests a second.
     pub requests_a_second: NonZeroU32,
-    /// From a request's head to its answer.
+    /// Timeout of a request, from its head to the response.
     pub request_timeout: Duration,
-    /// How long a client may take for its handshake or the head of a request, and how long it may say
-    /// nothing within a body.
+    /// Timeout for the TLS handshake and for a request head, and idle timeout while reading a body.
     pub client_timeout: Duration,
 }
 
-/// What every handler sees.
+/// The state that all handlers share.
 #[derive(Clone, Debug)]
 pub struct AppState {
     ready: Arc<OnceLock<Ready>>,
@@ -90,7 +89,7 @@ pub struct AppState {
     metrics: Arc<Metrics>,
 }
 
-/// What there is once the service is ready.
+/// The state that exists once the service is ready.
 #[derive(Debug)]
 struct Ready {
     recognizer: Recognizer,
@@ -99,13 +98,14 @@ struct Ready {
 }
 
 impl AppState {
-    /// A service that is not ready before [`set_ready`](Self::set_ready); `now` is its one clock.
+    /// Creates the state of a service that is not ready until [`set_ready`](Self::set_ready); `now`
+    /// is its only clock.
     pub fn starting(now: fn() -> Timestamp) -> Self {
         Self { ready: Arc::default(), now, metrics: Arc::new(Metrics::new()) }
     }
 
-    /// Lets the service answer from now on; only the first call counts. The local credential is accepted until the
-    /// first API key is added.
+    /// Makes the service ready; only the first call has an effect. The local credential is accepted
+    /// until the first API key is added.
     pub fn set_ready(&self, recognizer: Recognizer, local: Option<LocalCredential>) {
         self.ready.get_or_init(|| Ready { recognizer, keys: KeyCache::default(), local });
     }
@@ -125,10 +125,11 @@ impl AppState {
     }
 }
 
-/// Answers on `listener` until `stop` resolves, then ends what is under way; with a certificate by TLS alone.
+/// Serves on `listener` until `stop` resolves, then drains in-flight requests; with a certificate,
+/// only by TLS.
 ///
 /// # Errors
-/// Where the listener fails.
+/// If the listener fails.
 pub async fn serve(
     listener: TcpListener,
     state: AppState,
@@ -165,11 +166,11 @@ fn router(state: AppState, options: HttpOptions) -> Router {
     let guarded = |mut routes: OpenApiRouter<AppState>, right| {
         openapi::say_who_may(routes.get_openapi_mut(), right);
         let guard = Guard { app: state.clone(), right, limit: limit.clone() };
-        // Only who may call takes room.
+        // Inside the guard, so that only admitted callers use the memory budget.
         let routes = routes.route_layer(middleware::from_fn_with_state(room.clone(), body::bound));
         routes.route_layer(middleware::from_fn_with_state(guard, guard::admit))
     };
-    // Method and path of each stand above its handler.
+    // Method and path of each route are above its handler.
     let recognize = OpenApiRouter::default()
         .routes(routes!(verify::verify).layer(body(1)))
         .routes(routes!(identify::identify).layer(body(1)));
@@ -184,7 +185,7 @@ fn router(state: AppState, options: HttpOptions) -> Router {
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(openapi::openapi))
-        // Pages for people.
+        // Pages.
         .route("/", get(console::page))
         .route("/console/{asset}", get(console::asset))
         .route("/docs", get(docs::page))
@@ -202,8 +203,8 @@ fn router(state: AppState, options: HttpOptions) -> Router {
     layered(routes, options, state)
 }
 
-/// Around every route, outermost first: an id, the rest of the body, the log line and the counts, problems as JSON, the rate limit of
-/// addresses, the clocks, panics.
+/// Adds the layers around all routes, outermost first: request id, drain of the body, log and
+/// metrics, problems as JSON, rate limit of addresses, timeouts, panics.
 fn layered(routes: Router, options: HttpOptions, state: AppState) -> Router {
     let timeout =
         TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, options.request_timeout);
@@ -229,7 +230,7 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     Problem::internal(format!("panic: {text}")).into_response()
 }
 
-/// The id that the outermost layer gave the request.
+/// Returns the request id, which the outermost layer set.
 fn request_id(request: &Request) -> &str {
     let id = request.extensions().get::<RequestId>();
     id.and_then(|id| id.header_value().to_str().ok()).unwrap_or_default()
@@ -243,7 +244,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_a_problem_that_tells_nothing_of_the_inside() {
+    async fn panic_is_answered_as_problem_without_its_message() {
         let panics = Router::new().route("/", get(|| async { panic!("secret") as StatusCode }));
         let options = HttpOptions {
             calls_a_second: NonZeroU32::MIN,

@@ -1,5 +1,5 @@
-//! A photo in the text of a JSON string: base64 in the forms that programs write. It is decoded straight from the
-//! request's body, in pieces, so that no copy of the text is made.
+//! A photo in a JSON string: base64 in the variants that programs write. It is decoded from the
+//! request body in blocks, so that the text is not copied.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::buffer::Buffer;
 
-/// Some encoders leave bits behind the last byte.
+/// Accepts trailing bits, which some encoders write, and any padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -16,48 +16,48 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// Symbols that are decoded at once; four of them are three bytes.
+/// Symbols decoded in one block; four symbols are three bytes.
 const PIECE: usize = 4096;
 
-/// The media type of a data: URI and its parameters have at most this many characters.
+/// Maximum length of a data: URI's media type with its parameters, in characters.
 const MOST_MEDIA_TYPE: usize = 200;
 
-/// Why a text is no photo, as the end of a sentence that begins with the field's name.
+/// The reason why a text is not a photo; completes a sentence that begins with the field's name.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
-    /// It decodes to more bytes than a photo may have.
+    /// The decoded photo would be too large.
     #[error("is too large")]
     TooLarge,
     /// The system has no more memory.
     #[error(transparent)]
     Memory(#[from] std::io::Error),
-    /// A number or a truth value.
+    /// A number or a Boolean.
     #[error("must be a photo in base64")]
     NoText,
-    /// A data: URI with its data in another encoding.
+    /// A data: URI that is not in base64.
     #[error("is a data: URI without base64 data; send data:image/jpeg;base64,DATA, or only DATA")]
     DataUri,
-    /// A character of no base64 alphabet.
+    /// A character outside both base64 alphabets.
     #[error("is not base64: invalid character {symbol:?} at position {at}")]
     Symbol {
         /// The character.
         symbol: char,
-        /// Its place, from 1.
+        /// The position of the character, from 1.
         at: usize,
     },
-    /// Characters behind the padding.
+    /// Characters after the padding.
     #[error("is not base64: data follows the padding (=) at position {at}")]
     BehindPadding {
-        /// The place of the first padding character, from 1.
+        /// The position of the first padding character, from 1.
         at: usize,
     },
-    /// One symbol too many or too few.
+    /// A last group of only one symbol.
     #[error("is not base64: the text is truncated (one character in its last group)")]
     CutOff,
 }
 
-/// Decodes a JSON string literal, with its quotes and escapes: base64 with or without padding, of the standard or the
-/// URL-safe alphabet, in one line or many, bare or as a data: URI.
+/// Decodes a JSON string literal, with its quotes and escapes: base64 in the standard or the
+/// URL-safe alphabet, with or without padding and line breaks, plain or as a data: URI.
 ///
 /// # Errors
 /// [`Refused`]; at most `most_bytes` are decoded.
@@ -81,7 +81,7 @@ pub(super) fn decode(json: &[u8], most_bytes: usize) -> Result<Bytes, Refused> {
     decoded.finish()
 }
 
-/// Skips the head of a data: URI (RFC 2397), if there is one; how many characters it had.
+/// Skips the head of a data: URI (RFC 2397), if there is one, and returns its length in characters.
 fn skip_data_uri(text: &mut Unescaped<'_>) -> Result<usize, Refused> {
     let head: String = text.clone().take(MOST_MEDIA_TYPE).take_while(|c| *c != ',').collect();
     if !head.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
@@ -95,7 +95,7 @@ fn skip_data_uri(text: &mut Unescaped<'_>) -> Result<usize, Refused> {
     Ok(length)
 }
 
-/// The bytes so far, and the symbols that wait for a piece to be full.
+/// The decoded bytes, and the symbols of the incomplete block.
 struct Decoded {
     bytes: Buffer,
     piece: [u8; PIECE],
@@ -116,7 +116,7 @@ impl Decoded {
     fn decode(&mut self) -> Result<(), Refused> {
         let mut decoded = [0; PIECE / 4 * 3];
         let symbols = &self.piece[..self.filled];
-        // Every symbol is one of the alphabet, so only a group of one fails.
+        // All symbols are valid, so only a last group of one symbol fails.
         let length = BASE64.decode_slice(symbols, &mut decoded).map_err(|_| Refused::CutOff)?;
         self.filled = 0;
         if self.bytes.append(&decoded[..length])? { Ok(()) } else { Err(Refused::TooLarge) }
@@ -128,7 +128,7 @@ impl Decoded {
     }
 }
 
-/// The characters of a JSON string's inside, which is known to be well-formed.
+/// The characters of a JSON string, which is known to be well-formed.
 #[derive(Clone)]
 struct Unescaped<'a>(&'a str);
 
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_named() {
+    fn invalid_text_is_refused_with_reason() {
         for (text, fault) in [
             ("AAAA%AAA", "'%' at position 5"),
             ("AA\u{e4}A", "'\u{e4}' at position 3"),

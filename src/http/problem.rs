@@ -1,8 +1,8 @@
-//! Every failure as `application/problem+json` (RFC 9457).
+//! Error responses as `application/problem+json` (RFC 9457).
 //!
-//! [`Code`] gives each code its status and title; the words that the recognizer's errors have are its own. A [`Problem`] travels as a response extension
-//! and is written by [`render`], the outermost layer but the log: there the request's id is known,
-//! and there a bare error of the framework becomes a problem too.
+//! [`Code`] gives each code its status and title; the recognizer's errors have their own codes. A
+//! [`Problem`] travels as a response extension. The layer [`render`] writes it, with the request
+//! id, and converts error responses of the framework to problems too.
 
 use std::time::Duration;
 
@@ -30,10 +30,10 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// Every code there is.
+            /// All codes.
             pub const ALL: &[Self] = &[$(Self::$code),*];
 
-            /// The status, the stable code and its title.
+            /// Returns the status, the stable code and the title.
             pub fn row(self) -> (StatusCode, &'static str, &'static str) {
                 match self {
                     $(Self::$code => (StatusCode::$status, $slug, $title),)*
@@ -83,20 +83,20 @@ impl PartialSchema for Code {
     }
 }
 
-/// A failure on its way out.
+/// An error response that is not written yet.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
     pub code: Code,
     detail: String,
     reasons: Reasons,
-    /// For the log alone.
+    /// The source of the error, for the log only.
     pub source: Option<String>,
-    /// Seconds after which it is worth another try.
+    /// The value of Retry-After, in seconds.
     retry_after: Option<u64>,
 }
 
 impl Problem {
-    /// A failure with a sentence that the caller can act on.
+    /// Creates a problem with an explanation that suggests a fix.
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
             code,
@@ -107,7 +107,7 @@ impl Problem {
         }
     }
 
-    /// A failure of ours: the client learns nothing of the inside, the log does.
+    /// Creates the problem of an internal error; only the log contains its source.
     pub(super) fn internal(source: impl std::fmt::Display) -> Self {
         Self {
             source: Some(format!("{source:#}")),
@@ -118,7 +118,7 @@ impl Problem {
         }
     }
 
-    /// A caller who is to wait; `whose` says which limit was exceeded.
+    /// Creates the problem of a rate limit; `whose` names the limit.
     pub(super) fn too_many_requests(whose: &str, wait: Duration) -> Self {
         let seconds = wait.as_secs() + 1;
         let detail = format!("the rate limit of {whose} is exceeded; retry after {seconds} s");
@@ -129,7 +129,7 @@ impl Problem {
         Self::new(Code::Malformed, detail)
     }
 
-    /// What a bare status of the framework means.
+    /// Returns the problem for an error status of the framework.
     fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => {
@@ -235,7 +235,7 @@ pub(super) struct Body<'a> {
     request_id: &'a str,
 }
 
-/// Writes every failure that passes as a problem document.
+/// Writes error responses as problem documents.
 pub(super) async fn render(request: Request, next: Next) -> Response {
     let id = request_id(&request).to_owned();
     let response = next.run(request).await;
@@ -257,7 +257,7 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
     };
     let mut rendered = (status, Json(body)).into_response();
     let headers = rendered.headers_mut();
-    // What the framework knows of the failure stays, such as Allow.
+    // Headers of the framework stay, such as Allow.
     for (name, value) in response.headers() {
         headers.entry(name).or_insert_with(|| value.clone());
     }

@@ -1,4 +1,5 @@
-//! Rate limits: of calls by each API key, and of requests from each address before a key is looked at.
+//! Rate limits: of calls with each API key, and of requests from each address before
+//! authentication.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -17,20 +18,20 @@ use crate::access::KeyName;
 
 type Limiter<K> = RateLimiter<K, HashMapStateStore<K>, DefaultClock>;
 
-/// Requests after which idle addresses are forgotten, so that memory does not grow with the callers.
+/// Number of requests after which idle addresses are removed, so that memory is bounded.
 const FORGET_IDLE_AFTER: usize = 10_000;
 
-/// How often each API key may be used.
+/// The rate limit of each API key.
 #[derive(Debug)]
 pub(super) struct KeyLimit(Limiter<KeyName>);
 
 impl KeyLimit {
-    /// So many calls a second, and as many at once after a pause.
+    /// Creates a limit of this number of calls a second, which is also the burst size.
     pub(super) fn per_second(calls: NonZeroU32) -> Self {
         Self(RateLimiter::hashmap(Quota::per_second(calls)))
     }
 
-    /// Counts a call by this key.
+    /// Counts a call with this key.
     ///
     /// # Errors
     /// [`Code::TooManyRequests`](super::Code::TooManyRequests).
@@ -39,7 +40,7 @@ impl KeyLimit {
     }
 }
 
-/// How many requests each address may send, whatever they are.
+/// The rate limit of each address, for all requests.
 #[derive(Debug)]
 pub(super) struct AddressLimit {
     limiter: Limiter<IpAddr>,
@@ -47,7 +48,7 @@ pub(super) struct AddressLimit {
 }
 
 impl AddressLimit {
-    /// So many requests a second, and as many at once after a pause.
+    /// Creates a limit of this number of requests a second, which is also the burst size.
     pub(super) fn per_second(requests: NonZeroU32) -> Self {
         let limiter = RateLimiter::hashmap(Quota::per_second(requests));
         Self { limiter, checked: AtomicUsize::new(0) }
@@ -62,7 +63,7 @@ impl AddressLimit {
     }
 }
 
-/// Refuses an address that sends more than it may.
+/// Refuses requests of an address above its rate limit.
 pub(super) async fn limit_addresses(
     State(limit): State<Arc<AddressLimit>>,
     request: Request,
@@ -75,7 +76,7 @@ pub(super) async fn limit_addresses(
     }
 }
 
-/// The address or, for IPv6, its /64, all of which one caller holds.
+/// Returns the address or, for IPv6, its /64 network, which usually belongs to one caller.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_address_has_a_limit_of_its_own_and_a_64_network_shares_one() {
+    fn limit_is_per_ipv4_address_and_per_ipv6_64_network() {
         let limit = AddressLimit::per_second(NonZeroU32::MIN);
         let check = |address: &str| limit.check(address.parse().unwrap()).is_ok();
         assert!(check("192.0.2.1") && check("192.0.2.2") && check("2001:db8::1"));

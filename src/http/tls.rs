@@ -1,4 +1,4 @@
-//! The service's certificate, which is read anew whenever its files change.
+//! The TLS certificate, reloaded when its files change.
 
 use std::fs;
 use std::io;
@@ -7,23 +7,23 @@ use std::time::Duration;
 
 use axum_server::tls_rustls::RustlsConfig;
 
-/// How often the files are looked at.
+/// Interval between checks of the files.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
-/// A certificate with its key, and the files that they came from.
+/// A certificate with its private key, and their files.
 #[derive(Debug)]
 pub struct Certificate {
     files: [PathBuf; 2],
-    /// What was read last.
+    /// The contents read last.
     read: [Vec<u8>; 2],
     config: RustlsConfig,
 }
 
 impl Certificate {
-    /// Reads the certificate chain and its private key, both PEM.
+    /// Reads a certificate chain and its private key, both in PEM.
     ///
     /// # Errors
-    /// Where a file cannot be read, or they do not belong together.
+    /// If a file cannot be read, or the key does not match the certificate.
     pub async fn read(chain: PathBuf, key: PathBuf) -> io::Result<Self> {
         let files = [chain, key];
         let read = read(&files)?;
@@ -32,8 +32,8 @@ impl Certificate {
         Ok(Self { files, read, config })
     }
 
-    /// What the connections use. Changed files are followed for as long as the process runs; those that cannot be
-    /// used are logged, and the former certificate stays.
+    /// Returns the TLS configuration of connections, and reloads changed files for as long as the
+    /// process runs. A certificate that cannot be used is logged, and the previous one stays.
     pub(super) fn followed(mut self) -> RustlsConfig {
         let config = self.config.clone();
         tokio::spawn(async move {
@@ -52,14 +52,14 @@ impl Certificate {
         config
     }
 
-    /// Whether there was something new to follow.
+    /// Reloads the files if they changed; returns whether it did.
     async fn follow(&mut self) -> io::Result<bool> {
         let now = read(&self.files)?;
         if now == self.read {
             return Ok(false);
         }
         let [chain, key] = now.clone();
-        // A half-written pair is not tried twice.
+        // Stored before parsing, so that an incomplete pair is not parsed twice.
         self.read = now;
         self.config.reload_from_pem(chain, key).await?;
         Ok(true)

@@ -1,5 +1,5 @@
-//! Each request as a trace for OpenTelemetry: a span of its own, and within it one for each stage of the work, as the
-//! metrics have it. Like the log and the metrics it names nobody.
+//! Requests as OpenTelemetry traces: a span for each request, with a child span for each stage, as
+//! in the metrics. Like the log and the metrics, traces contain no identities.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,27 +11,27 @@ use opentelemetry_http::HeaderExtractor;
 
 use crate::timings::Stage;
 
-/// What is told of a request.
+/// The attributes of a request's span.
 #[derive(Debug)]
 pub(super) struct Answered<'a> {
     pub(super) method: &'static str,
-    /// The route's template, never the path.
+    /// The route template, never the path.
     pub(super) route: &'a str,
     pub(super) request_id: &'a str,
     pub(super) status: u16,
-    /// A problem's code.
+    /// The problem code.
     pub(super) code: Option<&'static str>,
     pub(super) started: Instant,
     pub(super) duration: Duration,
     pub(super) stages: &'a [Stage],
 }
 
-/// The span of the caller, by the header `traceparent` (W3C Trace Context).
+/// Returns the caller's span context, from the header `traceparent` (W3C Trace Context).
 pub(super) fn caller(headers: &HeaderMap) -> Context {
     global::get_text_map_propagator(|propagator| propagator.extract(&HeaderExtractor(headers)))
 }
 
-/// Hands over the spans of a request that ended `now`. Where no collector was named, nobody takes them.
+/// Records the spans of a request that ended `now`. Without a collector, they are dropped.
 pub(super) fn record(caller: &Context, answered: &Answered<'_>, now: Timestamp) {
     let &Answered { method, route, request_id, status, code, started, duration, stages } = answered;
     let ended = SystemTime::UNIX_EPOCH + now.as_duration().unsigned_abs();

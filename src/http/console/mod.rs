@@ -1,5 +1,5 @@
-//! `GET /`: the console, a page for the people who enrol, erase and watch a door. It lies in `console/`,
-//! and calls this same service and nobody else.
+//! `GET /`: the console, a page to enroll and erase employees and to watch a door. Its files are in
+//! `console/`; it calls only this service.
 
 use axum::extract::Path;
 use axum::http::HeaderMap;

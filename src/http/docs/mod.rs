@@ -1,5 +1,5 @@
-//! `GET /docs`: the description of the API as a page, on which each call can be tried. It lies in `docs/`, and calls
-//! this same service and nobody else.
+//! `GET /docs`: the API description as a page, on which each call can be tried. Its files are in
+//! `docs/`; it calls only this service.
 
 use axum::extract::Path;
 use axum::http::HeaderMap;

@@ -1,4 +1,5 @@
-//! `DELETE /employees/{employee_id}`: erases an employee, or returns the receipt of an earlier erasure.
+//! `DELETE /employees/{employee_id}`: erases an employee, or returns the receipt of an earlier
+//! erasure.
 
 #![expect(unused_qualifications, reason = "what utoipa makes of `params`")]
 
@@ -18,10 +19,11 @@ use crate::http::guard::Caller;
 use crate::http::problem::{Code, Problem};
 use crate::recognizer::{self, Extent};
 
-/// What outlasts an erasure in SQLite.
+/// The remains of an erasure in SQLite.
 const NOTHING: &[&str] = &[];
 
-/// What outlasts an erasure in PostgreSQL: of the rows of both databases, and of the employee's id in the change feed.
+/// The remains of an erasure in PostgreSQL: of the rows in both databases, and of the employee's id
+/// in the change feed.
 const IN_POSTGRES: &[&str] = &[
     "dead rows in the database, until VACUUM",
     "the write-ahead log of the database, until its retention ends",
@@ -56,13 +58,14 @@ pub(in crate::http) struct Receipt {
     /// Identifier with which this receipt can be retrieved again.
     #[schema(pattern = "^[A-Za-z0-9_-]{64}$")]
     receipt: String,
-    /// Archives of data keys made before this time may still contain the key of the template; null while erasing.
+    /// Archives of data keys made before this time may still contain the key of the template; null
+    /// while erasing.
     #[schema(required)]
     destroy_key_archives_before: Option<Timestamp>,
 }
 
-/// `erased`, or `erasing` with status 202: the employee is no longer matched, and the remaining bytes are erased once
-/// another process releases the database.
+/// `erased`, or `erasing` with status 202: the employee is no longer matched, and the remaining
+/// bytes are erased once another process releases the database.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Erasure {
@@ -81,7 +84,7 @@ struct Head {
 }
 
 impl Receipt {
-    /// `answered` is not before the data key was gone.
+    /// Creates the receipt. `answered` must not be earlier than the erasure of the data key.
     fn new(receipt: &recognizer::Receipt, answered: Timestamp) -> (StatusCode, Json<Self>) {
         let (code, status, outlasting) = match receipt.extent {
             Extent::LiveRows => (StatusCode::OK, Erasure::Erased, IN_POSTGRES),

@@ -1,8 +1,8 @@
-//! `GET /openapi.json`: what this API takes and answers, as OpenAPI 3.1.
+//! `GET /openapi.json`: the API description, as OpenAPI 3.1.
 //!
-//! It is made at the start from what serves: paths, answers and a route's own ways to fail stand above its handler,
-//! schemas are those of the types that are parsed and written, who may call comes from the guard. What holds for many
-//! routes alike is added here, once.
+//! It is generated at the start from the code that serves: paths, responses and problems of a route
+//! are above its handler, schemas are those of the parsed and written types, and roles come from
+//! the guard. This module adds what many routes share.
 
 #![expect(unused_qualifications, reason = "what utoipa makes of `schemas`")]
 
@@ -24,14 +24,14 @@ use super::problem::{Body, Code};
 use crate::access::{Right, Role};
 use crate::photo::PhotoLimits;
 
-/// How any call can fail.
+/// Problems of every call.
 const ANYWHERE: &[Code] =
     &[Code::NotAllowed, Code::TooManyRequests, Code::TimedOut, Code::Internal, Code::Busy];
 
-/// How a call can fail that needs a key, or a service that has started.
+/// Problems of calls that require a key, or a ready service.
 const GUARDED: &[Code] = &[Code::NoKey, Code::NotReady];
 
-/// How a call can fail that brings photos.
+/// Problems of calls with photos.
 const WITH_PHOTOS: &[Code] = &[
     Code::Malformed,
     Code::BodyTooLarge,
@@ -43,10 +43,10 @@ const WITH_PHOTOS: &[Code] = &[
     Code::SeveralFaces,
 ];
 
-/// Where keys come from.
+/// The description of the security scheme.
 const KEYS: &str = "API key created by `likeness keys add`; until the first one is added, the local credential in `local.header` in the data directory.";
 
-/// What the calls of a first visitor are answered, by operation and status, and a schema's own; the people are generated.
+/// Examples of responses, by operation and status, and of schemas; the people are generated.
 const EXAMPLES: &str = include_str!("examples.json");
 
 #[derive(OpenApi)]
@@ -61,12 +61,12 @@ const EXAMPLES: &str = include_str!("examples.json");
 )]
 struct Head;
 
-/// A router without routes, whose description has its head.
+/// Returns a router without routes, with the head of the description.
 pub(super) fn head<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::with_openapi(Head::openapi())
 }
 
-/// Says on each operation which roles may call it.
+/// Adds to each operation the roles that may call it.
 pub(super) fn say_who_may(described: &mut utoipa::openapi::OpenApi, right: Right) {
     let roles = Role::ALL.into_iter().filter(|role| role.may(right));
     let keys: Vec<_> = roles.map(|role| SecurityRequirement::new("key", [role.as_str()])).collect();
@@ -77,7 +77,7 @@ pub(super) fn say_who_may(described: &mut utoipa::openapi::OpenApi, right: Right
     }
 }
 
-/// The schema of a photo's bytes, in base64.
+/// Schema of a photo in base64.
 pub(super) enum Photo {}
 
 impl ToSchema for Photo {}
@@ -100,12 +100,12 @@ impl PartialSchema for Photo {
     }
 }
 
-/// The finished document.
+/// The complete document.
 #[derive(Clone)]
 pub(super) struct Description(Bytes);
 
 impl Description {
-    /// Completes what the handlers say.
+    /// Completes the description that the handlers gave.
     pub(super) fn of(described: &utoipa::openapi::OpenApi) -> Self {
         let examples: Value = serde_json::from_str(EXAMPLES).expect("a file of ours is JSON");
         let mut document = json!(described);
@@ -135,7 +135,7 @@ impl Description {
     }
 }
 
-/// Headers that many answers have.
+/// Returns the headers that many responses share.
 fn headers() -> Value {
     let text = json!({ "type": "string" });
     json!({
@@ -152,7 +152,7 @@ fn headers() -> Value {
     })
 }
 
-/// Adds an answer for each status that a failure of the operation can have, with the codes that come with it.
+/// Adds a response for each status of the operation's problems, with their codes.
 fn add_problems(operation: &mut Value) {
     let own = operation.as_object_mut().and_then(|operation| operation.remove("x-problems"));
     let own = own.unwrap_or_default();
@@ -177,7 +177,7 @@ fn add_problems(operation: &mut Value) {
     }
 }
 
-/// The answer of a status that comes with one of these codes.
+/// Returns the response of a status with these codes.
 fn problem(status: StatusCode, codes: &BTreeSet<(&str, &str)>) -> Value {
     let told: Vec<_> = codes.iter().map(|(slug, title)| format!("{title}: `{slug}`")).collect();
     let slugs: Vec<_> = codes.iter().map(|(slug, _)| slug).collect();
@@ -198,8 +198,8 @@ fn problem(status: StatusCode, codes: &BTreeSet<(&str, &str)>) -> Value {
     })
 }
 
-/// Beside its body in JSON, offers the same fields as a form, each photo as a file; none may be added to either. In JSON
-/// an optional field may be null, in a form empty.
+/// Adds the form variant of a JSON body, with each photo as a file. Neither variant allows
+/// additional fields. An optional field may be null in JSON, and empty in a form.
 fn offer_a_form(operation: &mut Value, schemas: &mut Value) {
     let Some(content) = operation.pointer_mut("/requestBody/content") else { return };
     let named = content["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
@@ -213,7 +213,7 @@ fn offer_a_form(operation: &mut Value, schemas: &mut Value) {
         if *field == reference("schemas/Photo") {
             *field = reference("schemas/PhotoFile");
         } else if field["type"] == "boolean" {
-            // A form's fields are text, and some clients would write True.
+            // Form fields are text, and some clients would write True.
             field["type"] = json!("string");
             field["enum"] = json!(["false", "true"]);
             field["default"] = json!("false");
@@ -232,7 +232,7 @@ fn offer_a_form(operation: &mut Value, schemas: &mut Value) {
     content["multipart/form-data"] = json!({ "schema": schema });
 }
 
-/// Puts the operation's examples beside the schemas of what they are examples of.
+/// Adds the operation's examples to its request and responses.
 fn show_examples(operation: &mut Value, examples: &Value) {
     let name = operation["operationId"].as_str().unwrap_or_default();
     for (status, example) in examples[name].as_object().into_iter().flatten() {
