@@ -1,4 +1,4 @@
-//! A calibration made from an organisation's own photos, in place of the manifest's.
+//! A calibration from an organization's own photos, which replaces the manifest's.
 
 use std::path::Path;
 
@@ -9,19 +9,19 @@ use super::model::ModelError;
 use crate::comparison::{Calibration, ErrorRate, ErrorRates, ErrorRatesError};
 use crate::embedding::ModelId;
 
-/// What `calibration.toml` says, before it is checked.
+/// The text of a `calibration.toml`, not yet parsed.
 #[derive(Clone, Debug)]
 pub struct CalibrationSource {
     origin: String,
     text: String,
 }
 
-/// How one encoder's scores are to be understood: what `calibration.toml` holds.
+/// The calibration and error rates of one encoder: the contents of `calibration.toml`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recalibration {
-    /// The encoder that it was made with; for another it means nothing.
+    /// The encoder that it was measured with; it is valid for no other.
     pub model: ModelId,
-    /// From the encoder's measure to log-odds.
+    /// The map from the encoder's similarity to log-odds.
     pub calibration: Calibration,
     /// The thresholds that the photos support.
     pub error_rates: ErrorRates,
@@ -52,14 +52,14 @@ pub(super) struct Row {
     pairs: Option<u64>,
 }
 
-/// The table of these rows.
+/// Checks the rows of a table of error rates.
 pub(super) fn error_rates(rows: Vec<Row>) -> Result<ErrorRates, ErrorRatesError> {
     let row = |Row { fmr, score, interval, pairs }| ErrorRate { fmr, score, interval, pairs };
     ErrorRates::new(rows.into_iter().map(row).collect())
 }
 
 impl CalibrationSource {
-    /// A calibration that is already in memory; `origin` is what errors call it.
+    /// Creates a source from text in memory; errors name it `origin`.
     pub fn new(origin: String, text: String) -> Self {
         Self { origin, text }
     }
@@ -67,7 +67,7 @@ impl CalibrationSource {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`ModelError`] where it cannot be read.
+    /// [`ModelError`] if it cannot be read.
     pub fn read(path: &Path) -> Result<Self, ModelError> {
         let origin = format!("the calibration {}", path.display());
         match std::fs::read_to_string(path) {
@@ -76,7 +76,7 @@ impl CalibrationSource {
         }
     }
 
-    /// The calibration, if it is one of `model`.
+    /// Parses the calibration; fails if it is not for `model`.
     pub(super) fn of(&self, model: ModelId) -> Result<Recalibration, ModelError> {
         let error = |reason: String| ModelError::new(self.origin.clone(), reason);
         let File { model: digest, comparison, error_rate } =
@@ -100,7 +100,7 @@ impl CalibrationSource {
 }
 
 impl Recalibration {
-    /// The file's text, with a comment above it.
+    /// Returns the text of the file, with a comment at the top.
     pub fn to_toml(&self, comment: &str) -> String {
         let mut text = String::new();
         for line in comment.lines() {
@@ -118,7 +118,7 @@ impl Recalibration {
     }
 }
 
-/// `[[error_rate]]` as [`Row`] reads it.
+/// Returns the `[[error_rate]]` tables that [`Row`] reads.
 pub(crate) fn error_rate_tables(rates: &ErrorRates) -> ArrayOfTables {
     let mut rows = ArrayOfTables::new();
     for ErrorRate { fmr, score, interval, pairs } in rates.rows() {
@@ -164,14 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn calibration_file_round_trips() {
         let text = recalibration().to_toml("12 people\n\nof whom [no] \"harm\" comes");
         assert!(text.starts_with("# 12 people\n#\n# of whom [no] \"harm\" comes\nmodel = \"abab"));
         assert_eq!(read(&text), Ok(recalibration()));
     }
 
     #[test]
-    fn a_calibration_that_cannot_be_right_is_refused() {
+    fn invalid_calibration_is_refused() {
         let good = recalibration().to_toml("");
         for (word, other, reason) in [
             ("abab", "cdab", "made with the encoder cdab"),

@@ -1,4 +1,4 @@
-//! What an ONNX file says of itself, before anybody has written a manifest for it.
+//! Reads the description in an ONNX file: inputs, outputs and operators. Needs no manifest.
 
 use std::collections::BTreeMap;
 
@@ -11,34 +11,34 @@ use tract_onnx::prelude::*;
 use super::operators;
 use crate::embedding::ModelId;
 
-/// An ONNX file as it describes itself.
+/// The description of an ONNX file.
 #[derive(Clone, Debug)]
 pub struct Inspection {
     /// SHA-256 of the file.
     pub digest: ModelId,
-    /// What takes an image, or whatever else it takes.
+    /// The inputs, without weights.
     pub inputs: Vec<Port>,
-    /// What comes out.
+    /// The outputs.
     pub outputs: Vec<Port>,
-    /// Every operator and how often it is used.
+    /// The number of nodes of each operator.
     pub operators: BTreeMap<String, usize>,
-    /// Those of them that tract does not have.
+    /// The operators that tract does not support.
     pub lacking: Vec<String>,
 }
 
 /// An input or output of a network.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Port {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// The type of its numbers, as ONNX calls it.
+    /// The element type, as ONNX names it.
     pub element: String,
-    /// Its shape; `None` where any length goes.
+    /// The shape; `None` for a dimension of any length.
     pub shape: Vec<Option<usize>>,
 }
 
 impl Port {
-    /// Whether a tensor of this shape goes in.
+    /// Returns whether a tensor of this shape is accepted.
     pub(super) fn takes(&self, shape: &[usize]) -> bool {
         let fits = |(own, length): (&Option<usize>, &usize)| own.is_none_or(|own| own == *length);
         let same_rank = self.shape.len() == shape.len();
@@ -54,13 +54,13 @@ impl std::fmt::Display for Port {
     }
 }
 
-/// Bytes that are not a network.
+/// The error for bytes that are not an ONNX file.
 #[derive(Debug, thiserror::Error)]
 #[error("this is not an ONNX file: {0}")]
 pub struct NotOnnx(String);
 
 impl Inspection {
-    /// Reads the bytes of an ONNX file; nothing is run.
+    /// Reads the bytes of an ONNX file, without running it.
     ///
     /// # Errors
     /// [`NotOnnx`].
@@ -83,7 +83,7 @@ impl Inspection {
     }
 }
 
-/// Inputs that are not weights: older exporters list both.
+/// Returns the inputs that are not weights: older exporters list both.
 pub(super) fn network_inputs(proto: &ModelProto) -> impl Iterator<Item = &ValueInfoProto> {
     proto.graph.iter().flat_map(|graph| {
         let is_weight = |name: &str| graph.initializer.iter().any(|tensor| tensor.name == name);
@@ -91,7 +91,7 @@ pub(super) fn network_inputs(proto: &ModelProto) -> impl Iterator<Item = &ValueI
     })
 }
 
-/// Counts the operators of a graph and of those that its nodes hold.
+/// Counts the operators of a graph and of the graphs in its nodes.
 fn count(graph: &GraphProto, operators: &mut BTreeMap<String, usize>) {
     for node in &graph.node {
         *operators.entry(node.op_type.clone()).or_default() += 1;
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_encoder_describes_itself() {
+    fn default_encoder_is_described() {
         let found = Inspection::of(include_bytes!("../../models/encoder.onnx")).unwrap();
         let shape = [1, 3, 112, 112].map(Some);
         assert_eq!(found.inputs.len(), 1);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_says_so() {
+    fn bytes_that_are_not_onnx_are_refused() {
         assert!(Inspection::of(b"").unwrap_err().to_string().contains("no graph"));
         assert!(Inspection::of(b"\xff\xff\xff").is_err());
     }

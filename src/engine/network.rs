@@ -1,4 +1,4 @@
-//! The network of a model, checked against its manifest and loaded into tract.
+//! The network of a model: checks its digest against the manifest, and loads it into tract.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::pixels::PixelFormat;
 use crate::embedding::ModelId;
 use crate::employee::ModelName;
 
-/// A network ready to run at one input size.
+/// A network, optimized for one input size.
 pub(super) type Plan = Arc<TypedRunnableModel>;
 
 /// A parsed network, not yet bound to an input size.
@@ -25,7 +25,7 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// Parses the network, after checking that it is the one its manifest describes.
+    /// Parses the network, after checking its digest against the manifest.
     pub(super) fn read(
         source: &ModelSource,
         about: &About,
@@ -46,18 +46,18 @@ impl Network {
         Ok((Self { proto }, ModelName { name: about.name.as_str().into(), id: digest }))
     }
 
-    /// The names of the outputs, in the order in which a plan returns them.
+    /// Returns the names of the outputs, in the order of a plan's results.
     pub(super) fn outputs(&self) -> Vec<&str> {
         let graph = self.proto.graph.as_ref();
         graph.map(|g| g.output.iter().map(|o| o.name.as_str()).collect()).unwrap_or_default()
     }
 
-    /// The input, as the file describes it.
+    /// Returns the input, as the file describes it.
     pub(super) fn input(&self) -> Option<Port> {
         network_inputs(&self.proto).next().map(Port::from)
     }
 
-    /// Optimises the network for one input shape.
+    /// Optimizes the network for one input shape.
     pub(super) fn plan(&self, shape: &[usize]) -> TractResult<Plan> {
         let mut model = operators::reader()
             .with_ignore_output_shapes(true)
@@ -71,8 +71,8 @@ impl Network {
     }
 }
 
-/// Refuses a network with NaN among its constants. Whether NaN reaches the output is up to the operators behind it: a
-/// maximum or a quantization may drop it, and the network would answer all the same.
+/// Refuses a network with NaN among its constants. NaN need not reach the output: a later maximum
+/// or quantization may hide it.
 fn no_nan_within(model: &TypedModel) -> TractResult<()> {
     for node in model.nodes() {
         let known = node.outputs.iter().filter_map(|output| output.fact.konst.as_ref());
@@ -86,7 +86,7 @@ fn no_nan_within(model: &TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// A network's input for an image.
+/// Returns the input tensor for an image.
 pub(super) fn tensor(pixels: &PixelFormat, image: &RgbImage) -> TractResult<Tensor> {
     Tensor::from_shape(&pixels.shape(image.width(), image.height()), &pixels.values(image))
 }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_that_is_not_the_manifests_own_is_refused() {
+    fn network_of_another_manifest_is_refused() {
         let source = ModelSource::new("test".to_owned(), b"not a network".to_vec(), String::new());
         let refused = |sha256: &str| {
             let about =

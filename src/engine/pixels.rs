@@ -1,4 +1,4 @@
-//! How pixels become a network's input, as its manifest says.
+//! Converts pixels to a network's input, as its manifest specifies.
 
 use image::RgbImage;
 use serde::Deserialize;
@@ -18,7 +18,7 @@ pub(super) enum Layout {
     Nhwc,
 }
 
-/// How pixels become a network's input: (pixel - mean) * scale, channel by channel.
+/// The conversion of pixels to a network's input: (pixel - mean) * scale for each channel.
 #[derive(Clone, Debug)]
 pub(super) struct PixelFormat {
     colour: Colour,
@@ -27,7 +27,7 @@ pub(super) struct PixelFormat {
     scale: Vec<f32>,
 }
 
-/// One factor for all channels, or one for each.
+/// A factor for all channels, or one for each.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Scale {
@@ -36,7 +36,7 @@ pub(super) enum Scale {
 }
 
 impl PixelFormat {
-    /// A format whose parts fit each other, or what does not fit.
+    /// Creates a format; fails with the reason if its parameters are inconsistent.
     pub(super) fn new(
         channels: usize,
         colour: Colour,
@@ -63,7 +63,7 @@ impl PixelFormat {
         Ok(Self { colour, layout, mean, scale })
     }
 
-    /// The input shape for an image of this size.
+    /// Returns the input shape for an image of this size.
     pub(super) fn shape(&self, width: u32, height: u32) -> [usize; 4] {
         let (width, height, channels) = (width as usize, height as usize, self.mean.len());
         match self.layout {
@@ -72,7 +72,7 @@ impl PixelFormat {
         }
     }
 
-    /// The network's input for an image, in the order of [`shape`](Self::shape).
+    /// Returns the network's input for an image, in the order of [`shape`](Self::shape).
     pub(super) fn values(&self, image: &RgbImage) -> Vec<f32> {
         let (pixels, _) = image.as_raw().as_chunks();
         match self.colour {
@@ -82,8 +82,8 @@ impl PixelFormat {
         }
     }
 
-    /// The values of pixels whose channels `order` brings into the network's order. Each order has a
-    /// function of its own, so that no loop asks for it: this runs for every pixel of every look.
+    /// Converts pixels; `order` permutes their channels. Monomorphized for each order, so that the
+    /// loops have no branch on it: they run for every pixel of every pass.
     fn ordered<const CHANNELS: usize>(
         &self,
         pixels: &[[u8; 3]],
@@ -113,14 +113,15 @@ impl PixelFormat {
     }
 }
 
-/// ITU-R BT.601 luma in whole numbers.
+/// Returns the ITU-R BT.601 luma, in integers.
 fn luma(pixel: [u8; 3]) -> u8 {
     let [r, g, b] = pixel.map(u32::from);
     ((299 * r + 587 * g + 114 * b + 500) / 1000) as u8
 }
 
-/// The picture whose output stands in each manifest: three crossing triangle waves, a different
-/// one in each channel, so that no other colour order, scale or layout gives the same output.
+/// Returns the test pattern, for which each manifest contains the golden output: triangle waves,
+/// another one in each channel, so that no other color order, scale or layout gives the same
+/// output.
 pub(super) fn test_pattern(width: u32, height: u32) -> RgbImage {
     let wave = |x: u32, y: u32, [kx, ky, start]: [u32; 3]| {
         ((kx * x + ky * y + start) % 510).abs_diff(255) as u8
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_are_laid_out_as_the_manifest_says() {
+    fn pixels_are_converted_as_the_manifest_specifies() {
         let format = |colour, layout, mean: &[f32], scale| {
             PixelFormat::new(mean.len(), colour, layout, mean.to_vec(), Scale::All(scale)).unwrap()
         };
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_format_that_contradicts_itself_is_refused() {
+    fn inconsistent_format_is_refused() {
         let new = |channels, mean: &[f32], scale| {
             PixelFormat::new(channels, Colour::Rgb, Layout::Nchw, mean.to_vec(), Scale::All(scale))
         };

@@ -1,4 +1,4 @@
-//! The face turned upright and sampled at the size that an encoder takes.
+//! Alignment: samples a face upright, at the input size of an encoder.
 
 use std::array;
 
@@ -8,31 +8,31 @@ use super::similarity::{Similarity, TEMPLATE, TEMPLATE_SIDE};
 use super::{Face, Point};
 use crate::photo::{Photo, shrink_part};
 
-/// Samples lie at most this many photo pixels apart; bilinear sampling then skips none.
+/// Maximum distance of samples, in photo pixels, so that bilinear sampling skips no pixel.
 const SAMPLE_SPACING: f64 = 1.5;
 
-/// A large face is sampled from a shrunk copy in which its pixels still lie so far apart: the copy takes most of
-/// the average at a fraction of the cost.
+/// Distance of the aligned pixels in the shrunk copy of a large face, in pixels of the copy.
+/// Shrinking computes most of the average at a fraction of the cost.
 const SPACING_IN_COPY: f64 = 2.0;
 
-/// The same where only the places of things matter, not how sharp they are.
+/// The same for uses that need positions, but not sharpness.
 const SPACING_AT_A_GLANCE: f64 = 1.0;
 
-/// Places are counted in so small parts of a pixel: 16 bits of fraction.
+/// Fractional bits of fixed-point coordinates.
 const FRACTION: u32 = 16;
 
-/// A face turned upright and scaled so that its landmarks lie where the encoder expects them.
+/// A face, rotated and scaled so that its landmarks are where the encoder expects them.
 pub struct AlignedFace {
     pixels: RgbImage,
     onto_photo: Similarity,
-    /// Half of the photo's pixels that one of the square covers, along a side.
+    /// Half the side of an aligned pixel, in working pixels of the photo.
     margin: f64,
     photo: (u32, u32),
     to_working: f64,
 }
 
 impl AlignedFace {
-    /// Pixels that somebody else has aligned.
+    /// Wraps pixels that are already aligned.
     #[cfg(test)]
     pub(crate) fn from_pixels(pixels: RgbImage) -> Self {
         let photo = pixels.dimensions();
@@ -40,18 +40,18 @@ impl AlignedFace {
         Self { pixels, onto_photo: here, margin: 0.5, photo, to_working: 1.0 }
     }
 
-    /// The RGB pixels, of the size that was asked for.
+    /// Returns the RGB pixels at the requested size.
     pub(crate) fn pixels(&self) -> &RgbImage {
         &self.pixels
     }
 
-    /// Where a place in the square, in its pixels, lies in the photo, in pixels as it was sent.
+    /// Maps a point of the aligned face to the original photo, both in pixels.
     pub(crate) fn in_photo(&self, at: Point) -> Point {
         let Point { x, y } = self.onto_photo.apply(at);
         Point { x: x / self.to_working, y: y / self.to_working }
     }
 
-    /// Whether a pixel was sampled from the photo alone, nothing of it from beyond the edge.
+    /// Returns whether a pixel was sampled entirely from inside the photo.
     pub(crate) fn covers(&self, x: u32, y: u32) -> bool {
         let at = self.onto_photo.apply(Point { x: f64::from(x), y: f64::from(y) });
         let within = |value: f64, length: u32| {
@@ -68,13 +68,12 @@ impl std::fmt::Debug for AlignedFace {
 }
 
 /// Samples the face from the photo's working pixels at `width` x `height`, without aliasing.
-///
-/// What lies outside the photo is black.
+/// Outside the photo, pixels are black.
 pub fn align(photo: &Photo, face: &Face, width: u32, height: u32) -> AlignedFace {
     aligned(photo, face, (width, height), SPACING_IN_COPY)
 }
 
-/// The same in a square, of fewer samples: a large face becomes a little less sharp.
+/// Aligns to a square with fewer samples; a large face becomes slightly less sharp.
 pub fn glance(photo: &Photo, face: &Face, side: u32) -> AlignedFace {
     aligned(photo, face, (side, side), SPACING_AT_A_GLANCE)
 }
@@ -97,8 +96,8 @@ fn aligned(photo: &Photo, face: &Face, (width, height): (u32, u32), spacing: f64
     AlignedFace { pixels, onto_photo, margin, photo: working.dimensions(), to_working }
 }
 
-/// A copy of the part of an image that the face lies in, `cell` times smaller, and the way onto it; `None` where
-/// there is nothing to shrink.
+/// Returns a copy of the face's part of an image, `cell` times smaller, and the transform to it;
+/// `None` if there is nothing to shrink.
 fn shrunk(
     image: &RgbImage,
     onto_image: &Similarity,
@@ -111,11 +110,12 @@ fn shrunk(
     let (right, bottom) = (f64::from(width), f64::from(height));
     let corners = [(0.0, 0.0), (right, 0.0), (0.0, bottom), (right, bottom)]
         .map(|(x, y)| onto_image.apply(Point { x, y }));
-    // Where cells begin along one side of the image, and how many; a cell more on each side for what lies between two.
+    // First pixel and number of cells along one side, with one more cell at each end for
+    // interpolation.
     let cells = |at: fn(&Point) -> f64, length: u32| {
         let first = corners.iter().map(at).fold(f64::INFINITY, f64::min) / f64::from(cell) - 1.0;
         let last = corners.iter().map(at).fold(f64::NEG_INFINITY, f64::max) / f64::from(cell) + 1.0;
-        // A cast saturates, so nothing begins before the image.
+        // The cast saturates, so that no cell begins before the image.
         let first = first as u32;
         let count = (last.ceil() as u32).min(length / cell).checked_sub(first)?;
         (count > 0).then_some((first * cell, count))
@@ -126,7 +126,7 @@ fn shrunk(
     Some((copy, onto_image.onto(Point { x: f64::from(left), y: f64::from(top) }, f64::from(cell))))
 }
 
-/// `width` x `height` pixels, each the mean of a small grid of samples as wide as the pixel.
+/// Returns `width` x `height` pixels, each the mean of a grid of samples over the pixel.
 fn sample(image: &RgbImage, onto_image: &Similarity, width: u32, height: u32) -> RgbImage {
     let per_side = (onto_image.scale() / SAMPLE_SPACING).ceil().clamp(1.0, 12.0);
     let offsets = (0..per_side as u32).map(|k| (f64::from(k) + 0.5) / per_side - 0.5);
@@ -152,10 +152,11 @@ fn fixed(at: Point) -> (i64, i64) {
     (fixed(at.x), fixed(at.y))
 }
 
-/// The colour at a place between pixels, 0..=255 times 65,536 a channel; black outside the image. It is the mean of four
-/// pixels, whose shares are of 8 bits, so that all channels of two rows are weighed in four multiplications.
+/// Interpolates the color at a point: 0..=255 times 65,536 for each channel, black outside the
+/// image. The weights of the four pixels have 8 bits, so that four multiplications weight all
+/// channels of two rows.
 fn bilinear(image: &RgbImage, x: i64, y: i64) -> [u32; 3] {
-    /// Every other byte, each with room for a product above it.
+    /// Mask of every other byte, so that each has room for a product.
     const EVEN: u64 = 0x00ff_00ff_00ff_00ff;
     let share = |v: i64| (v >> (FRACTION - 8) & 0xff) as u64;
     let (right, lower) = (share(x), share(y));
@@ -164,7 +165,7 @@ fn bilinear(image: &RgbImage, x: i64, y: i64) -> [u32; 3] {
         let [above, below] = rows.map(|row| row >> shift & EVEN);
         above * (256 - lower) + below * lower
     };
-    // Of the left pixel's channels the bytes are 0, 1 and 2, of the right one's 3, 4 and 5.
+    // Bytes 0 to 2 are the left pixel's channels, bytes 3 to 5 the right one's.
     let (even, odd) = (mix(0), mix(8));
     let column = |lanes: u64, k: u32| (lanes >> (16 * k) & 0xffff) as u32;
     let (left, right) = (256 - right as u32, right as u32);
@@ -175,7 +176,8 @@ fn bilinear(image: &RgbImage, x: i64, y: i64) -> [u32; 3] {
     ]
 }
 
-/// A pixel and the one to its right, and the two below them, black outside the image; of each row two bytes more, which mean nothing.
+/// Returns a pixel and its right neighbor, and the two below them; black outside the image. The
+/// last two bytes of each row are unspecified.
 fn pairs(image: &RgbImage, left: i64, top: i64) -> [[u8; 8]; 2] {
     let (width, height) = (i64::from(image.width()), i64::from(image.height()));
     if (0..width - 1).contains(&left) && (0..height - 1).contains(&top) {
@@ -212,15 +214,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_face_already_in_place_is_copied_pixel_by_pixel() {
+    fn aligned_face_is_copied_pixel_by_pixel() {
         let photo = photo(112, 112);
         let aligned = align(&photo, &face_at(0.0, 0.0, 112.0), 112, 112);
         assert_eq!(aligned.pixels(), photo.working());
     }
 
     #[test]
-    fn a_large_face_is_averaged_not_skipped_through() {
-        // Stripes one pixel wide become an even grey at a sixth of the size.
+    fn large_face_is_averaged_without_aliasing() {
+        // Stripes one pixel wide become uniform gray at a sixth of the size.
         let stripes = RgbImage::from_fn(672, 672, |x, _| image::Rgb([(x % 2 * 255) as u8; 3]));
         let aligned = align(&Photo::from_working(stripes), &face_at(0.0, 0.0, 672.0), 112, 112);
         let inner = aligned

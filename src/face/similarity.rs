@@ -1,9 +1,10 @@
-//! Turning, scaling and shifting the plane, and where a face's landmarks should come to lie by it.
+//! Similarity transforms of the plane, and the landmark template for alignment.
 
 use super::Point;
 
-/// Where the five landmarks come to lie in a 112 x 112 face: right eye, left eye, nose, right and
-/// left corner of the mouth. The template of `ArcFace` (Deng et al. 2019), which SFace shares.
+/// Positions of the five landmarks in an aligned face of 112 x 112 pixels: right eye, left eye,
+/// nose, right and left corner of the mouth. The template of `ArcFace` (Deng et al. 2019), which
+/// SFace shares.
 pub(super) const TEMPLATE: [Point; 5] = [
     Point { x: 38.2946, y: 51.6963 },
     Point { x: 73.5318, y: 51.5014 },
@@ -12,10 +13,10 @@ pub(super) const TEMPLATE: [Point; 5] = [
     Point { x: 70.7299, y: 92.2041 },
 ];
 
-/// The side, in pixels, of the square that the template is given for.
+/// The side of the template's square, in pixels.
 pub(super) const TEMPLATE_SIDE: f64 = 112.0;
 
-/// A turn, a scaling and a shift of the plane: z -> a z + b in complex numbers.
+/// A similarity transform: rotation, scaling and translation, z -> a z + b in complex numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Similarity {
     pub(super) a: Point,
@@ -23,8 +24,8 @@ pub(super) struct Similarity {
 }
 
 impl Similarity {
-    /// The least-squares similarity that takes `from` to `to`: Umeyama 1991 without reflection,
-    /// which in the plane is the quotient of two complex inner products.
+    /// Returns the least-squares similarity transform from `from` to `to`: Umeyama 1991 without
+    /// reflection, which in the plane is the quotient of two complex inner products.
     pub(super) fn fit(from: &[Point; 5], to: &[Point; 5]) -> Self {
         let mean = |points: &[Point; 5]| Point {
             x: points.iter().map(|p| p.x).sum::<f64>() / 5.0,
@@ -55,8 +56,8 @@ impl Similarity {
         }
     }
 
-    /// The same onto a copy that begins at `origin` and has a pixel for each `cell` x `cell`. A pixel's coordinates
-    /// are its middle's, half a pixel from its edge in both.
+    /// Returns the transform to a copy that begins at `origin` and has one pixel for each `cell` x
+    /// `cell` pixels. Coordinates of a pixel are those of its center, half a pixel from its edges.
     pub(super) fn onto(&self, origin: Point, cell: f64) -> Self {
         let within = |at: f64, from: f64| (at + 0.5 - from) / cell - 0.5;
         Self {

@@ -1,11 +1,11 @@
-//! Constants of a graph: the shapes of its maps, and the weights and scales that are known before it runs.
+//! Constants of a graph: shapes, weights and scales that are known before it runs.
 
 use convolve::Shape;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::bail;
 use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat};
 
-/// The shape of a convolution of one image whose kernel has no gaps; nothing for one of another kind.
+/// Returns the shape of a convolution of one image without dilation; `None` for other convolutions.
 pub(super) fn shape(conv: &Conv, input: &TypedFact) -> Option<Shape> {
     let pool = &conv.pool_spec;
     let &[1, inputs, height, width] = input.shape.as_concrete()? else { return None };
@@ -30,12 +30,12 @@ pub(super) fn shape(conv: &Conv, input: &TypedFact) -> Option<Shape> {
     (!is_empty).then_some(shape)
 }
 
-/// The values of a tensor.
+/// Returns the values of a tensor.
 pub(super) fn numbers<T: Datum + Copy>(tensor: &Tensor) -> TractResult<Vec<T>> {
     Ok(tensor.cast_to::<T>()?.try_as_plain_ram()?.as_slice::<T>()?.to_vec())
 }
 
-/// Scales that turn numbers to bytes; NaN would become some byte, the same for every photo.
+/// Checks that quantization scales are finite; NaN would become the same byte for every photo.
 pub(super) fn finite(scales: &[f32]) -> TractResult<()> {
     if scales.iter().all(|scale| scale.is_finite()) {
         return Ok(());
@@ -49,7 +49,7 @@ pub(super) fn one<T: Datum + Copy>(tensor: &Tensor) -> TractResult<T> {
     Ok(value)
 }
 
-/// One number for each output, where there may be one for all.
+/// Returns one number for each output; a single number applies to all.
 pub(super) fn each<T: Datum + Copy>(tensor: &Tensor, outputs: usize) -> TractResult<Vec<T>> {
     let values = numbers(tensor)?;
     match values[..] {

@@ -1,8 +1,9 @@
-//! Convolutions of floats, and what follows each in one pass: a batch norm, `ReLU` or `PReLU`.
+//! Float convolutions, fused with the batch norm, `ReLU` or `PReLU` that follow them. Only on
+//! `x86_64`.
 //!
-//! tract multiplies matrices, for which it gathers a map's values first, and normalises and bends what a depthwise
-//! convolution gives in passes of their own. On `x86_64` ours take two thirds of its time and less; elsewhere there are
-//! none.
+//! tract multiplies matrices, for which it gathers a map's values first, and computes the
+//! normalization and activation after a depthwise convolution in separate passes. The fused
+//! operators take at most two thirds of its time.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tract_onnx::tract_core::ops::math::{Add, Max, Mul};
 use super::constants::{self, each, numbers};
 use super::prelu::PRelu;
 
-/// Puts ours in the place of each convolution of floats whose weights are known, dense or depthwise.
+/// Replaces each dense or depthwise float convolution with constant weights.
 pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     for id in 0..model.nodes().len() {
         let node = model.node(id);
@@ -38,7 +39,7 @@ pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// A convolution in the graph, and as much of what follows it as it can do itself.
+/// A convolution in the graph, with the operators that are fused into it.
 struct Found {
     shape: Shape,
     depthwise: bool,
@@ -48,7 +49,7 @@ struct Found {
 }
 
 impl Found {
-    /// `None` where it is of another kind: those are tract's.
+    /// Returns `None` for other convolutions, which stay tract's.
     fn of(conv: &Conv, model: &TypedModel, node: &TypedNode) -> TractResult<Option<Self>> {
         let facts = model.node_input_facts(node.id)?;
         let [input, kernel, bias] = facts[..] else { return Ok(None) };
@@ -64,7 +65,7 @@ impl Found {
         Ok(Some(Self { shape, depthwise, weights, biases, slopes }))
     }
 
-    /// Takes over what follows, as far as that can be done, and gives the last outlet of it.
+    /// Fuses the operators that follow, as far as possible; returns the outlet of the last one.
     fn take_over(&mut self, model: &TypedModel, conv: &TypedNode) -> TractResult<OutletId> {
         let mut last = OutletId::new(conv.id, 0);
         while !model.output_outlets()?.contains(&last)
@@ -79,7 +80,7 @@ impl Found {
         Ok(last)
     }
 
-    /// Whether it does what an operator does to its values.
+    /// Fuses an operator if possible; returns whether it was.
     fn takes(&mut self, model: &TypedModel, next: &TypedNode, last: OutletId) -> TractResult<bool> {
         let [first, second] = next.inputs[..] else { return Ok(false) };
         let other = if first == last { second } else { first };
@@ -120,7 +121,7 @@ impl Found {
         Ok(true)
     }
 
-    /// The operator; `None` where this processor has no quick way.
+    /// Returns the operator; `None` if this processor has no fast kernel.
     fn convolution(&self) -> Option<FloatConv> {
         let Self { shape, depthwise, weights, biases, slopes } = self;
         let layer = Layer { shape: *shape, depthwise: *depthwise, weights, biases, slopes };
@@ -130,7 +131,7 @@ impl Found {
     }
 }
 
-/// A convolution of floats.
+/// A float convolution.
 #[derive(Clone, Debug)]
 struct FloatConv {
     conv: Arc<Convolution>,
@@ -191,14 +192,15 @@ mod tests {
 
     const CHANNELS: usize = 6;
 
-    /// Numbers between -1 and 1, no two of them alike in what they are multiplied with.
+    /// Returns numbers between -1 and 1 without a regular pattern.
     fn numbers(shape: &[usize]) -> TractResult<Tensor> {
         let number = |k: usize| (k * 37 % 101) as f32 / 50.0 - 1.0;
         let numbers: Vec<f32> = (0..shape.iter().product()).map(number).collect();
         Tensor::from_shape(shape, &numbers)
     }
 
-    /// A convolution of six channels in so many groups, and what `follow` puts behind it.
+    /// Returns a model with a convolution of six channels in these groups, and the operators that
+    /// `follow` adds.
     fn network(
         groups: usize,
         follow: impl Fn(&mut TypedModel, OutletId) -> TractResult<TVec<OutletId>>,
@@ -233,7 +235,8 @@ mod tests {
         Ok(model.wire_node("add", add(), &[offset, scaled[0]])?[0])
     }
 
-    /// The operators that are left, after asserting that they give what tract's do.
+    /// Replaces operators, asserts that the results are tract's, and returns the names of the
+    /// operators.
     fn operators(model: TypedModel) -> TractResult<Vec<StaticName>> {
         let mut ours = model.clone();
         replace(&mut ours)?;
@@ -250,7 +253,7 @@ mod tests {
         Ok(names)
     }
 
-    /// Values, or `least` where they are less.
+    /// Adds a maximum of the values and `least`.
     fn at_least(model: &mut TypedModel, values: OutletId, least: f32) -> TractResult<OutletId> {
         let least = Tensor::from_shape(&[1, 1, 1, 1], &[least])?;
         let least = model.add_const("least", least)?;
@@ -258,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_convolution_does_what_follows_it() -> TractResult<()> {
+    fn following_operators_are_fused() -> TractResult<()> {
         for groups in [1, CHANNELS] {
             let relu = network(groups, |model, conv| {
                 let values = batch_norm(model, conv)?;
@@ -270,7 +273,7 @@ mod tests {
                 let slopes = model.add_const("slopes", numbers(&[CHANNELS, 1, 1])?)?;
                 let op = PRelu::new(&[CHANNELS, 1, 1], &[1, CHANNELS, 5, 11])?;
                 let bent = model.wire_node("prelu", op, &[values, slopes])?;
-                // It comes after the slopes, so it is another operator's.
+                // It follows the activation, so it cannot be fused.
                 Ok(tvec!(at_least(model, bent[0], 0.0)?))
             });
             assert_eq!(operators(prelu?)?, ["FloatConv", "Max"]);
@@ -279,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_ask_for_too_stays() -> TractResult<()> {
+    fn shared_outputs_and_unsupported_operators_are_not_fused() -> TractResult<()> {
         let both = network(1, |model, conv| Ok(tvec!(conv, batch_norm(model, conv)?)));
         assert_eq!(operators(both?)?, ["FloatConv", "Mul", "Add"]);
         let sum = network(1, |model, conv| model.wire_node("sum", add(), &[conv, conv]));

@@ -1,4 +1,4 @@
-//! Operators of ours, where tract's own are slow or there are none.
+//! Operators that replace tract's where those are slow or missing.
 
 mod constants;
 #[cfg(target_arch = "x86_64")]
@@ -9,7 +9,7 @@ mod quantised;
 use tract_onnx::Onnx;
 use tract_onnx::prelude::*;
 
-/// tract's reader of ONNX files, which knows our operators too.
+/// Returns tract's ONNX reader with the operators of this module.
 pub(super) fn reader() -> Onnx {
     let mut reader = onnx();
     prelu::register(&mut reader);
@@ -17,7 +17,7 @@ pub(super) fn reader() -> Onnx {
     reader
 }
 
-/// Puts our operators in the place of tract's.
+/// Replaces tract's operators in a model.
 pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     model.prop_consts()?;
     quantised::replace(model)?;

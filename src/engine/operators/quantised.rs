@@ -1,7 +1,7 @@
-//! Convolutions and sums of maps whose values are bytes, as quantised ONNX files have them.
+//! 8-bit convolutions and sums, as quantized ONNX files contain them.
 //!
-//! tract's own multiplies bytes quickly too, but copies each input nine times for a 3 x 3 kernel and takes several
-//! passes from sums to bytes.
+//! tract's operator multiplies bytes fast too, but copies each input nine times for a 3 x 3 kernel,
+//! and requantizes in several passes.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -24,12 +24,12 @@ use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
 
 use super::constants::{self, each, finite, numbers, one};
 
-/// `QLinearAdd` of onnxruntime, which tract has not.
+/// Adds onnxruntime's `QLinearAdd`, which tract lacks, to the reader.
 pub(super) fn register(onnx: &mut Onnx) {
     onnx.op_register.insert("QLinearAdd", |_, _| Ok((expand(DescribedAdd), vec![])));
 }
 
-/// Puts ours in the place of each dense convolution of bytes whose weights are known, and of what makes the bytes.
+/// Replaces each dense 8-bit convolution with constant weights, and the quantization of floats.
 pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     for id in 0..model.nodes().len() {
         let node = model.node(id);
@@ -49,7 +49,7 @@ pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// A dense convolution of bytes.
+/// A dense 8-bit convolution.
 #[derive(Clone, Debug)]
 struct QuantisedConv {
     conv: Arc<Convolution>,
@@ -58,7 +58,7 @@ struct QuantisedConv {
 }
 
 impl QuantisedConv {
-    /// `None` where it is of another kind: those are tract's.
+    /// Returns `None` for other convolutions, which stay tract's.
     fn of(conv: &Conv, model: &TypedModel, node: &TypedNode) -> TractResult<Option<Self>> {
         let facts = model.node_input_facts(node.id)?;
         let known = facts[1..].iter().map(|fact| fact.konst.clone()).collect::<Option<Vec<_>>>();
@@ -94,7 +94,7 @@ impl QuantisedConv {
     }
 }
 
-/// The shape of a convolution that is ours to compute: from bytes to bytes, dense.
+/// Returns the shape of a dense convolution from bytes to bytes; `None` for other convolutions.
 fn shape(conv: &Conv, input: &TypedFact) -> Option<Shape> {
     let is_bytes = |kind: DatumType| kind.is_integer() && kind.size_of() == 1;
     let ours = is_bytes(input.datum_type) && conv.q_params.is_some_and(is_bytes) && conv.group == 1;
@@ -144,7 +144,7 @@ impl TypedOp for QuantisedConv {
     as_op!();
 }
 
-/// Numbers become bytes: the scale's reciprocal, and the byte that stands for 0.
+/// Quantization of floats: the reciprocal of ONNX's scale, and the zero point.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Quantised {
     scale: u32,
@@ -187,7 +187,7 @@ impl TypedOp for Quantised {
     as_op!();
 }
 
-/// `QLinearAdd` as a file describes it.
+/// `QLinearAdd` in a file.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct DescribedAdd;
 
@@ -231,7 +231,7 @@ impl Expansion for DescribedAdd {
     }
 }
 
-/// The sum of two maps of bytes: the first's scale, the second's and what is added, in steps of the sum.
+/// The sum of two 8-bit maps: the scales of both and the offset, in steps of the sum.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct QuantisedAdd([u32; 3]);
 
