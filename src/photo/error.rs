@@ -1,4 +1,5 @@
-//! The errors of photos. The messages are written for the sender; those of decoders are not helpful.
+//! The errors of photos. The messages are written for the sender; those of decoders are not
+//! helpful.
 
 /// The reason why bytes cannot be used as a photo.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -20,9 +21,9 @@ pub enum PhotoError {
         width: u32,
         /// Stored height, in pixels.
         height: u32,
-        /// How many pixels a photo of this kind may have.
+        /// Maximum number of pixels of a photo of this kind.
         max_pixels: u64,
-        /// How many pixels its longer side may have.
+        /// Maximum length of the longer side, in pixels.
         max_side: u32,
     },
     /// Too small to hold a face.
@@ -44,25 +45,25 @@ pub enum PhotoError {
 /// The damage of an image.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Damage {
-    /// No bytes at all.
+    /// The file is empty.
     #[error("it is empty")]
     Empty,
     /// Bytes are missing at the end.
     #[error("it is truncated; send the whole file")]
     CutOff,
-    /// The file ends as it should, but much of the image is not in it.
+    /// The file ends correctly, but lacks much of the image data.
     #[error("part of its image data is missing or corrupt; send the original file")]
     Incomplete,
-    /// The parts of the file do not fit together.
+    /// The structure of the file is inconsistent.
     #[error("it is corrupt; open it in an image editor and save it again")]
     Inconsistent,
-    /// A frame of a WebP has another size than the file.
+    /// The size of a WebP frame differs from the header.
     #[error("the size of a frame differs from its header")]
     FrameSize,
-    /// More scans than any program writes, each of which costs time.
+    /// More scans than programs write; each costs time.
     #[error("it has too many scans; save it again as a baseline JPEG")]
     Scans,
-    /// Texts or colour profiles beyond all measure.
+    /// Texts or color profiles are too large.
     #[error("its metadata and color profile are too large; save it without them")]
     Metadata,
 }

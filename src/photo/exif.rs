@@ -1,4 +1,4 @@
-//! The orientation that EXIF data tell, wherever a program has put them and however it spells them.
+//! Reads the orientation from EXIF data, in the places and encodings that programs use.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -6,16 +6,16 @@ use std::io::Read;
 use flate2::read::ZlibDecoder;
 use image::metadata::Orientation;
 
-/// Entries of a directory that are looked at; cameras write some tens.
+/// Maximum number of directory entries read; cameras write some tens.
 const MOST_ENTRIES: usize = 1000;
 
-/// Bytes of EXIF data that are inflated: thumbnails included they have at most 64 kB.
+/// Maximum number of inflated bytes: EXIF data have at most 64 kB, thumbnails included.
 const MOST_INFLATED: u64 = 256 * 1024;
 
-/// How a program calls EXIF data that it writes into a PNG as text (`ImageMagick`, `ExifTool`).
+/// Names of EXIF data that `ImageMagick` and `ExifTool` write to a PNG as text.
 const RAW_PROFILES: [&[u8]; 2] = [b"Raw profile type exif", b"Raw profile type APP1"];
 
-/// The orientation of EXIF data, with or without the six bytes that a JPEG has before them.
+/// Returns the orientation in EXIF data, with or without the six bytes before them in a JPEG.
 pub(super) fn orientation(exif: &[u8]) -> Option<Orientation> {
     let tiff = exif.strip_prefix(b"Exif\0").and_then(|rest| rest.get(1..)).unwrap_or(exif);
     let tiff = Tiff { bytes: tiff, big_endian: big_endian(tiff)? };
@@ -24,7 +24,7 @@ pub(super) fn orientation(exif: &[u8]) -> Option<Orientation> {
     let entry = |number: usize| directory + 2 + 12 * number;
     let entry =
         (0..entries.min(MOST_ENTRIES)).map(entry).find(|at| tiff.number(*at, 2) == Some(0x112))?;
-    // A byte, two or four: the standard says two (Exif 2.32, 4.6.4).
+    // One, two or four bytes; the standard says two (Exif 2.32, 4.6.4).
     let length = match tiff.number(entry + 2, 2)? {
         1 => 1,
         4 => 4,
@@ -41,7 +41,7 @@ fn big_endian(tiff: &[u8]) -> Option<bool> {
     }
 }
 
-/// A TIFF structure, which EXIF data are.
+/// The TIFF structure of EXIF data.
 struct Tiff<'a> {
     bytes: &'a [u8],
     big_endian: bool,
@@ -55,7 +55,7 @@ impl Tiff<'_> {
     }
 }
 
-/// The EXIF data of a PNG: its own chunk, before or behind the pixels, or a text that holds them in hexadecimal.
+/// Returns the EXIF data of a PNG: a chunk before or after the pixels, or a text in hexadecimal.
 pub(super) fn of_png(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
     let mut rest = bytes.get(8..)?;
     while let Some((length, behind)) = rest.split_first_chunk::<4>() {
@@ -75,7 +75,7 @@ pub(super) fn of_png(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
     None
 }
 
-/// EXIF data in a text: a line with the profile's name, one with its length, and hexadecimal digits.
+/// Parses EXIF data from a text: lines with the profile's name and length, then hexadecimal digits.
 fn raw_profile(name: [u8; 4], chunk: &[u8]) -> Option<Vec<u8>> {
     let end = chunk.iter().position(|byte| *byte == 0)?;
     let (keyword, text) = (chunk.get(..end)?, chunk.get(end + 1..)?);
@@ -84,7 +84,7 @@ fn raw_profile(name: [u8; 4], chunk: &[u8]) -> Option<Vec<u8>> {
     }
     let mut plain = Vec::new();
     if name == *b"zTXt" {
-        // Behind the number of the method, of which there is one.
+        // After the number of the compression method; there is only one.
         ZlibDecoder::new(text.get(1..)?).take(MOST_INFLATED).read_to_end(&mut plain).ok()?;
     } else {
         plain.extend(text.iter().take(MOST_INFLATED as usize));
@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    /// EXIF data with another entry before the orientation.
+    /// Returns EXIF data with another entry before the orientation.
     fn exif(big_endian: bool, kind: u16, value: u32) -> Vec<u8> {
         let two = |n: u16| if big_endian { n.to_be_bytes() } else { n.to_le_bytes() };
         let four = |n: u32| if big_endian { n.to_be_bytes() } else { n.to_le_bytes() };
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn orientation_is_read_in_every_spelling() {
+    fn orientation_is_read_in_every_encoding() {
         for big_endian in [false, true] {
             for kind in [1, 3, 4] {
                 let exif = exif(big_endian, kind, 6);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_png_may_have_its_exif_data_anywhere() {
+    fn exif_data_of_a_png_are_found_anywhere() {
         let exif = exif(true, 3, 8);
         let hex = exif.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         let text = format!("\nexif\n{:8}\n{}\n{}\n", exif.len(), &hex[..36], &hex[36..]);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_that_swells_is_not_inflated_whole() {
+    fn inflation_of_exif_data_is_bounded() {
         let keyword = [b"Raw profile type exif\0".as_slice(), &[0]].concat();
         let mut deflated = ZlibEncoder::new(keyword, Compression::best());
         let text = [b"\nexif\n 1\n".as_slice(), &vec![b'0'; 20_000_000]].concat();

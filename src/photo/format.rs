@@ -1,11 +1,11 @@
-//! Detection of the format by the first bytes, whatever the declared type.
+//! Detects the format by the first bytes; the declared type is ignored.
 
 use image::ImageFormat;
 
 use super::error::{Damage, PhotoError};
 
-/// Brands of ISO base media files, behind `ftyp`, and what they are called. AVIF comes first: a file that is both
-/// says so by its codec's brand, and `mif1` says only that it is an image.
+/// Brands of ISO base media files, after `ftyp`, and their names. AVIF comes first, because its
+/// brand names the codec; `mif1` says only that the file is an image.
 const BRANDS: [(&str, &[&[u8; 4]]); 4] = [
     ("AVIF", &[b"avif", b"avis"]),
     ("HEIC", &[b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"]),
@@ -13,13 +13,14 @@ const BRANDS: [(&str, &[&[u8; 4]]); 4] = [
     ("CR3", &[b"crx "]),
 ];
 
-/// Brands of one file that are looked at.
+/// Maximum number of brands read from a file.
 const MOST_BRANDS: usize = 32;
 
-/// The format of a photo that is read.
+/// Detects the format of a photo.
 ///
 /// # Errors
-/// [`PhotoError::ForeignFormat`] for a format that is known and not read, [`PhotoError::UnknownFormat`] for others.
+/// [`PhotoError::ForeignFormat`] for a known but unsupported format, [`PhotoError::UnknownFormat`]
+/// for others.
 pub(super) fn sniff(bytes: &[u8]) -> Result<ImageFormat, PhotoError> {
     let foreign = match bytes {
         [] => return Err(Damage::Empty.into()),
@@ -43,11 +44,12 @@ pub(super) fn sniff(bytes: &[u8]) -> Result<ImageFormat, PhotoError> {
     Err(PhotoError::ForeignFormat(foreign))
 }
 
-/// What an ISO base media file is called, by its major and compatible brands (ISO/IEC 14496-12, 4.3).
+/// Returns the name of an ISO base media file's format, by its major and compatible brands (ISO/IEC
+/// 14496-12, 4.3).
 fn media(bytes: &[u8]) -> Option<&'static str> {
     let length = u32::from_be_bytes(*bytes.first_chunk()?) as usize;
     let header = bytes.get(..length).unwrap_or(bytes);
-    // Behind the major brand stands its version, which is none.
+    // The version after the major brand is not a brand.
     let (major, rest) = header.get(8..)?.split_first_chunk::<4>()?;
     let (compatible, _) = rest.get(4..).unwrap_or_default().as_chunks::<4>();
     let is_of = |brands: &[&[u8; 4]]| {
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_formats_are_named() {
+    fn unsupported_formats_are_named() {
         let bmp = [b"BM".as_slice(), &[1, 2, 3, 0, 0, 0, 0, 0, 54]].concat();
         for (bytes, name) in [
             (media_file(&[b"heic", b"mif1"]), "HEIC"),

@@ -1,8 +1,8 @@
 //! Photos: from bytes to pixels. This is the only stage that parses untrusted bytes.
 //!
-//! [`EncodedPhoto::inspect`] detects the format, reads the header and applies all limits before a pixel
-//! is allocated; [`EncodedPhoto::decode`] decodes once, shrinks to the working size and rotates
-//! upright.
+//! [`EncodedPhoto::inspect`] detects the format, reads the header and applies all limits before a
+//! pixel is allocated; [`EncodedPhoto::decode`] decodes once, shrinks to the working size and
+//! rotates upright.
 
 mod error;
 mod exif;
@@ -24,12 +24,12 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 pub use self::error::{Damage, PhotoError};
 pub(crate) use self::resizing::{shrink_part, shrink_to_fit};
 
-/// Longest side of a decoded photo, in pixels. A face a fifth as wide still has twice the pixels of an
-/// encoder's 112 x 112 input.
+/// Longest side of a decoded photo, in pixels. A face a fifth as wide still has twice the pixels of
+/// an encoder's 112 x 112 input.
 const WORKING_SIDE: u32 = 1344;
 
-/// Memory of a decoder besides pixels, in bytes: rows, a color profile, texts. Real profiles have at
-/// most some megabytes.
+/// Memory of a decoder besides pixels, in bytes: rows, a color profile, texts. Real profiles have
+/// at most a few megabytes.
 const MOST_METADATA: u64 = 8_000_000;
 
 /// Limits that are applied before anything is allocated.
@@ -43,19 +43,20 @@ pub struct PhotoLimits {
     pub min_side: u32,
     /// The estimated memory of the decoder, in bytes.
     pub max_decoded_bytes: u64,
-    /// The memory of the decoders of all photos together, in bytes. A photo that needs more is decoded
-    /// alone.
+    /// The memory of the decoders of all photos together, in bytes. A photo that needs more is
+    /// decoded alone.
     pub max_shared_bytes: u64,
 }
 
 impl Default for PhotoLimits {
     fn default() -> Self {
         Self {
-            // The sensors of professional cameras have up to 61 million.
+            // Sensors of professional cameras have up to 61 million pixels.
             max_pixels: 65_000_000,
             max_side: 12_000,
             min_side: 32,
-            // A progressive JPEG of as many pixels holds 9 bytes for each: three colors, and a coefficient of each.
+            // A progressive JPEG takes 9 bytes for each pixel: three colors, and a coefficient of
+            // each.
             max_decoded_bytes: 600_000_000,
             max_shared_bytes: 150_000_000,
         }
@@ -118,7 +119,8 @@ impl EncodedPhoto {
     /// Decodes the photo, shrinks it to the working size and rotates it upright.
     ///
     /// # Errors
-    /// [`PhotoError::Unreadable`] for a damaged file, [`PhotoError::ForeignCoding`] for one that no decoder reads.
+    /// [`PhotoError::Unreadable`] for a damaged file, [`PhotoError::ForeignCoding`] for an
+    /// unsupported coding.
     pub fn decode(self) -> Result<Photo, PhotoError> {
         let Self { bytes, coding, mut width, mut height, .. } = self;
         let exif = match &coding {
@@ -205,7 +207,8 @@ impl std::fmt::Debug for Photo {
     }
 }
 
-/// The size of a PNG or WebP, and what its pixels take, in bytes: as they are stored, and as RGB.
+/// Returns the size of a PNG or WebP, and the memory of its pixels, in bytes: as stored, and as
+/// RGB.
 fn header(bytes: &[u8], format: ImageFormat) -> Result<((u32, u32), u64), PhotoError> {
     let decoder = open(bytes, format)?;
     let size = decoder.dimensions();
@@ -214,7 +217,8 @@ fn header(bytes: &[u8], format: ImageFormat) -> Result<((u32, u32), u64), PhotoE
     Ok((size, decoder.total_bytes().saturating_add(pixels.saturating_mul(converted))))
 }
 
-/// Opens a decoder; of those that are read only PNG has metadata that swells, and only there the bound counts.
+/// Opens a decoder. The bound matters only for PNG, the only supported format with compressed
+/// metadata.
 fn open(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_, PhotoError> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::no_limits();
@@ -223,16 +227,17 @@ fn open(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_, Pho
     Ok(reader.into_decoder()?)
 }
 
-/// The pixels as they are stored.
+/// Decodes the pixels as they are stored.
 fn pixels(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, PhotoError> {
     Ok(DynamicImage::from_decoder(open(bytes, format)?)?.into_rgb8())
 }
 
-/// The pixels of a JPEG; with the feature `turbojpeg` fewer of one that is to be shrunk anyway.
+/// Decodes the pixels of a JPEG; with the feature `turbojpeg`, at a reduced size if it is shrunk
+/// anyway.
 fn jpeg_pixels(outline: &jpeg::Outline, bytes: &Bytes) -> Result<RgbImage, PhotoError> {
     let bytes = outline.mended(bytes);
     outline.check_complete(&bytes)?;
-    // What libjpeg-turbo warns of, the others read as well as it can be read.
+    // If libjpeg-turbo warns, the other decoders read as much as can be read.
     #[cfg(feature = "turbojpeg")]
     if let Ok(Some(image)) = turbo::decode(&bytes, WORKING_SIDE) {
         return Ok(image);
@@ -270,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_photo_keeps_its_size_and_a_smaller_copy_of_its_pixels() {
+    fn large_photo_keeps_its_original_size_and_shrunk_pixels() {
         let photo = inspect(png(2688, 1000)).unwrap().decode().unwrap();
         assert_eq!((photo.width(), photo.height()), (2688, 1000));
         assert_eq!(photo.working().dimensions(), (1344, 500));
@@ -288,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn every_truncation_of_a_png_is_refused() {
+    fn truncated_png_is_refused() {
         let whole = png(64, 64);
         for length in (0..whole.len() - 12).step_by(7) {
             let cut = inspect(whole.slice(..length)).and_then(EncodedPhoto::decode);

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use fast_image_resize as fir;
 use image::RgbImage;
 
-/// Shrinks by area-true bilinear convolution so that the longer side is at most `side`;
-/// a smaller image stays as it is.
+/// Shrinks an image by bilinear convolution over the area of each pixel, so that the longer side is
+/// at most `side`. A smaller image is returned unchanged.
 pub(crate) fn shrink_to_fit(image: &RgbImage, side: u32) -> Cow<'_, RgbImage> {
     let (width, height) = image.dimensions();
     let longer = width.max(height);
@@ -22,8 +22,8 @@ pub(crate) fn shrink_to_fit(image: &RgbImage, side: u32) -> Cow<'_, RgbImage> {
     Cow::Owned(resize(image, (shrunk(width), shrunk(height)), &options))
 }
 
-/// Shrinks a part of an image: a pixel is the mean of `cell` x `cell`. The part starts at `left` and `top`, lies
-/// within the image, and holds `width` x `height` such cells, at least one.
+/// Shrinks a part of an image: each pixel is the mean of `cell` x `cell` pixels. The part starts at
+/// `left` and `top`, is inside the image, and has `width` x `height` cells, at least one.
 pub(crate) fn shrink_part(
     image: &RgbImage,
     (left, top): (u32, u32),

@@ -1,13 +1,13 @@
-//! JPEGs by libjpeg-turbo, which decodes a large one at a half, a quarter or an eighth of its size.
+//! Decodes JPEGs with libjpeg-turbo, a large one at a half, a quarter or an eighth of its size.
 
 use image::RgbImage;
 use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat, ScalingFactor};
 
-/// The image at the smallest size whose longer side is at least `side` pixels, or as it is where that is less;
-/// `None` for the colours of print, which this decoder leaves as they are.
+/// Decodes at the smallest size whose longer side is at least `side` pixels, or at full size if it
+/// is shorter; `None` for CMYK, which this decoder does not convert.
 ///
 /// # Errors
-/// What libjpeg-turbo says of a damaged file.
+/// The error of libjpeg-turbo for a damaged file.
 pub(super) fn decode(jpeg: &[u8], side: u32) -> Result<Option<RgbImage>, turbojpeg::Error> {
     let mut decompressor = Decompressor::new()?;
     let header = decompressor.read_header(jpeg)?;
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_photo_comes_at_half_its_size_and_looks_the_same() {
+    fn large_photo_is_decoded_at_half_its_size() {
         let colour = |x: u32, y: u32| Rgb([(x / 8) as u8, (y / 6) as u8, ((x + y) / 14) as u8]);
         let mut jpeg = Vec::new();
         let photo = RgbImage::from_fn(2000, 1500, colour);

@@ -1,43 +1,46 @@
-//! How much memory the prefix codes of lossless WebP data take, before anything is decoded.
+//! Computes the memory of the prefix codes of lossless WebP data, before anything is decoded.
 //!
-//! There may be 65,536 groups of five codes, however few pixels there are, and the decoder makes a table of each: a
-//! bound by the number of bytes alone would have to take each for the worst. So the codes are read here as the decoder
-//! will read them, without a table, and the parts of the image before them are passed over. The format is that of the
-//! WebP Lossless Bitstream Specification (RFC 9649, section 3); sizes are those of image-webp 0.2's tables.
+//! There may be 65,536 groups of five codes, even for few pixels, and the decoder builds a table
+//! for each. A bound by the number of bytes alone would have to assume the worst case for each. So
+//! the codes are read here as the decoder reads them, but without tables, and the parts of the
+//! image before them are skipped. The format is the WebP Lossless Bitstream Specification (RFC
+//! 9649, section 3); table sizes are those of image-webp 0.2.
 
-/// Values of the code for green without a color cache: levels, and lengths of copies.
+/// Number of symbols of the code for green without a color cache: levels, and lengths of copies.
 const GREEN: usize = 256 + 24;
 
-/// Values of the other codes: red, blue, alpha, and distances of copies.
+/// Numbers of symbols of the other codes: red, blue, alpha, and distances of copies.
 const OTHERS: [usize; 4] = [256, 256, 256, 40];
 
-/// Where each length of a code for lengths stands.
+/// The order of the lengths in a code for code lengths.
 const ORDER: [usize; 19] = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
-/// Of each group, beside its tables: five codes, in a list that grows to twice its length and is copied then.
+/// Memory of a group besides its tables, in bytes: five codes, in a vector that doubles and is
+/// copied.
 const GROUP: u64 = 5 * 64 * 3;
 
-/// Of each table or tree, what an allocator keeps beside it.
+/// Overhead of the allocator for each table or tree, in bytes.
 const ALLOCATION: u64 = 32;
 
-/// Codes of at most so many bits are in a table.
+/// Maximum length of codes in a table, in bits.
 const TABLE_BITS: usize = 10;
 
-/// A node of the tree of a code's longer words, in bytes.
+/// Size of a node in the tree of longer codes, in bytes.
 const NODE: u64 = 16;
 
-/// The bytes that the tables take for an image of this size; what of the data can't be read the decoder won't read.
+/// Returns the memory of the tables for an image of this size, in bytes. Data that cannot be read
+/// here are not read by the decoder either.
 pub(super) fn table_bytes(data: &[u8], size: (u32, u32), has_header: bool) -> u64 {
     let mut walk = Walk { bits: Bits { data, at: 0 }, tables: 0 };
-    // The end of the data ends the decoder too; what was counted up to there is what it holds.
+    // The decoder also stops at the end of the data, with the memory counted up to there.
     let _ = walk.image(size, has_header);
     walk.tables
 }
 
-/// The bits of the data, from the lowest of each byte on.
+/// A reader of bits, from the lowest bit of each byte on.
 struct Bits<'a> {
     data: &'a [u8],
-    /// In bits.
+    /// The position, in bits.
     at: usize,
 }
 
@@ -48,7 +51,7 @@ impl Bits<'_> {
         Some(number)
     }
 
-    /// The next 24 bits at least; zeros behind the end.
+    /// Returns at least the next 24 bits; zeros after the end.
     fn next(&self) -> usize {
         let bytes = self.data.get(self.at / 8..).unwrap_or_default();
         let four = bytes.first_chunk().copied().unwrap_or_else(|| {
@@ -67,14 +70,14 @@ impl Bits<'_> {
 
 /// A prefix code.
 enum Code {
-    /// One value, which takes no bit.
+    /// A single symbol, which takes no bits.
     Single(usize),
-    /// For the next bits the length of their word and its value.
+    /// Length and symbol of the code that the next bits begin with.
     Table(Vec<(u8, u16)>),
 }
 
 impl Code {
-    /// Words of these lengths, in the order of their values; `None` where these are not all that there can be.
+    /// Builds the code with these lengths, by symbol; `None` if it is not complete.
     fn of(lengths: &[u8]) -> Option<Self> {
         let mut used = lengths.iter().enumerate().filter(|(_, length)| **length > 0);
         let first = used.next()?.0;
@@ -112,7 +115,7 @@ impl Code {
     }
 }
 
-/// The lengths of a code's words, by value, and the memory of what the decoder makes of them.
+/// The code lengths by symbol, and the memory of the decoder's table.
 struct Lengths(Vec<u8>);
 
 impl Lengths {
@@ -136,7 +139,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn image(&mut self, (width, height): (u32, u32), has_header: bool) -> Option<()> {
         if has_header {
-            // Signature, size, alpha and version: the decoder compares them.
+            // Signature, size, alpha and version, which the decoder checks.
             self.bits.skip(8 + 2 * 14 + 1 + 3)?;
         }
         let width = self.transforms(width, height)?;
@@ -155,7 +158,7 @@ impl Walk<'_> {
         Some(())
     }
 
-    /// Passes over the transforms; gives the width of the image that they leave.
+    /// Skips the transforms; returns the width of the transformed image.
     fn transforms(&mut self, mut width: u32, height: u32) -> Option<u32> {
         let mut seen = [false; 4];
         while self.bits.number(1)? == 1 {
@@ -171,7 +174,7 @@ impl Walk<'_> {
                 3 => {
                     let colors = self.bits.number(8)? as u32 + 1;
                     self.pass(colors, 1)?;
-                    // So many pixels share a byte.
+                    // Number of pixels in a byte.
                     let shared = [(2, 8), (4, 4), (16, 2)];
                     let shared = shared.iter().find(|(most, _)| colors <= *most);
                     width = width.div_ceil(shared.map_or(1, |(_, pixels)| *pixels));
@@ -190,8 +193,8 @@ impl Walk<'_> {
         (1..=11).contains(&bits).then_some(1 << bits)
     }
 
-    /// Passes over an image of one group, and tells the greatest number that red and green of a pixel make: of an
-    /// image of groups, the last one's. Copies repeat pixels that were there.
+    /// Skips an image with one group of codes; returns the greatest number in the red and green of
+    /// a pixel, which in an image of group numbers is the last group. Copies repeat earlier pixels.
     fn pass(&mut self, width: u32, height: u32) -> Option<usize> {
         let cache = self.cache_size()?;
         let mut codes = Vec::with_capacity(5);
@@ -219,7 +222,7 @@ impl Walk<'_> {
         Some(greatest)
     }
 
-    /// The number that a prefix and the bits behind it stand for.
+    /// Reads the number that a prefix and the bits after it encode.
     fn copied(&mut self, prefix: usize) -> Option<usize> {
         if prefix < 4 {
             return Some(prefix + 1);
@@ -228,7 +231,7 @@ impl Walk<'_> {
         Some(((2 + (prefix & 1)) << more) + self.bits.number(more)? + 1)
     }
 
-    /// Reads the lengths of a code's words.
+    /// Reads the code lengths of a prefix code.
     fn lengths(&mut self, values: usize) -> Option<Lengths> {
         let mut lengths = vec![0; values];
         if self.bits.number(1)? == 1 {
@@ -255,7 +258,7 @@ impl Walk<'_> {
         Some(Lengths(lengths))
     }
 
-    /// Reads lengths by their code, at most so many words of it.
+    /// Reads code lengths by their own code, at most this number of its symbols.
     fn fill(&mut self, lengths: &mut [u8], code: &Code, mut left: usize) -> Option<()> {
         let (mut at, mut former) = (0, 8);
         while at < lengths.len() && left > 0 {
@@ -280,7 +283,7 @@ impl Walk<'_> {
 mod tests {
     use super::*;
 
-    /// Bits as a file has them: each number with its width.
+    /// Writes numbers as bits, each with its width.
     fn data(numbers: &[(usize, usize)]) -> Vec<u8> {
         let bits =
             numbers.iter().flat_map(|(number, bits)| (0..*bits).map(move |k| number >> k & 1));
@@ -290,14 +293,15 @@ mod tests {
             .collect()
     }
 
-    /// Of one value, 0 or 1.
+    /// Returns a code of one symbol, 0 or 1.
     const SINGLE: [(usize, usize); 4] = [(1, 1), (0, 1), (0, 1), (0, 1)];
 
-    /// Of values 0 to 11 with words of 1 to 10, 11 and 11 bits: a code for lengths of 11 values of 3 and 4 bits, then
-    /// those lengths.
+    /// Returns a code of symbols 0 to 11 with 1 to 10, 11 and 11 bits: a code for lengths with 11
+    /// symbols of 3 and 4 bits, then those lengths.
     fn long_code() -> Vec<(usize, usize)> {
         let mut numbers = vec![(0, 1), (15, 4)];
-        // Of 16 lengths the first 5 have words of 3 bits, the next 6 of 4; they stand as ORDER says.
+        // The first 5 of 16 lengths have codes of 3 bits, the next 6 of 4 bits, in the order of
+        // ORDER.
         let word_length = |length: usize| match length {
             1..=5 => 3,
             6..=11 => 4,
@@ -313,11 +317,11 @@ mod tests {
         numbers
     }
 
-    /// An image without transforms whose groups all have one long code for green.
+    /// Returns an image without transforms, whose groups have one long code each, for green.
     fn image(groups: usize) -> Vec<u8> {
         let mut numbers = vec![(0x2F, 8), (63, 14), (63, 14), (0, 4), (0, 1), (0, 1)];
         if groups > 1 {
-            // Blocks of 4 x 4; an image of them whose pixels are all of the last group.
+            // Blocks of 4 x 4, and their image, in which all pixels name the last group.
             numbers.extend([(1, 1), (0, 3), (0, 1)]);
             let last = groups - 1;
             numbers.extend([(1, 1), (0, 1), (1, 1), (last & 255, 8)]);
@@ -334,14 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn each_group_counts_its_tables() {
+    fn tables_of_each_group_are_counted() {
         let one = table_bytes(&image(1), (64, 64), true);
         assert_eq!(one, GROUP + (4 << 10) + 2 * 2 * NODE + 2 * ALLOCATION);
         assert_eq!(table_bytes(&image(1000), (64, 64), true), 1000 * one);
     }
 
     #[test]
-    fn data_that_end_early_count_up_to_their_end() {
+    fn truncated_data_are_counted_up_to_their_end() {
         let whole = image(1000);
         let half = table_bytes(&whole[..whole.len() / 2], (64, 64), true);
         let all = table_bytes(&whole, (64, 64), true);

@@ -1,44 +1,46 @@
-//! What has to be known of a WebP before it is decoded, and the decoder does not look at: that its chunks lie
-//! within the file, and that the frames in it are as large as its header says, which is what the limits see.
+//! Checks of a WebP before decoding that the decoder does not make: that its chunks are inside the
+//! file, and that the sizes of its frames agree with the header, to which the limits apply.
 //!
-//! The layout is that of the WebP container specification (RIFF chunks) and of RFC 6386, 9.1 (frame header).
+//! The layout is that of the WebP container specification (RIFF chunks) and of RFC 6386, 9.1 (frame
+//! header).
 
 use super::error::Damage;
 use super::vp8l;
 
-/// Of a chunk: four letters and the length of what follows.
+/// Size of a chunk's header: four letters and the length of its contents.
 const CHUNK_HEADER: usize = 8;
 
-/// Of an `ANMF` chunk: where a frame lies, its size, its duration and flags.
+/// Size of the header of an `ANMF` chunk: position, size, duration and flags of a frame.
 const FRAME_HEADER: usize = 16;
 
-/// How many bytes of the file are the photo; what comes behind is not.
+/// Returns the length of the photo in the file; trailing bytes are not part of it.
 pub(super) fn length(bytes: &[u8]) -> Result<usize, Damage> {
     let riff: [u8; 4] = bytes.get(4..8).and_then(|b| b.try_into().ok()).ok_or(Damage::CutOff)?;
     let length = (u32::from_le_bytes(riff) as usize).saturating_add(CHUNK_HEADER);
     if bytes.len() < length { Err(Damage::CutOff) } else { Ok(length) }
 }
 
-/// Walks the chunks of a photo of this width and height, and tells how many bytes the decoder may hold beside the
-/// photo's pixels.
+/// Checks the chunks of a photo of this width and height, and returns the estimated memory of the
+/// decoder besides the photo's pixels, in bytes.
 pub(super) fn bytes_beside_pixels(bytes: &[u8], size: (u32, u32)) -> Result<u64, Damage> {
     let pixels = u64::from(size.0) * u64::from(size.1);
-    // A lossy frame's planes, or the pixels of a lossless one with alpha, and what its transforms are told by.
+    // The planes of a lossy frame, or the pixels of a lossless frame with alpha and its transform
+    // data.
     let (mut of_pixel, mut tables) = (5, None);
     for chunk in chunks(bytes.get(12..).unwrap_or_default()) {
-        // The decoder reads the first lossless data alone, so the others' tables are not counted.
+        // The decoder reads only the first lossless data, so only their tables are counted.
         match chunk? {
             (b"VP8 ", frame) => agree(frame_size(frame), Some(size))?,
             (b"VP8L", data) => {
                 tables.get_or_insert_with(|| vp8l::table_bytes(data, size, true));
             }
             (b"ALPH", data) => {
-                // Beside the planes: an image whose green is the alpha, and that alpha.
+                // Besides the planes: an image with the alpha as green, and that alpha.
                 of_pixel = of_pixel.max(10);
                 tables.get_or_insert_with(|| alpha_table_bytes(data, size));
             }
             (b"ANMF", frame) => {
-                // The frame, the canvas, and what is beside either.
+                // The frame and the canvas, each with its additional memory.
                 of_pixel = 15;
                 let of_frame = check_frame(frame, tables.is_none())?;
                 tables.get_or_insert(of_frame);
@@ -49,8 +51,9 @@ pub(super) fn bytes_beside_pixels(bytes: &[u8], size: (u32, u32)) -> Result<u64,
     Ok(of_pixel * pixels + tables.unwrap_or(0))
 }
 
-/// Checks an animation's frame and tells the bytes of its tables, where they count. What the decoder takes for the
-/// frame is the first chunk, or the second where the first is its alpha channel, whatever that second one is called.
+/// Checks a frame of an animation and returns the memory of its tables, if they count. The decoder
+/// takes the first chunk as the frame or, if that is the alpha channel, the second one, whatever
+/// its name.
 fn check_frame(bytes: &[u8], count: bool) -> Result<u64, Damage> {
     let side = |at: usize| {
         let [low, middle, high] = *bytes.get(at..at + 3)? else { return None };
@@ -69,7 +72,8 @@ fn check_frame(bytes: &[u8], count: bool) -> Result<u64, Damage> {
     }
 }
 
-/// Alpha is lossless data without their header, or bytes as they are, which need no table.
+/// Returns the memory of an alpha channel's tables. Alpha is lossless data without a header, or raw
+/// bytes, which need no table.
 fn alpha_table_bytes(data: &[u8], size: (u32, u32)) -> u64 {
     match data.split_first() {
         Some((flags, data)) if flags & 3 == 1 => vp8l::table_bytes(data, size, false),
@@ -77,7 +81,7 @@ fn alpha_table_bytes(data: &[u8], size: (u32, u32)) -> u64 {
     }
 }
 
-/// The EXIF data of a photo.
+/// Returns the EXIF data of a photo.
 pub(super) fn exif(bytes: &[u8]) -> Option<&[u8]> {
     let mut chunks = chunks(bytes.get(12..)?).map_while(Result::ok);
     chunks.find(|(name, _)| *name == b"EXIF").map(|(_, exif)| exif)
@@ -91,7 +95,8 @@ fn agree(frame: Option<(u32, u32)>, header: Option<(u32, u32)>) -> Result<(), Da
     }
 }
 
-/// Width and height of a lossy frame, behind three bytes of flags and three that say that it is one.
+/// Reads width and height of a lossy frame, after three bytes of flags and the three-byte start
+/// code.
 fn frame_size(frame: &[u8]) -> Option<(u32, u32)> {
     let side = |at: usize| {
         let [low, high] = *frame.get(at..at + 2)? else { return None };
@@ -100,7 +105,7 @@ fn frame_size(frame: &[u8]) -> Option<(u32, u32)> {
     side(6).zip(side(8))
 }
 
-/// The chunks that lie behind each other; a chunk of odd length is followed by a byte that is none of it.
+/// Iterates over consecutive chunks; a chunk of odd length is followed by a padding byte.
 fn chunks(mut rest: &[u8]) -> impl Iterator<Item = Result<(&[u8; 4], &[u8]), Damage>> {
     std::iter::from_fn(move || {
         let (name, behind) = rest.split_first_chunk::<4>()?;
@@ -143,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_as_large_as_the_header_says() {
+    fn frame_sizes_must_agree_with_the_header() {
         let alpha = chunk(*b"ALPH", &[0; 3]);
         assert_eq!(found(&[lossy(40, 50)]), Ok(5 * 2000));
         assert_eq!(found(&[alpha.clone(), lossy(40, 50)]), Ok(10 * 2000));
@@ -164,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_lie_within_the_file_and_the_file_within_its_length() {
+    fn chunks_must_be_inside_the_file() {
         let mut exif = chunk(*b"EXIF", &[0; 20]);
         assert_eq!(found(&[lossy(40, 50), exif.clone()]), Ok(5 * 2000));
         exif[4..8].copy_from_slice(&u32::MAX.to_le_bytes());

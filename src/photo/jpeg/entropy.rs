@@ -1,14 +1,14 @@
-//! How much of a JPEG's image is in the file. Decoders take what is missing for grey and say nothing: a file of which
-//! most is gone would be a photo of the upper part of a face.
+//! Measures how much of a JPEG's image data is in the file. Decoders fill missing data with gray
+//! and report nothing: a file that lacks most of it would be a photo of the upper part of a face.
 //!
-//! The entropy-coded data are passed over code by code, without computing a pixel of them, which takes a tenth to a
-//! quarter of the time of decoding. Of a progressive JPEG the scans that refine others are left out: what they add is
-//! fine detail.
+//! Entropy-coded data are skipped code by code without computing pixels, which takes a tenth to a
+//! quarter of the time of decoding. In a progressive JPEG, refinement scans are not counted: they
+//! add only fine detail.
 
 use super::huffman::{Bits, Lost, Specification, Table};
 use super::{Component, Frame, next_marker};
 
-/// The part of the image's coefficients that the file holds, from 0 to 1.
+/// Returns the part of the image's coefficients that is in the file, from 0 to 1.
 pub(super) fn held(bytes: &[u8], frame: &Frame) -> f64 {
     let mut walk = Walk {
         frame,
@@ -25,33 +25,33 @@ pub(super) fn held(bytes: &[u8], frame: &Frame) -> f64 {
     held / samples.iter().sum::<f64>()
 }
 
-/// What has been seen up to a marker.
+/// The state at a marker.
 struct Walk<'a> {
     frame: &'a Frame,
     dc: [Option<Specification>; 4],
     ac: [Option<Specification>; 4],
-    /// MCUs between two restart markers, 0 where there are none.
+    /// MCUs between restart markers; 0 without restart markers.
     interval: usize,
-    /// Of each component the coefficients of a block that a scan was for, a bit each.
+    /// For each component, a bit for each coefficient of a block that a scan contained.
     bands: [u64; 4],
-    /// Of each component the part of its coefficients that was found.
+    /// For each component, the part of its coefficients that was found.
     held: [f64; 4],
 }
 
 /// A component in a scan.
 struct Part {
     number: usize,
-    /// Blocks of an MCU.
+    /// Blocks in an MCU.
     blocks: usize,
     dc: Option<Table>,
     ac: Option<Table>,
 }
 
-/// The coefficients that a scan is for: the first, and behind the last.
+/// The coefficients of a scan: the first one, and the end.
 type Band = (u8, u8);
 
 impl Walk<'_> {
-    /// Reads the next segment; `None` where the image has ended.
+    /// Reads the next segment; `None` at the end of the image.
     fn step(&mut self, bytes: &[u8], at: &mut usize) -> Option<()> {
         let marker = next_marker(bytes, at)?;
         if matches!(marker, 0xD9) {
@@ -82,13 +82,13 @@ impl Walk<'_> {
         }
     }
 
-    /// Passes over a scan's data, and tells where they end.
+    /// Skips the data of a scan; returns their end.
     fn read_scan(&mut self, header: &[u8], bytes: &[u8], at: usize) -> Option<usize> {
         let (&count, rest) = header.split_first()?;
         let (components, rest) = rest.split_at_checked(2 * usize::from(count))?;
         let &[first, last, approximation] = rest.first_chunk()?;
         let band = if self.frame.progressive { (first, last.min(63) + 1) } else { (0, 64) };
-        // What refines others is not counted.
+        // Refinement scans are not counted.
         if self.frame.progressive && approximation >> 4 != 0 || band.0 >= band.1 {
             return Some(at);
         }
@@ -126,7 +126,8 @@ impl Walk<'_> {
         })
     }
 
-    /// MCUs of a scan: of one component alone each is a block (T.81, A.2).
+    /// Returns the number of MCUs of a scan. With a single component, each MCU is a block (T.81,
+    /// A.2).
     fn mcus(&self, parts: &[Part]) -> usize {
         let [columns, rows] = match parts {
             [part] => self.frame.blocks(part.number),
@@ -136,7 +137,7 @@ impl Walk<'_> {
     }
 }
 
-/// Passes over a scan and tells how many of its MCUs are there.
+/// Skips a scan; returns the number of MCUs that were found.
 fn pass(bits: &mut Bits<'_>, parts: &[Part], band: Band, mcus: usize, interval: usize) -> usize {
     let interval = if interval == 0 { mcus } else { interval };
     let (mut found, mut from) = (0, 0);
@@ -152,7 +153,7 @@ fn pass(bits: &mut Bits<'_>, parts: &[Part], band: Band, mcus: usize, interval: 
     found
 }
 
-/// Passes over an MCU. `run` counts further blocks that end at once.
+/// Skips an MCU. `run` counts the further blocks of an end-of-band run.
 #[inline]
 fn mcu(bits: &mut Bits<'_>, parts: &[Part], band: Band, run: &mut u32) -> Result<(), Lost> {
     for part in parts {
@@ -163,7 +164,7 @@ fn mcu(bits: &mut Bits<'_>, parts: &[Part], band: Band, run: &mut u32) -> Result
     Ok(())
 }
 
-/// Passes over a block (T.81, F.2.2 and G.2.2).
+/// Skips a block (T.81, F.2.2 and G.2.2).
 #[inline]
 fn block(bits: &mut Bits<'_>, part: &Part, (first, end): Band, run: &mut u32) -> Result<(), Lost> {
     if first == 0 {
@@ -200,10 +201,11 @@ mod tests {
     use super::super::Outline;
     use super::*;
 
-    /// A grey JPEG of eight blocks, a restart marker behind each but the last, without an end marker.
+    /// Returns a gray JPEG of eight blocks with restart markers between them, without an end
+    /// marker.
     fn restarting() -> Vec<u8> {
         let mut bytes = vec![0xFF, 0xD8, 0xFF, 0xC0, 0, 11, 8, 0, 8, 0, 64, 1, 1, 0x11, 0];
-        // One word, `0`, for no difference; and one that ends a block.
+        // One code, `0`, for no difference; and one for the end of a block.
         for class in [0, 0x10] {
             bytes.extend([0xFF, 0xC4, 0, 20, class, 1]);
             bytes.extend([0; 16]);
@@ -223,26 +225,26 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_counted_up_to_the_end_and_behind_what_is_lost() {
+    fn blocks_are_counted_up_to_the_end_and_after_lost_data() {
         let whole = restarting();
         assert!((share(&whole) - 1.0).abs() < 1e-9);
         let ended = [&whole[..], &[0xFF, 0xD9]].concat();
         assert!((share(&ended) - 1.0).abs() < 1e-9);
-        // The data of one block; the next ones follow behind a marker.
+        // The data of one block are lost; the next ones follow after a marker.
         let start = whole.len() - 8 - 14;
         let mut one_lost = whole.clone();
         one_lost.remove(start + 6);
         assert!((share(&one_lost) - 7.0 / 8.0).abs() < 1e-9);
-        // All from a block on, also with an end marker.
+        // All data from a block on are lost, also with an end marker.
         let half = &whole[..start + 3 * 4];
         assert!((share(half) - 0.5).abs() < 1e-9);
         assert!((share(&[half, &[0xFF, 0xD9]].concat()) - 0.5).abs() < 1e-9);
     }
 
     #[test]
-    fn a_scan_without_its_tables_holds_nothing() {
+    fn scan_without_its_tables_is_not_counted() {
         let mut bytes = restarting();
-        // Tables of another number.
+        // Tables with another id.
         bytes[19] = 1;
         assert!(share(&bytes).abs() < 1e-9);
     }

@@ -1,14 +1,14 @@
-//! The decoder for the JPEGs that the fast one does not read rightly.
+//! The decoder for JPEGs that the fast decoder reads wrongly.
 
 use image::RgbImage;
 use jpeg_decoder::{Decoder, Error, PixelFormat};
 
 use super::super::error::{Damage, PhotoError};
 
-/// The pixels of a JPEG whose outline was found to be within the limits.
+/// Decodes a JPEG whose header is within the limits.
 ///
-/// It computes pixels on a thread for each component of a scan while it reads the next rows: two or three threads
-/// for a moment, in place of the one that waits for them.
+/// For each component of a scan, a thread computes pixels while the next rows are read: two or
+/// three threads for a short time, while the calling thread waits.
 pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     let mut decoder = Decoder::new(bytes);
     let pixels = decoder.decode().map_err(|error| match error {
@@ -26,7 +26,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, PhotoError> {
     image.ok_or_else(|| Damage::Inconsistent.into())
 }
 
-/// What four inks leave of the light.
+/// Converts CMYK to RGB.
 fn rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
     [cyan, magenta, yellow].map(|ink| (u16::from(255 - ink) * u16::from(255 - black) / 255) as u8)
 }

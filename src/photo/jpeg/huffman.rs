@@ -1,22 +1,22 @@
-//! Huffman codes of a JPEG, read only to be passed over.
+//! Huffman codes of a JPEG, to skip entropy-coded data.
 
-/// Codes of at most so many bits are found in one step.
+/// Maximum length of codes that are looked up in one step, in bits.
 const LOOKAHEAD: u32 = 9;
 
-/// The data of a scan, or of what is left of it up to the next marker, have ended, or are no code.
+/// The error at the end of the data before the next marker, or for an invalid code.
 #[derive(Debug)]
 pub(super) struct Lost;
 
-/// A table as a file has it (ITU-T T.81, B.2.4.2).
+/// A Huffman table in a file (ITU-T T.81, B.2.4.2).
 #[derive(Clone, Debug)]
 pub(super) struct Specification {
-    /// Codes of 1 to 16 bits.
+    /// Numbers of codes of 1 to 16 bits.
     counts: [u8; 16],
     symbols: Vec<u8>,
 }
 
 impl Specification {
-    /// Reads a table and tells what lies behind it.
+    /// Reads a table; returns it with the bytes after it.
     pub(super) fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (counts, rest) = bytes.split_first_chunk::<16>()?;
         let length = counts.iter().map(|count| usize::from(*count)).sum::<usize>();
@@ -47,24 +47,24 @@ impl Specification {
     }
 }
 
-/// A table to decode by.
+/// A table for decoding.
 pub(super) struct Table {
-    /// For the next bits the length of their code and its symbol, 0 where it is longer.
+    /// Length and symbol of the code that the next bits begin with; 0 if it is longer.
     short: [u16; 1 << LOOKAHEAD],
-    /// Behind the last code of each length, in 16 bits.
+    /// The end of the codes of each length, in 16 bits.
     ends: [u32; 17],
-    /// What is added to a code of each length to find its symbol.
+    /// Offset from a code of each length to the index of its symbol.
     firsts: [i32; 17],
     symbols: [u8; 256],
 }
 
-/// The bits of entropy-coded data.
+/// A reader of the bits of entropy-coded data.
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// The next bits, from the highest on.
+    /// The next bits, from the highest bit on.
     next: u64,
-    /// How many these are.
+    /// The number of these bits.
     count: u32,
 }
 
@@ -73,12 +73,12 @@ impl<'a> Bits<'a> {
         Self { bytes, at, next: 0, count: 0 }
     }
 
-    /// Where the bits that are not yet used end: not behind the next marker.
+    /// Returns the position after the bits that were read, at most that of the next marker.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// The symbol of the next code.
+    /// Reads the symbol of the next code.
     #[inline]
     pub(super) fn symbol(&mut self, table: &Table) -> Result<u8, Lost> {
         self.fill();
@@ -95,7 +95,7 @@ impl<'a> Bits<'a> {
         usize::try_from(at).ok().and_then(|at| table.symbols.get(at)).copied().ok_or(Lost)
     }
 
-    /// The next bits as a number; at most 16.
+    /// Reads a number of at most 16 bits.
     #[inline]
     pub(super) fn number(&mut self, bits: u32) -> Result<u32, Lost> {
         if bits == 0 {
@@ -107,7 +107,8 @@ impl<'a> Bits<'a> {
         Ok(number)
     }
 
-    /// Goes behind the next restart marker; `false` where another marker, or nothing, comes first.
+    /// Skips to the end of the next restart marker; `false` if another marker or the end comes
+    /// first.
     pub(super) fn restart(&mut self) -> bool {
         (self.next, self.count) = (0, 0);
         while let Some([first, second]) = self.bytes.get(self.at..self.at + 2) {
@@ -130,7 +131,7 @@ impl<'a> Bits<'a> {
         Ok(())
     }
 
-    /// Reads on until there are more than 32 bits or a marker follows.
+    /// Reads until there are more than 32 bits or a marker follows.
     #[inline]
     fn fill(&mut self) {
         if self.count > 32 {
@@ -150,7 +151,7 @@ impl<'a> Bits<'a> {
     fn fill_by_bytes(&mut self) {
         while self.count <= 56 {
             let Some(&byte) = self.bytes.get(self.at) else { return };
-            // A byte of ones is followed by one of zeros, where it is no marker (T.81, B.1.1.5).
+            // A byte 0xFF that is not a marker is followed by 0x00 (T.81, B.1.1.5).
             let length = match (byte, self.bytes.get(self.at + 1)) {
                 (0xFF, Some(0)) => 2,
                 (0xFF, _) => return,

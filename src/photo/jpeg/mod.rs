@@ -1,9 +1,9 @@
-//! What has to be known of a JPEG before it is decoded, and no decoder says: how much memory it will take, which
-//! decoder reads it rightly, and whether its image is all there.
+//! Checks of a JPEG before decoding: how much memory it takes, which decoder reads it correctly,
+//! and whether its image data are complete.
 //!
-//! image's decoder (zune-jpeg) is the fast one. Its version 0.5 reads wrongly, without an error, sequential JPEGs with
-//! a scan for each component and those whose chroma is finer than their luma, and refuses sampling by threes. Those go
-//! to the general one (jpeg-decoder), which is slower and reads them all.
+//! The fast decoder is image's (zune-jpeg). Its version 0.5 decodes wrongly, without an error,
+//! sequential JPEGs with a scan for each component and those with finer chroma than luma, and
+//! refuses sampling by threes. The general decoder (jpeg-decoder) is slower and reads all of them.
 
 mod entropy;
 mod general;
@@ -17,21 +17,22 @@ use image::RgbImage;
 
 use super::error::{Damage, PhotoError};
 
-/// Scans of one image. Programs write some ten; each costs a pass over the whole image, however few its bytes are.
+/// Maximum number of scans. Programs write about ten; each costs a pass over the whole image, even
+/// if it has few bytes.
 const MOST_SCANS: usize = 100;
 
-/// The part of the image that must be in the file: cameras lose a few rows at the end, and no more.
+/// Minimum part of the image that must be in the file: cameras lose at most a few rows at the end.
 const LEAST_HELD: f64 = 0.95;
 
-/// What the headers of a JPEG say.
+/// The contents of a JPEG's headers.
 #[derive(Clone, Debug)]
 pub(super) struct Outline {
     frame: Frame,
-    /// Whether there is a Huffman table before the first scan.
+    /// Whether a Huffman table is defined before the first scan.
     has_tables: bool,
-    /// Whether the end marker is there.
+    /// Whether the end marker is present.
     ends: bool,
-    /// Whether only the general decoder reads it rightly.
+    /// Whether only the general decoder reads the file correctly.
     general: bool,
     exif: Option<Range<usize>>,
 }
@@ -45,7 +46,7 @@ struct Frame {
     components: Vec<Component>,
 }
 
-/// A component of the image, and its samples in each direction of an MCU.
+/// A component of the image, with its sampling factors.
 #[derive(Clone, Copy, Debug)]
 struct Component {
     id: u8,
@@ -54,13 +55,13 @@ struct Component {
 }
 
 impl Outline {
-    /// Walks the markers from the first to the end of the image.
+    /// Reads the markers up to the end of the image.
     ///
-    /// Within entropy-coded data every 0xFF byte is followed by 0x00 or a restart marker (T.81, B.1.1.5), so that the
-    /// walk needs no decoding.
+    /// In entropy-coded data, each byte 0xFF is followed by 0x00 or a restart marker (T.81,
+    /// B.1.1.5), so that nothing is decoded.
     ///
     /// # Errors
-    /// [`PhotoError`] for a coding that no decoder here reads, and where there is no frame or no scan.
+    /// [`PhotoError`] for an unsupported coding, or if there is no frame or no scan.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, PhotoError> {
         let mut walk = Walk::default();
         let mut at = 2;
@@ -83,23 +84,25 @@ impl Outline {
         (self.frame.width, self.frame.height)
     }
 
-    /// What decoding holds at once, in bytes.
+    /// Returns the estimated memory of decoding, in bytes.
     pub(super) fn decoded_bytes(&self) -> u64 {
         let Frame { progressive, width, height, ref components } = self.frame;
         let pixels = u64::from(width) * u64::from(height);
         let samples = self.frame.samples();
         let of_pixel = components.len() as u64;
-        // 16 bits for each coefficient of the whole image until the last scan has come.
+        // All coefficients are held, 16 bits each, until the last scan is read.
         let coefficients = if progressive { 2 * samples } else { 0 };
         if self.general {
-            // Rows of coefficients may wait for a thread that makes planes of them; then come pixels, and RGB pixels.
+            // Rows of coefficients may wait for the thread that converts them; then pixels and RGB
+            // pixels.
             return coefficients + 3 * samples + (of_pixel + 3) * pixels;
         }
         let converted = if of_pixel == 1 { pixels } else { 0 };
         coefficients + 3 * pixels + converted
     }
 
-    /// The bytes with what decoders miss: the end marker, and the tables that a frame of Motion JPEG leaves out.
+    /// Returns the bytes with what decoders require: the end marker, and the tables that Motion
+    /// JPEG omits.
     pub(super) fn mended(&self, bytes: &Bytes) -> Bytes {
         if self.has_tables && self.ends {
             return bytes.clone();
@@ -110,7 +113,7 @@ impl Outline {
         [start, &tables, rest, end].concat().into()
     }
 
-    /// Refuses an image of which more than a few rows are missing; `bytes` are mended.
+    /// Refuses an image that lacks more than a few rows; `bytes` are those that decoders get.
     ///
     /// # Errors
     /// [`Damage::CutOff`] or [`Damage::Incomplete`].
@@ -121,18 +124,18 @@ impl Outline {
         Err(if self.ends { Damage::Incomplete } else { Damage::CutOff })
     }
 
-    /// Decodes what the fast decoder would read wrongly; `None` where it reads it rightly.
+    /// Decodes with the general decoder; `None` if the fast decoder reads the file correctly.
     pub(super) fn decode_by_general(&self, bytes: &[u8]) -> Option<Result<RgbImage, PhotoError>> {
         self.general.then(|| general::decode(bytes))
     }
 
-    /// The EXIF data, in the bytes that the outline is of.
+    /// Returns the EXIF data; `bytes` are those that the headers were read from.
     pub(super) fn exif<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         bytes.get(self.exif.clone()?)
     }
 }
 
-/// What has been found up to a marker.
+/// The state at a marker.
 #[derive(Default)]
 struct Walk {
     frame: Option<Frame>,
@@ -208,7 +211,7 @@ impl Frame {
         let components: Option<Vec<_>> = components.iter().map(read).collect();
         let mut components = components.filter(|_| width > 0).ok_or(Damage::Inconsistent)?;
         match components.as_mut_slice() {
-            // Alone it is never interleaved, whatever its factors say (T.81, A.2).
+            // A single component is never interleaved, whatever its factors (T.81, A.2).
             [alone] => (alone.h, alone.v) = (1, 1),
             [_, _, _] | [_, _, _, _] => {}
             _ => return Err(PhotoError::ForeignCoding("JPEGs without 1, 3 or 4 components")),
@@ -216,25 +219,25 @@ impl Frame {
         Ok(Self { progressive, width: width.into(), height: height.into(), components })
     }
 
-    /// The widest and tallest sampling.
+    /// Returns the maximum sampling factors.
     fn most(&self) -> [u32; 2] {
         let most = |of: fn(&Component) -> u32| self.components.iter().map(of).max().unwrap_or(1);
         [most(|component| component.h), most(|component| component.v)]
     }
 
-    /// MCUs of interleaved components: columns and rows.
+    /// Returns the number of interleaved MCUs: columns and rows.
     fn mcus(&self) -> [u32; 2] {
         let [h, v] = self.most();
         [self.width.div_ceil(8 * h), self.height.div_ceil(8 * v)]
     }
 
-    /// Blocks of a component that hold a part of the image: columns and rows.
+    /// Returns the number of a component's blocks with a part of the image: columns and rows.
     fn blocks(&self, number: usize) -> [u32; 2] {
         let ([most_h, most_v], Component { h, v, .. }) = (self.most(), self.components[number]);
         [(self.width * h).div_ceil(8 * most_h), (self.height * v).div_ceil(8 * most_v)]
     }
 
-    /// Samples of all components, with those that fill the last MCUs.
+    /// Returns the number of samples of all components, with the padding of the last MCUs.
     fn samples(&self) -> u64 {
         let [columns, rows] = self.mcus().map(u64::from);
         let of_mcu: u32 =
@@ -242,7 +245,7 @@ impl Frame {
         columns * rows * u64::from(of_mcu)
     }
 
-    /// Whether the sampling is one that the fast decoder doesn't read.
+    /// Returns whether the fast decoder reads the sampling wrongly or refuses it.
     fn is_unusual(&self) -> bool {
         let [h, v] = self.most();
         let first = self.components[0];
@@ -250,21 +253,21 @@ impl Frame {
         (first.h, first.v) != (h, v) || self.components.iter().any(by_threes)
     }
 
-    /// Whether a sample of each component stands for a whole number of pixels.
+    /// Returns whether a sample of each component covers a whole number of pixels.
     fn is_whole(&self) -> bool {
         let [h, v] = self.most();
         self.components.iter().all(|component| h % component.h == 0 && v % component.v == 0)
     }
 }
 
-/// Moves `at` behind the next 0xFF and its marker byte.
+/// Moves `at` past the next 0xFF and its marker byte.
 fn next_marker(bytes: &[u8], at: &mut usize) -> Option<u8> {
     loop {
         let rest = bytes.get(*at..)?;
         *at += rest.iter().position(|byte| *byte == 0xFF)? + 1;
         match *bytes.get(*at)? {
             0x00 => *at += 1,
-            // A byte of ones may stand before a marker any number of times (T.81, B.1.1.2).
+            // Any number of bytes 0xFF may precede a marker (T.81, B.1.1.2).
             0xFF => {}
             marker => {
                 *at += 1;
@@ -274,7 +277,7 @@ fn next_marker(bytes: &[u8], at: &mut usize) -> Option<u8> {
     }
 }
 
-/// What a segment holds behind its length; moves `at` behind it.
+/// Returns the contents of a segment after its length; moves `at` past it.
 fn body<'a>(bytes: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
     let length = usize::from(u16::from_be_bytes(*bytes.get(*at..)?.first_chunk()?)).max(2);
     let body = bytes.get(*at + 2..*at + length)?;
@@ -286,7 +289,8 @@ fn body<'a>(bytes: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
 mod tests {
     use super::*;
 
-    /// Start of image, a frame header of 400 x 300 with 4:2:0 sampling, a scan, the end.
+    /// Returns a JPEG: start of image, a frame of 400 x 300 with 4:2:0 sampling, a scan, end of
+    /// image.
     fn image(frame_marker: u8) -> Vec<u8> {
         let mut bytes = vec![0xFF, 0xD8, 0xFF, frame_marker, 0, 17, 8, 1, 44, 1, 144, 3];
         bytes.extend([1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0]);
@@ -300,16 +304,16 @@ mod tests {
     }
 
     #[test]
-    fn a_progressive_file_counts_its_coefficients() {
+    fn memory_of_progressive_jpeg_includes_coefficients() {
         assert_eq!(outline(&image(0xC0)).unwrap().decoded_bytes(), 3 * 400 * 300);
-        // In whole MCUs of 16 x 16.
+        // Padded to whole MCUs of 16 x 16.
         let samples = 400 * 304 * 3 / 2;
         let counted = outline(&image(0xC2)).unwrap().decoded_bytes();
         assert_eq!(counted, 3 * 400 * 300 + 2 * samples);
     }
 
     #[test]
-    fn a_missing_end_marker_is_noted_and_a_trailer_ignored() {
+    fn missing_end_marker_is_noted_and_trailer_is_ignored() {
         let whole = image(0xC0);
         let without = outline(&whole[..whole.len() - 2]).unwrap();
         assert!(!without.ends && outline(&whole).unwrap().ends);
@@ -320,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_are_cut_are_told() {
+    fn truncated_headers_are_reported() {
         let whole = image(0xC0);
         for length in 2..34 {
             let cut = outline(&whole[..length]).unwrap_err();
@@ -329,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn codings_that_no_decoder_reads_are_named() {
+    fn unsupported_codings_are_named() {
         for (marker, named) in [
             (0xC3, "lossless"),
             (0xC5, "hierarchical"),
@@ -349,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_fast_decoder_reads_wrongly_goes_to_the_general_one() {
+    fn jpeg_that_fast_decoder_misreads_uses_general_decoder() {
         assert!(!outline(&image(0xC0)).unwrap().general);
         let sampled = |sampling: [u8; 3]| {
             let mut bytes = image(0xC0);
@@ -372,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn more_scans_than_any_program_writes_are_refused() {
+    fn too_many_scans_are_refused() {
         let mut bytes = image(0xC2);
         bytes.truncate(21);
         let scan = [0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 0, 0];

@@ -1,6 +1,6 @@
-//! The Huffman tables that Motion JPEG leaves out: those that ITU-T T.81 gives as examples, in K.3.
+//! The Huffman tables that Motion JPEG omits: the examples of ITU-T T.81, K.3.
 
-/// Class and number of each table, and how many codes of 1 to 16 bits it has with their symbols.
+/// Class and id of each table, its numbers of codes of 1 to 16 bits, and their symbols.
 const STANDARD: [(u8, &[u8]); 4] = [
     // Table K.3.
     (0x00, &[0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
@@ -46,7 +46,7 @@ const STANDARD: [(u8, &[u8]); 4] = [
     ),
 ];
 
-/// The segment that defines them.
+/// Returns the segment that defines the tables.
 pub(super) fn standard() -> Vec<u8> {
     let length: usize = STANDARD.iter().map(|(_, table)| 1 + table.len()).sum();
     let mut segment = vec![0xFF, 0xC4];
