@@ -1,4 +1,5 @@
-//! The audit trail: events and their codes, in the file of the employees, so that one commit holds both.
+//! The audit trail: events and their MACs, in the database of the employees, so that a change and
+//! its event are one commit.
 
 use jiff::Timestamp;
 use sqlx::{Any, Transaction};
@@ -39,8 +40,8 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Writes events and returns how many of the first are durable: all, or those of an earlier attempt
-    /// that was reported as failed or canceled, but was committed.
+    /// Writes events and returns how many of the first are durable: all, or those of an earlier
+    /// attempt that was reported as failed or canceled, but was committed.
     ///
     /// # Errors
     /// [`StoreError`]; the next call with this attempt, and events that start with the same ones,
@@ -50,7 +51,7 @@ impl Store {
         events: &[Event],
         attempt: &mut Attempt,
     ) -> Result<usize, StoreError> {
-        // Waits for whatever the earlier attempt left running.
+        // Waits for statements of the earlier attempt that may still run.
         let mut tx = self.data.begin().await?;
         if let Some((head, count)) = attempt.tried {
             let written = is_written(&mut tx, head).await?;
@@ -130,13 +131,13 @@ impl Store {
         }
     }
 
-    /// Drops the events older than `before`, keeps the head that the remaining ones are chained to, and
-    /// returns the number of dropped events.
+    /// Drops the events older than `before`, keeps the head that the remaining ones are chained to,
+    /// and returns the number of dropped events.
     ///
     /// # Errors
     /// [`StoreError`]; then no event is dropped.
     pub async fn drop_events(&self, before: Timestamp) -> Result<u64, StoreError> {
-        // Nearly always nothing is to be done, and then nobody waits for the writer.
+        // Checked without the write lock, since usually nothing is to be dropped.
         let oldest: Option<i64> =
             sqlx::query_scalar("select at from audit_event order by number limit 1")
                 .fetch_optional(&self.data.readers)

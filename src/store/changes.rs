@@ -1,5 +1,5 @@
-//! The change feed, by which each replica's gallery follows the store. Only PostgreSQL has one, since a
-//! SQLite file has a single process.
+//! The change feed, by which each replica's gallery follows the store. Only PostgreSQL has one,
+//! since a SQLite file has a single process.
 //!
 //! A row names the employee whose enrollment changed, and is committed with the change. Writes are
 //! serial, so that numbers are in commit order: a reader that has read up to a number has missed no
@@ -27,8 +27,9 @@ const PAGE: i64 = 1000;
 /// Templates digested in one page.
 const COUNTED: i64 = 10_000;
 
-/// Retention of rows, in milliseconds. Rows name erased employees, so it is short; a replica that lags
-/// behind by more reloads its gallery. The server determines ages, since clocks of replicas differ.
+/// Retention of rows, in milliseconds. Rows name erased employees, so it is short; a replica that
+/// lags behind by more reloads its gallery. The server determines ages, since clocks of replicas
+/// differ.
 const KEPT: i64 = 60_000;
 
 /// A change of an employee's enrollment.
@@ -38,7 +39,8 @@ pub struct Change {
     pub number: u64,
     /// The employee.
     pub employee: EmployeeId,
-    /// The current template with its model; `None` if the employee is not enrolled or is being erased.
+    /// The current template with its model; `None` if the employee is not enrolled or is being
+    /// erased.
     pub present: Option<(ModelId, StoredTemplate)>,
 }
 
@@ -61,7 +63,7 @@ pub enum Changes {
 pub struct Census {
     /// The changes.
     pub changes: Changes,
-    /// Who is enrolled with each model.
+    /// The gallery digest of each model.
     pub rolls: HashMap<ModelId, GalleryDigest>,
 }
 
@@ -99,7 +101,7 @@ impl Store {
         self.read(rows, after).await
     }
 
-    /// All that follows a number, and who is enrolled then.
+    /// Returns a consistent snapshot: the changes after a number, and the gallery digests.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -189,7 +191,7 @@ impl Store {
 }
 
 impl ChangeRow {
-    /// All but the data key, which is looked for elsewhere.
+    /// Parses the row; the data key is read separately.
     fn change(self) -> Result<Change, StoreError> {
         let employee = employee_id("change", self.changed.clone())?;
         Ok(Change { number: self.number.unsigned_abs(), employee, present: self.present()? })
@@ -223,7 +225,7 @@ pub(super) async fn note(
     add(tx, engine, row.bind(employee.as_str())).await
 }
 
-/// Adds a row for everyone whose enrolment would end later than so many milliseconds after it was made.
+/// Adds a row for each employee whose enrollment lasts longer than `longest` milliseconds.
 pub(super) async fn note_longer(
     tx: &mut Transaction<'_, Any>,
     engine: Engine,
@@ -238,7 +240,7 @@ pub(super) async fn note_longer(
     add(tx, engine, rows.bind(longest)).await
 }
 
-/// Adds to the feed, where there is one, and calls out.
+/// Adds rows and notifies listeners, if there is a feed.
 async fn add(
     tx: &mut Transaction<'_, Any>,
     engine: Engine,
@@ -252,7 +254,7 @@ async fn add(
     Ok(())
 }
 
-/// Where the feed ends.
+/// Returns the number of the last change.
 pub(super) async fn last(connection: &mut AnyConnection) -> Result<u64, StoreError> {
     let last: i64 = sqlx::query_scalar("select coalesce(max(number), 0) from change")
         .fetch_one(connection)

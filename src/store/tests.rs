@@ -1,5 +1,5 @@
-//! The store against real files and, where there is one, a real PostgreSQL: `LIKENESS_TEST_POSTGRES` is its URL
-//! without a database (`e2e/with-postgres` starts one).
+//! Tests of the store with real files and, if `LIKENESS_TEST_POSTGRES` is set, a real PostgreSQL:
+//! its URL without a database (`e2e/with-postgres` starts one).
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn masters() -> MasterKeys {
     MasterKeys::one(MasterKey::new(&[1; 32]))
 }
 
-/// Where a store is made for one test.
+/// The location of a test's store.
 struct Place {
     folder: tempfile::TempDir,
     location: Location,
@@ -30,14 +30,14 @@ fn files() -> Place {
     Place { folder, location }
 }
 
-/// A new database, for employees and data keys.
+/// Creates a database, for employees and data keys.
 async fn server() -> Option<Place> {
     let url = database().await?;
     let location = Location::Server { data: url.clone(), keys: url };
     Some(Place { folder: tempfile::tempdir().unwrap(), location })
 }
 
-/// Two new databases, one for the data keys.
+/// Creates two databases, one for the data keys.
 async fn two_databases() -> Option<Place> {
     let location = Location::Server { data: database().await?, keys: database().await? };
     Some(Place { folder: tempfile::tempdir().unwrap(), location })
@@ -126,7 +126,7 @@ fn reference(employee: &str, model: u8) -> Reference {
     }
 }
 
-/// A data key and a template that can be told from others, and found in a file.
+/// Returns a distinct data key and template, which can be found in a file.
 fn sealed(marker: &str) -> (WrappedKey, Template) {
     let mut id = [0; 16];
     id.iter_mut().zip(marker.bytes()).for_each(|(to, from)| *to = from);
@@ -143,7 +143,7 @@ async fn enroll(store: &Store, reference: &Reference, marker: &str, replace: boo
     store.enroll(reference, written, &Actor::Local).await.unwrap()
 }
 
-/// Data keys of templates.
+/// Returns the number of data keys of templates.
 async fn keys_held(store: &Store) -> u64 {
     store.count_data_keys().await.unwrap() - 1
 }
@@ -260,7 +260,7 @@ async fn inconsistent_row_is_named_in_the_error(place: Place) {
     assert_eq!(error, "the database is inconsistent: employee.enrolled_at of ada");
 }
 
-/// What was written, action and subject.
+/// Returns the action and the subject of each event.
 async fn trail(store: &Store) -> Vec<(String, Option<String>)> {
     let events = store.events(1).await.unwrap();
     events.into_iter().map(|entry| (entry.event.action, entry.event.subject)).collect()
@@ -338,7 +338,8 @@ async fn dropping_old_events_keeps_the_chain_valid(place: Place) {
     let events: Vec<_> = [10, 20, 15, 30].map(event).into();
     store.record(&events).await.unwrap();
     assert_eq!(store.drop_events(at(5)).await.unwrap(), 0);
-    // The third lies behind one that is to stay, though its own time is over: the clock went back.
+    // The third event is older than the limit, but follows one that stays, because the clock went
+    // back.
     assert_eq!(store.drop_events(at(20)).await.unwrap(), 1);
     assert_eq!(store.verify_events(None).await.unwrap().unwrap().0.count, 4);
     assert_eq!(store.drop_events(at(100)).await.unwrap(), 3);
@@ -493,7 +494,7 @@ async fn data_keys_are_rewrapped(place: Place) {
     assert_eq!(store.data_keys_not_of(next, 9).await.unwrap().len(), 1);
 }
 
-/// The changes behind a number: whose, and whether they are enrolled now.
+/// Returns the changes after a number: the employee, and whether they are enrolled now.
 async fn changes(store: &Store, after: u64) -> Option<Vec<(u64, String, bool)>> {
     let told = |change: Change| {
         (change.number, change.employee.as_str().to_owned(), change.present.is_some())
@@ -601,7 +602,7 @@ async fn interrupted_copy_resumes_and_is_compared() {
     let rows = store.count_rows().await.unwrap();
     assert_eq!(copy().await.unwrap(), rows);
     let (data, _) = databases(&server.location).await.unwrap();
-    // As if it had been cut short.
+    // Simulates an interrupted copy.
     for cut in [
         "delete from audit_event where number > 1",
         "delete from employee where employee_id = 'bob'",
@@ -625,7 +626,7 @@ async fn retried_events_are_written_once(place: Place) {
     let mut attempt = Attempt::default();
     assert_eq!(store.record_once(&events[..1], &mut attempt).await.unwrap(), 1);
     let (head, _) = store.verify_events(None).await.unwrap().unwrap();
-    // As if the answer to the commit had been lost.
+    // Simulates a lost response to the commit.
     attempt.tried = Some((head, 1));
     assert_eq!(
         store.record_once(&events, &mut attempt).await.unwrap(),
@@ -633,7 +634,7 @@ async fn retried_events_are_written_once(place: Place) {
         "the first one is there"
     );
     assert_eq!(store.record_once(&events[1..], &mut attempt).await.unwrap(), 1);
-    // As if the commit had been lost.
+    // Simulates a lost commit.
     let lost = Head { count: 3, ..head };
     attempt.tried = Some((lost, 2));
     assert_eq!(store.record_once(&events[1..], &mut attempt).await.unwrap(), 1);
@@ -658,7 +659,8 @@ async fn refused_event_is_distinguished_from_unavailable_database(place: Place) 
     store.record(&[verified(Some(audit_id("bob", 1)))]).await.unwrap();
 }
 
-/// As long as another session holds the lock, every write waits; then each connection writes again.
+/// Every write waits while another session holds the lock; afterwards each connection can write
+/// again.
 #[tokio::test]
 async fn lock_timeout_leaves_connections_usable() {
     let Some(place) = server().await else { return };
@@ -667,7 +669,7 @@ async fn lock_timeout_leaves_connections_usable() {
     let mut other = sqlx::PgConnection::connect(data.of_postgres().unwrap()).await.unwrap();
     let lock = "select pg_advisory_lock(1818848101, 0)";
     sqlx::query(lock).execute(&mut other).await.unwrap();
-    // Four connections, each of which waits for the 5 seconds of its lock_timeout.
+    // Each of the four connections waits for its lock_timeout of 5 seconds.
     let enrol_many = |round: usize| {
         let tasks = (0..4).map(|number| {
             let (store, name) = (store.clone(), format!("e-{round}-{number}"));
@@ -684,7 +686,7 @@ async fn lock_timeout_leaves_connections_usable() {
         let refused = task.await.unwrap().unwrap_err();
         assert!(refused.is_locked(), "{refused}");
     }
-    // And two seconds more, as the journal of a stalled writer's service would go on.
+    // Two more seconds, as the journal would retry.
     sqlx::query("select pg_sleep(2)").execute(&mut other).await.unwrap();
     other.close().await.unwrap();
     let mut connections = Vec::new();
@@ -722,7 +724,7 @@ async fn archive_has_every_data_key_despite_concurrent_replace() {
     let place = files();
     let store = place.store().await;
     enroll(&store, &reference("ada", 1), "first", false).await;
-    // Keeps the archive between its two copies.
+    // Holds the archive between its two copies.
     let mut readers = Vec::new();
     for _ in 0..4 {
         readers.push(store.keys.readers.acquire().await.unwrap());
@@ -736,11 +738,11 @@ async fn archive_has_every_data_key_despite_concurrent_replace() {
     while !data.exists() {
         tokio::task::yield_now().await;
     }
-    // As the service does, which is another process.
+    // Another process, as the service is.
     let service = place.store().await;
     let (key, template) = sealed("second");
     let written = Written { key: &key, template: &template, replace: true, seen: None };
-    // It may have to wait for too long.
+    // It may time out.
     let replaced = service.enroll(&reference("ada", 2), written, &Actor::Local).await;
     drop(readers);
     task.await.unwrap().unwrap();
