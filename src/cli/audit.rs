@@ -1,4 +1,4 @@
-//! `likeness audit`: whether the audit trail is what was written, and the trail for other programs.
+//! `likeness audit`: verifies the audit trail, and exports it.
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ use crate::store::Store;
 /// Runs the subcommand.
 ///
 /// # Errors
-/// Where the data cannot be opened, or the trail is not what was written.
+/// If the data cannot be opened, or the trail was altered.
 pub async fn run(config: &Config, command: &AuditCommand) -> anyhow::Result<()> {
     let store = super::open_store(&super::existing_data(config).await?).await?;
     let done = match command {
@@ -53,7 +53,7 @@ async fn export(store: &Store) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// An event as JSON.
+/// Returns an event as JSON.
 pub(super) fn line(entry: &Entry) -> Value {
     let words = &entry.event;
     json!({

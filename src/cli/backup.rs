@@ -1,4 +1,4 @@
-//! `likeness backup`: both files as two archives, while the service goes on.
+//! `likeness backup`: writes both files to two archives while the service runs.
 
 use anyhow::{Context, bail};
 
@@ -9,7 +9,7 @@ use crate::store::Location;
 /// Writes the two archives.
 ///
 /// # Errors
-/// Where the data cannot be read, or an archive is there already or cannot be written.
+/// If the data cannot be read, or an archive exists or cannot be written.
 pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> {
     let files = super::existing_data(config).await?;
     if matches!(files.location, Location::Server { .. }) {

@@ -1,4 +1,4 @@
-//! `likeness health`: whether the service is ready, for a container's health check, where there is no other program.
+//! `likeness health`: checks readiness, for the health check of a container without other programs.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -10,10 +10,11 @@ use crate::config::Config;
 
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Asks the service at the configured address whether it is ready; where it speaks TLS, only whether it is there.
+/// Checks that the service at the configured address is ready; with TLS, only that it accepts
+/// connections.
 ///
 /// # Errors
-/// Where it isn't.
+/// If it is not.
 pub fn run(config: &Config) -> anyhow::Result<()> {
     let address = reachable(config.listen);
     let stream = TcpStream::connect_timeout(&address, PATIENCE);
@@ -33,7 +34,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     }
 }
 
-/// Where a service that listens on every address of this machine is reached from it.
+/// Returns the local address of a service that listens on all addresses.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

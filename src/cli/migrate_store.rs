@@ -12,8 +12,8 @@ use crate::store::{Location, Store};
 /// Copies data, data keys and audit trail, and compares every row with its copy.
 ///
 /// # Errors
-/// Where a service still runs on the files, there is no master key, PostgreSQL holds something else or is in service
-/// already, or a row differs.
+/// If a service still runs on the files, there is no master key, PostgreSQL contains other data or
+/// is in service already, or a row differs.
 pub async fn run(config: &Config, args: &MigrateStoreArgs) -> anyhow::Result<()> {
     if !args.from.exists() {
         bail!("{} does not exist", args.from.display());

@@ -1,5 +1,5 @@
-//! `likeness restore`: restores two archives to an empty data directory, without the employees erased
-//! since the backup.
+//! `likeness restore`: restores two archives to an empty data directory, without the employees
+//! erased since the backup.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,12 @@ use crate::embedding::ModelId;
 use crate::seal::{MasterKeys, Sealer};
 use crate::store::{Location, Store, StoredTemplate};
 
-/// Puts the archives in place, once they are whole and every template in them opens.
+/// Restores the archives, after checking that they are intact and that every template in them
+/// opens.
 ///
 /// # Errors
-/// Where there is data already, the master key is missing, or the archives can't be used; then nothing is put
-/// in place.
+/// If there are data already, the master key is missing, or the archives cannot be used; then
+/// nothing is restored.
 pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> {
     let files = super::create_data_directory(config)?;
     let Location::File(database) = &files.location else {
@@ -49,8 +50,8 @@ pub async fn run(config: &Config, archives: &ArchiveArgs) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Erases employees without a data key and opens the templates of the others; returns the numbers of
-/// erased and remaining employees.
+/// Erases employees without a data key and opens the templates of the others; returns the numbers
+/// of erased and remaining employees.
 async fn examine(store: &Store, sealer: Sealer) -> anyhow::Result<(usize, u64)> {
     store.check().await?;
     let dropped = store.erase_keyless(&Actor::Operator, super::wall_clock()).await?;
@@ -84,7 +85,7 @@ async fn every_template_opens(
     }
 }
 
-/// The two files, where they are to lie and where they are prepared.
+/// The final and the staging paths of the two files.
 struct Staged {
     folder: PathBuf,
     database: (PathBuf, PathBuf),
@@ -99,7 +100,7 @@ impl Staged {
         Self { database: both("likeness.db"), keys: both("data-keys.db"), folder }
     }
 
-    /// Copies the archives; what an earlier try left is overwritten.
+    /// Copies the archives to the staging folder; remains of an earlier attempt are overwritten.
     fn fill(&self, archives: &ArchiveArgs) -> anyhow::Result<()> {
         if self.folder.exists() {
             fs::remove_dir_all(&self.folder)?;
@@ -111,7 +112,7 @@ impl Staged {
         Ok(())
     }
 
-    /// Whether a kill came between the two renames.
+    /// Returns whether a kill interrupted an earlier attempt between its two renames.
     fn is_half_in_place(&self) -> bool {
         self.keys.0.exists()
             && !self.keys.1.exists()
@@ -119,7 +120,7 @@ impl Staged {
             && !self.database.0.exists()
     }
 
-    /// The keys first, so that a template is never without its key.
+    /// Moves the files into place. The keys come first, so that no template is without its key.
     fn put_in_place(&self) -> anyhow::Result<()> {
         for (place, staged) in [&self.keys, &self.database] {
             if staged.exists() {

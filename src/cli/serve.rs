@@ -150,8 +150,8 @@ fn until_told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Erases everyone whose enrolment ends and drops events that are old enough, now and from now on. Whose
-/// enrolment has ended is compared with nobody from that moment on, whenever this comes by.
+/// Erases expired enrollments and drops expired events, at the start and periodically. An expired
+/// enrollment is not compared, even before it is erased.
 async fn erase_on_time(recognizer: Recognizer, events_kept: SignedDuration) {
     let mut rounds = tokio::time::interval(RETENTION_ROUND);
     loop {

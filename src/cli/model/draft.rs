@@ -1,4 +1,4 @@
-//! A first manifest for a network that has none, and filling in what can be measured.
+//! Drafts a manifest for a network that has none, and adds measured values to a manifest.
 
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
@@ -6,22 +6,22 @@ use crate::engine::{self, Inspection, Recalibration, error_rate_tables};
 
 const NUMBERS_A_LINE: usize = 8;
 
-/// What stands above a guessed input until somebody, or a calibration, knows better.
+/// The comment above a guessed input, until a person or a calibration replaces it.
 const GUESS: &str =
     "# What stands here is a guess by `likeness model check`: compare it with what the network";
 
-/// A way in which training programs turn pixels into numbers: (pixel - mean) * scale.
+/// A pixel convention of training programs: (pixel - mean) * scale.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Convention {
-    /// What people call it.
+    /// The name of the convention.
     pub(super) name: &'static str,
     colour: &'static str,
     mean: &'static [f64],
     scale: &'static [f64],
 }
 
-/// For three channels, the most common first. The means and deviations of `ImageNet` are those that
-/// torchvision documents, times 255.
+/// Conventions for three channels, the most common first. The means and standard deviations of
+/// `ImageNet` are those that torchvision documents, times 255.
 const COLOURED: [Convention; 7] = [
     Convention { name: "-1 to 1, RGB", colour: "rgb", mean: &[127.5; 3], scale: &[1.0 / 127.5] },
     Convention { name: "-1 to 1, BGR", colour: "bgr", mean: &[127.5; 3], scale: &[1.0 / 127.5] },
@@ -37,28 +37,28 @@ const COLOURED: [Convention; 7] = [
     },
 ];
 
-/// For one channel.
+/// Conventions for one channel.
 const GREY: [Convention; 3] = [
     Convention { name: "0 to 1", colour: "grey", mean: &[0.0], scale: &[1.0 / 255.0] },
     Convention { name: "-1 to 1", colour: "grey", mean: &[127.5], scale: &[1.0 / 127.5] },
     Convention { name: "0 to 255", colour: "grey", mean: &[0.0], scale: &[1.0] },
 ];
 
-/// Why no manifest can be drafted: the network isn't an encoder.
+/// The reason why no manifest can be drafted: the network is not an encoder.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum NotAnEncoder {
-    /// One image in.
+    /// The number of inputs is not one.
     #[error("it has {0} inputs. {EXPORT}", EXPORT = engine::EXPORT_THE_ENCODER)]
     Inputs(usize),
-    /// An image.
+    /// The input is not an image.
     #[error("its input is not an image: {0}")]
     Image(String),
-    /// One vector out.
+    /// The output is not one vector.
     #[error("its output is {0}, not one vector of known length")]
     Output(String),
 }
 
-/// What the shapes of an encoder tell.
+/// The properties of an encoder that its shapes reveal.
 struct Shapes {
     width: i64,
     height: i64,
@@ -72,7 +72,7 @@ impl Shapes {
         let [input] = network.inputs.as_slice() else {
             return Err(NotAnEncoder::Inputs(network.inputs.len()));
         };
-        // A side that may be of any length gets the one that faces are mostly aligned to.
+        // A side of any length gets the size that faces are usually aligned to.
         let side = |length: Option<usize>| length.unwrap_or(112) as i64;
         let (layout, channels, height, width) = match *input.shape.as_slice() {
             [_, Some(channels @ (1 | 3)), height, width] => ("nchw", channels, height, width),
@@ -90,7 +90,7 @@ impl Shapes {
     }
 }
 
-/// The conventions that may fit a network, the most common first.
+/// Returns the conventions that may fit a network, the most common first.
 ///
 /// # Errors
 /// [`NotAnEncoder`].
@@ -98,8 +98,8 @@ pub(super) fn conventions(network: &Inspection) -> Result<&'static [Convention],
     Ok(if Shapes::of(network)?.channels == 1 { &GREY } else { &COLOURED })
 }
 
-/// A manifest for the network called `name`, by what its file says and the convention. It lacks the
-/// golden output and the error rates.
+/// Returns a manifest for the network `name`, by the description in its file and the convention,
+/// without golden output and error rates.
 ///
 /// # Errors
 /// [`NotAnEncoder`].
@@ -141,21 +141,22 @@ pub(super) fn manifest(
     Ok(document.to_string())
 }
 
-/// Whether a manifest has a golden output; one that is no TOML is left to whoever reads it.
+/// Returns whether a manifest has a golden output; false if it is not
+/// TOML, which is reported when it is read.
 pub(super) fn has_golden(manifest: &str) -> bool {
     manifest.parse::<DocumentMut>().is_ok_and(|document| document.contains_key("golden"))
 }
 
-/// Whether the input is still what [`manifest`] guessed.
+/// Returns whether the input is still the one that [`manifest`] guessed.
 pub(super) fn is_a_guess(manifest: &str) -> bool {
     manifest.contains(GUESS)
 }
 
-/// The manifest with a calibration and its error rates in place of its own. A guessed input counts as
-/// chosen now.
+/// Returns the manifest with another calibration and its error rates. A guessed input becomes a
+/// chosen one.
 ///
 /// # Errors
-/// Where the manifest is no TOML.
+/// If the manifest is not TOML.
 pub(super) fn with_calibration(
     manifest: &str,
     measured: &Recalibration,
@@ -169,15 +170,15 @@ pub(super) fn with_calibration(
     Ok(document.to_string())
 }
 
-/// The manifest with the network's own output for the test pattern.
+/// Returns the manifest with the network's output for the test pattern as golden output.
 ///
 /// # Errors
-/// Where the manifest is no TOML.
+/// If the manifest is not TOML.
 pub(super) fn with_golden(manifest: &str, output: &[f32]) -> Result<String, toml_edit::TomlError> {
     let mut document: DocumentMut = manifest.parse()?;
     let about = "\n# What the network gives for the test pattern: it proves at each start that it still sees\n\
                  # what it saw when this was written.\n";
-    // A float's shortest text, read as a double, is what a person would write down.
+    // The shortest decimal of the float, instead of all digits of its value as a double.
     let short = |v: &f32| v.to_string().parse::<f64>().unwrap_or(f64::from(*v));
     let mut numbers: Array = output.iter().map(short).collect();
     for number in numbers.iter_mut().step_by(NUMBERS_A_LINE) {
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shapes_of_a_network_tell_its_layout() {
+    fn layout_is_derived_from_the_shapes() {
         let grey = drafted(&[None, Some(60), Some(50), Some(1)]).unwrap();
         let input = &grey["input"];
         assert_eq!(input["layout"].as_str(), Some("nhwc"));
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_encoder_is_told_why() {
+    fn network_that_is_not_an_encoder_is_refused_with_reason() {
         assert!(matches!(drafted(&[None, Some(128)]), Err(NotAnEncoder::Image(_))));
         let image: &[Option<usize>] = &[Some(1), Some(3), Some(9), Some(9)];
         let two = network(&[image, image], &[None, Some(1)]);
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_golden_output_takes_the_place_of_the_former_one_and_leaves_the_rest() {
+    fn new_golden_output_replaces_the_former_one_only() {
         let before = "# mine\n[model]\nname = \"x\" # kept\n\n[golden]\noutput = [1.0]\n";
         let after = with_golden(before, &[0.1, -2.5]).unwrap();
         assert!(after.starts_with("# mine\n[model]\nname = \"x\" # kept\n"), "{after}");
