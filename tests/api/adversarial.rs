@@ -28,7 +28,7 @@ pub(crate) fn huge_png(width: u32, height: u32) -> Vec<u8> {
     [&small[..12], &chunk, &checksum.to_be_bytes(), &small[33..]].concat()
 }
 
-/// CRC-32 as PNG has it (ISO 3309).
+/// Returns the CRC-32 of PNG chunks (ISO 3309).
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
@@ -37,23 +37,25 @@ pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// A whole progressive JPEG of one grey: each of its scans says "no difference" with one bit a block, and one says that
-/// there is nothing else. A decoder keeps 64 coefficients of 16 bits for each of these bits.
+/// Returns a complete progressive JPEG of uniform gray: each DC scan has one bit a block, "no
+/// difference", and one AC scan says that the other coefficients are 0. A decoder holds 64
+/// coefficients of 16 bits for each of these bits.
 pub(crate) fn progressive(side: u16, scans: usize) -> Vec<u8> {
     let [high, low] = side.to_be_bytes();
     let mut bytes = vec![0xFF, 0xD8];
-    // A quantisation table of ones.
+    // A quantization table of ones.
     bytes.extend([0xFF, 0xDB, 0, 67, 0]);
     bytes.extend([1; 64]);
     bytes.extend([0xFF, 0xC2, 0, 11, 8, high, low, high, low, 1, 1, 0x11, 0]);
-    // One Huffman code, `0`, for a difference of no bits.
+    // One Huffman code, `0`, for a difference of 0 bits.
     bytes.extend([0xFF, 0xC4, 0, 20, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    // Another, `0`: as many blocks as 14 bits say, and 16,384, hold nothing more.
+    // Another, `0`: an end-of-band run of 16,384 blocks and the number in the next 14 bits.
     bytes.extend([0xFF, 0xC4, 0, 20, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xE0]);
     let blocks = usize::from(side.div_ceil(8)).pow(2);
     bytes.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 1, 63, 0]);
     bytes.extend(vec![0; (blocks.div_ceil(16_384) * 15).div_ceil(8)]);
-    // The first scan is whole; the others are cut off at once, and look at every block all the same.
+    // The first scan is complete; the others are truncated, but the decoder still visits every
+    // block.
     for scan in 0..scans {
         bytes.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 0, 0]);
         bytes.extend(vec![0; if scan == 0 { blocks.div_ceil(8) } else { 8 }]);
@@ -62,10 +64,10 @@ pub(crate) fn progressive(side: u16, scans: usize) -> Vec<u8> {
     bytes
 }
 
-/// A grey PNG whose colour profile is 445 kB that inflate to 432 MB.
+/// Returns a gray PNG with a color profile of 445 kB that inflates to 432 MB.
 pub(crate) fn png_with_swelling_profile() -> Vec<u8> {
     let mut profile = b"iCCPx\0\0".to_vec();
-    // The pixels of a black PNG are that.
+    // The compressed pixels of a black PNG serve as the profile.
     let black = png(12_000, 12_000);
     let mut at = 8;
     while let Some((length, chunk)) = black[at..].split_first_chunk::<4>() {
@@ -78,19 +80,19 @@ pub(crate) fn png_with_swelling_profile() -> Vec<u8> {
     with_chunk(&png(64, 64), &profile)
 }
 
-/// A portrait with a text of so many bytes.
+/// Returns a portrait with a text of this number of bytes.
 pub(crate) fn png_with_text(bytes: usize) -> Vec<u8> {
     let text = [b"tEXtComment\0".as_slice(), &vec![0xE9; bytes]].concat();
     with_chunk(&photo("odd/png8.png"), &text)
 }
 
-/// A PNG with a further chunk, its name and contents, behind its header.
+/// Returns a PNG with a further chunk, name and contents, after the header.
 pub(crate) fn with_chunk(png: &[u8], chunk: &[u8]) -> Vec<u8> {
     let length = (chunk.len() as u32 - 4).to_be_bytes();
     [&png[..33], &length, chunk, &crc32(chunk).to_be_bytes(), &png[33..]].concat()
 }
 
-/// A PNG whose pixels end early; all of its chunks are whole.
+/// Returns a PNG with truncated pixels, but complete chunks.
 pub(crate) fn png_with_half_of_its_pixels() -> Vec<u8> {
     let png = photo("odd/png8.png");
     let start = png.windows(4).position(|name| name == b"IDAT").unwrap();
@@ -100,23 +102,23 @@ pub(crate) fn png_with_half_of_its_pixels() -> Vec<u8> {
     [&png[..start - 4], &length, chunk, &crc32(chunk).to_be_bytes(), &png[end..]].concat()
 }
 
-/// A WebP whose frame ends early; all of its chunks are whole.
+/// Returns a WebP with a truncated frame, but complete chunks.
 pub(crate) fn webp_with_a_part_of_its_frame() -> Vec<u8> {
     let webp = photo("odd/lossy.webp");
     let frame = riff_chunk(*b"VP8 ", &webp[20..20 + webp.len() / 2]);
     riff_chunk(*b"RIFF", &[b"WEBP", frame.as_slice()].concat())
 }
 
-/// An EXIF directory whose successor is itself.
+/// An EXIF directory that links to itself.
 pub(crate) const LOOP: [u8; 26] = exif([0, 0, 0, 8], [1, 0x12, 0, 3], 1);
 
-/// An EXIF directory that lies behind the file's end.
+/// An EXIF directory beyond the end of the file.
 pub(crate) const BEHIND: [u8; 26] = exif([0xFF, 0xFF, 0xFF, 0xF0], [1, 0x12, 0, 3], 1);
 
-/// An EXIF directory with an orientation that nobody has defined.
+/// An EXIF directory with an undefined orientation.
 pub(crate) const ORIENTATION_9: [u8; 26] = exif([0, 0, 0, 8], [1, 0x12, 0, 3], 9);
 
-/// A directory of one entry, big-endian, that begins at `first` and is followed by the one at 8.
+/// A big-endian directory of one entry at `first`, which links to the directory at 8.
 const fn exif(first: [u8; 4], [tag_high, tag, kind_high, kind]: [u8; 4], value: u8) -> [u8; 26] {
     let [a, b, c, d] = first;
     [
@@ -125,13 +127,13 @@ const fn exif(first: [u8; 4], [tag_high, tag, kind_high, kind]: [u8; 4], value: 
     ]
 }
 
-/// A portrait with these EXIF data.
+/// Returns a portrait with these EXIF data.
 pub(crate) fn jpeg_with_exif(exif: &[u8]) -> Vec<u8> {
     let segment = [b"Exif\0\0".as_slice(), exif].concat();
     with_segments(0xE1, &[segment])
 }
 
-/// A portrait with a colour profile of so many bytes, in as many segments as that takes.
+/// Returns a portrait with a color profile of this number of bytes, in the necessary segments.
 pub(crate) fn jpeg_with_profile(bytes: usize) -> Vec<u8> {
     let count = bytes.div_ceil(65_000) as u8;
     let part = |number| [b"ICC_PROFILE\0".as_slice(), &[number, count], &vec![7; 65_000]].concat();
@@ -142,7 +144,7 @@ fn with_segments(marker: u8, segments: &[Vec<u8>]) -> Vec<u8> {
     with_segments_in(&photo("people/p01-a.jpg"), marker, segments)
 }
 
-/// A JPEG with further segments at its start.
+/// Returns a JPEG with further segments at its start.
 pub(crate) fn with_segments_in(jpeg: &[u8], marker: u8, segments: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = jpeg[..2].to_vec();
     for segment in segments {
@@ -154,17 +156,18 @@ pub(crate) fn with_segments_in(jpeg: &[u8], marker: u8, segments: &[Vec<u8>]) ->
     bytes
 }
 
-/// A WebP that says it has 64 x 64 pixels, around a frame that says it has more.
+/// Returns a WebP whose header states 64 x 64 pixels and whose frame states more.
 pub(crate) fn webp_frame(side: u16) -> Vec<u8> {
     webp(&[riff_chunk(*b"VP8 ", &vp8(side))])
 }
 
-/// A lossless WebP of 64 x 64 pixels with so many groups of prefix codes, each of which swells in the decoder: words of
-/// 1 to 10, 11 and 11 bits.
+/// Returns a lossless WebP of 64 x 64 pixels with this number of groups of prefix codes, whose
+/// tables are large in the decoder: codes of 1 to 10, 11 and 11 bits.
 pub(crate) fn webp_lossless(groups: usize) -> Vec<u8> {
     let single = [(1, 1), (0, 3)];
     let mut numbers = vec![(0x2F, 8), (63, 14), (63, 14), (0, 4), (0, 2)];
-    // Blocks of 4 x 4, and an image of them: pixels whose green and red tell the number of the last group.
+    // Blocks of 4 x 4, and their image: green and red of its pixels are the number of the last
+    // group.
     let last = groups - 1;
     numbers.extend([
         (1, 1),
@@ -193,7 +196,7 @@ pub(crate) fn webp_lossless(groups: usize) -> Vec<u8> {
     riff_chunk(*b"RIFF", &[b"WEBP".as_slice(), &riff_chunk(*b"VP8L", &frame)].concat())
 }
 
-/// A prefix code of twelve words: numbers with their widths, the lowest bit first.
+/// A prefix code of twelve symbols: numbers with their widths, the lowest bit first.
 fn long_code() -> Vec<(usize, usize)> {
     const ORDER: [usize; 19] = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
     let mut numbers = vec![(0, 1), (15, 4)];
@@ -217,7 +220,7 @@ fn long_code() -> Vec<(usize, usize)> {
     numbers
 }
 
-/// An animated WebP of 64 x 64 pixels whose alpha channel is smaller than the frame that it belongs to.
+/// Returns an animated WebP of 64 x 64 pixels with an alpha channel smaller than its frame.
 pub(crate) fn webp_alpha_frame() -> Vec<u8> {
     let alpha = riff_chunk(*b"ALPH", &[0; 64 * 64 + 1]);
     let frame = riff_chunk(*b"VP8 ", &photo("odd/lossy.webp")[20..]);
@@ -228,7 +231,8 @@ pub(crate) fn webp_alpha_frame() -> Vec<u8> {
     file
 }
 
-/// A portrait as an extended WebP with an EXIF chunk of four bytes that says it has another length.
+/// Returns a portrait as an extended WebP, with an EXIF chunk of four bytes that states another
+/// length.
 pub(crate) fn webp_with_exif(length: u32) -> Vec<u8> {
     let frame = photo("odd/lossy.webp")[12..].to_vec();
     let mut exif = riff_chunk(*b"EXIF", b"none");
@@ -239,7 +243,7 @@ pub(crate) fn webp_with_exif(length: u32) -> Vec<u8> {
     file
 }
 
-/// An extended WebP of 64 x 64 pixels.
+/// Returns an extended WebP of 64 x 64 pixels.
 fn webp(chunks: &[Vec<u8>]) -> Vec<u8> {
     let header = riff_chunk(*b"VP8X", &[0, 0, 0, 0, 63, 0, 0, 63, 0, 0]);
     riff_chunk(*b"RIFF", &[b"WEBP", header.as_slice(), &chunks.concat()].concat())
@@ -251,7 +255,7 @@ pub(crate) fn riff_chunk(name: [u8; 4], body: &[u8]) -> Vec<u8> {
     chunk
 }
 
-/// A portrait's frame whose header says that it has other sides.
+/// Returns the frame of a portrait with other sizes in its header.
 fn vp8(side: u16) -> Vec<u8> {
     let mut frame = photo("odd/lossy.webp")[20..].to_vec();
     frame[6..8].copy_from_slice(&side.to_le_bytes());

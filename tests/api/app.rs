@@ -1,4 +1,4 @@
-//! A running service of one's own for each test, and typed ways to call it.
+//! A running service for each test, with typed calls.
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -49,14 +49,14 @@ pub(crate) const OPEN: HttpOptions = HttpOptions {
     client_timeout: Duration::from_secs(20),
 };
 
-/// A service on a port of its own, with a folder of its own.
+/// A service with its own port and data directory.
 pub(crate) struct App {
     pub url: String,
-    /// Presents the local credential, as long as there is no key.
+    /// Sends the local credential, as long as there is no key.
     pub client: Client,
     pub folder: TempDir,
     pub store: Store,
-    /// `Authorization: Bearer KEY` with the local credential; empty where there is none.
+    /// `Authorization: Bearer KEY` with the local credential; empty if there is none.
     pub header: String,
     local: Option<LocalCredential>,
 }
@@ -72,12 +72,12 @@ impl App {
         app
     }
 
-    /// The same store with another engine; the former service answers no more.
+    /// Starts a service on the same store with another engine; the former service is stopped.
     pub(crate) async fn restarted(self, engine: &Engine) -> Self {
         self.restarted_with(engine, OPEN, POLICY).await
     }
 
-    /// A service on a folder that is there, not started yet.
+    /// Prepares a service on an existing folder, not started yet.
     pub(crate) async fn on(folder: TempDir) -> Self {
         Self::spawn_on(folder, OPEN).await.0
     }
@@ -102,7 +102,7 @@ impl App {
         state.set_ready(started.unwrap(), self.local);
     }
 
-    /// A service that isn't ready before the state is told so.
+    /// Starts a service that is not ready until the state is set.
     pub(crate) async fn spawn_starting(options: HttpOptions) -> (Self, AppState) {
         Self::spawn_on(tempfile::tempdir().unwrap(), options).await
     }
@@ -111,7 +111,7 @@ impl App {
         Self::spawn_clocked(folder, options, || NOW.parse::<Timestamp>().unwrap()).await
     }
 
-    /// A service whose time is told by the test.
+    /// Starts a service whose clock the test sets.
     pub(crate) async fn spawn_clocked(
         folder: TempDir,
         options: HttpOptions,
@@ -172,8 +172,8 @@ impl App {
     }
 }
 
-/// The header line in the file of a local credential, and a client that sends it wherever a request has no key of its
-/// own.
+/// Returns the header line of the local credential, and a client that sends it with each request
+/// that has no other key.
 pub(crate) fn local_access(file: &Path) -> (String, Client) {
     let line = std::fs::read_to_string(file).unwrap_or_default().trim_end().to_owned();
     let mut headers = HeaderMap::new();
@@ -183,10 +183,10 @@ pub(crate) fn local_access(file: &Path) -> (String, Client) {
     (line, Client::builder().default_headers(headers).build().unwrap())
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// Method and path, as `GET /employees`.
+    /// Method and path, such as `GET /employees`.
     pub call: String,
     pub status: u16,
     pub headers: HeaderMap,
@@ -204,7 +204,7 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
     Answer { call, status, headers, body }
 }
 
-/// A file part whose name says nothing of its format.
+/// Returns a file part without a file extension.
 pub(crate) fn file(photo: Vec<u8>) -> Part {
     Part::bytes(photo).file_name("photo")
 }
@@ -213,7 +213,7 @@ pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// A generated photo of `tests/data`.
+/// Returns a generated photo of `tests/data`.
 pub(crate) fn photo(name: &str) -> Vec<u8> {
     let path = data(name);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))

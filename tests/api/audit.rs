@@ -1,4 +1,4 @@
-//! The audit trail: what is in it, what is not, and what it shows of meddling.
+//! The audit trail: its contents, and detection of tampering.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -16,7 +16,7 @@ fn audit(folder: &Path, arguments: &[&str]) -> Output {
     command.arg("audit").args(arguments).arg("--data-dir").arg(folder).output().unwrap()
 }
 
-/// The whole trail, as `audit export` prints it.
+/// Returns the trail, as `audit export` prints it.
 fn trail(folder: &Path) -> Vec<Value> {
     let lines = String::from_utf8(audit(folder, &["export"]).stdout).unwrap();
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -1,4 +1,4 @@
-//! Backup and restore: what comes back, who doesn't, and what an archive gives away by itself.
+//! Backup and restore: restored and erased employees, and the data archive without keys.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -16,7 +16,7 @@ impl Archives {
             .map(|kind| self.0.path().join(format!("{name}-{kind}")).display().to_string())
     }
 
-    /// `likeness backup` of a folder, under a name.
+    /// Runs `likeness backup` on a folder.
     fn back_up(&self, folder: &Path, name: &str) {
         let [data, keys] = self.paths(name);
         let done = likeness("backup", folder, &data, &keys);
@@ -36,7 +36,7 @@ fn said(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// A new machine, with the master key that was kept apart.
+/// Creates a data directory with the master key, as on a new machine.
 fn machine(app: &App) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(app.folder.path().join("master.key"), folder.path().join("master.key")).unwrap();
@@ -91,7 +91,7 @@ async fn data_archive_cannot_be_opened_without_the_key_archive() {
     for key in wrapped {
         assert!(holds(&keys, key.wrapped.as_bytes()) && !holds(&data, key.wrapped.as_bytes()));
     }
-    // A file of other keys, and none at all.
+    // An unrelated key archive, and none.
     let strangers = App::spawn().await;
     archives.back_up(strangers.folder.path(), "strangers");
     let [_, other_keys] = archives.paths("strangers");
@@ -135,7 +135,7 @@ async fn failed_restore_changes_nothing() {
     let machine = machine(&app);
     let refused = likeness("restore", machine.path(), damaged.to_str().unwrap(), &keys);
     assert!(!refused.status.success() && nothing_in_place(machine.path()), "{}", said(&refused));
-    // And the good one still goes in, though the other try left its traces.
+    // The intact archive is still restored, in spite of remains of the failed attempt.
     assert!(likeness("restore", machine.path(), &data, &keys).status.success());
 }
 
@@ -146,7 +146,7 @@ async fn restore_resumes_after_a_kill_between_its_two_files() {
     let machine = machine(&app);
     let place = |name: &str| machine.path().join(name);
     assert!(likeness("restore", machine.path(), &data, &keys).status.success());
-    // As the kill would have left it.
+    // Simulates the kill.
     std::fs::create_dir(place("restoring")).unwrap();
     std::fs::rename(place("likeness.db"), place("restoring/likeness.db")).unwrap();
     assert!(likeness("restore", machine.path(), &data, &keys).status.success());

@@ -1,4 +1,4 @@
-//! Clients that take their time, and clients by TLS.
+//! Slow clients, clients that send before they read, and TLS.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::app::{App, ENGINE, OPEN};
 use crate::process::Process;
 use likeness::http::HttpOptions;
 
-/// A service that waits a fifth of a second for its clients.
+/// Starts a service with a client timeout of 200 ms.
 async fn impatient() -> App {
     let options = HttpOptions { client_timeout: Duration::from_millis(200), ..OPEN };
     App::spawn_with(&ENGINE, options).await
 }
 
-/// Sends something, then nothing, and reads until the service hangs up.
+/// Sends bytes, then nothing, and reads until the service closes the connection.
 async fn until_hung_up(app: &App, sent: &str) -> String {
     let mut stream = TcpStream::connect(app.url.trim_start_matches("http://")).await.unwrap();
     stream.write_all(sent.as_bytes()).await.unwrap();
@@ -36,7 +36,7 @@ async fn unfinished_request_head_times_out() {
     assert_eq!(until_hung_up(&app, "").await, "");
     let begun = until_hung_up(&app, "POST /identify HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await;
     assert!(!begun.contains("200"), "{begun}");
-    // A connection that is kept alive is not kept for ever.
+    // An idle keep-alive connection is closed too.
     let kept = until_hung_up(&app, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(kept.starts_with("HTTP/1.1 200"), "{kept}");
 }
@@ -62,11 +62,11 @@ async fn idle_request_body_gets_408_and_is_closed() {
     }
 }
 
-/// Writes a new certificate and its key, and how a client trusts it.
+/// Writes a new certificate and its key; returns the root that a client must trust.
 fn certify(folder: &Path) -> TlsConnector {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    // The key first: a pair that does not belong together is passed over.
+    // The key comes first: a pair that does not match is ignored.
     std::fs::write(folder.join("key.pem"), signing_key.serialize_pem()).unwrap();
     std::fs::write(folder.join("cert.pem"), cert.pem()).unwrap();
     let mut roots = RootCertStore::empty();
@@ -75,7 +75,7 @@ fn certify(folder: &Path) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
-/// Asks for `/livez` by TLS; an error where the service's certificate isn't the trusted one.
+/// Requests `/livez` by TLS; fails if the service's certificate is not trusted.
 async fn ask(service: &Process, trust: &TlsConnector) -> std::io::Result<String> {
     let address = service.url.trim_start_matches("https://");
     let stream = TcpStream::connect(address).await?;
@@ -89,7 +89,7 @@ async fn ask(service: &Process, trust: &TlsConnector) -> std::io::Result<String>
     Ok(answer)
 }
 
-/// Node's fetch and others take a write that fails for the end, and never read the answer.
+/// Node's fetch and other clients stop at a failed write, and never read the response.
 #[tokio::test]
 async fn early_response_reaches_client_that_is_still_sending() {
     let app = App::spawn().await;
@@ -99,7 +99,7 @@ async fn early_response_reaches_client_that_is_still_sending() {
         ("PUT /identify", &app.header, 1 << 20, "405"),
         ("POST /nowhere", "", 1 << 20, "404"),
         ("POST /identify", "Origin: https://example.org", 1 << 20, "403"),
-        // Read to its end, though it is larger than a photo may be.
+        // Drained, although it is larger than a photo may be.
         ("POST /identify", &app.header, 30 << 20, "413"),
     ];
     for (call, header, length, status) in refused {

@@ -1,11 +1,11 @@
-//! The console as it is served: open to everybody, and to nothing but this service.
+//! The console as it is served: public, and limited to this service.
 
 use reqwest::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 
 use crate::app::App;
 use crate::keys::keys;
 
-/// What a text names in quotes after a word: `src="…"`, `from "…"`.
+/// Returns the quoted names after a word: `src="…"`, `from "…"`.
 fn named<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
     text.split(word).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
 }
@@ -19,7 +19,7 @@ async fn console_assets_exist_and_are_same_origin() {
         .into_iter()
         .map(|name| format!("console/{name}"))
         .collect();
-    // Under a proxy's prefix "/" would be somebody else's.
+    // With a path prefix at a proxy, "/" would be another service.
     assert!(!page.contains("=\"/"), "{page}");
     let mut seen = 0;
     while let Some(path) = loaded.pop() {
@@ -72,7 +72,7 @@ async fn unchanged_asset_gets_304() {
     assert_eq!(page.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
     assert_eq!(page.headers()[CACHE_CONTROL], "no-cache");
     let version = page.headers()[ETAG].to_str().unwrap().to_owned();
-    // As it was told, in a list, and as a proxy that compresses tells it on.
+    // As received, in a list, and weakened by a proxy that compresses.
     for held in [version.clone(), format!("\"another\", {version}"), format!("W/{version}")] {
         let again = ask(&held).await.unwrap();
         assert_eq!((again.status().as_u16(), &again.headers()[ETAG]), (304, &page.headers()[ETAG]));

@@ -1,4 +1,4 @@
-//! `likeness doctor`: each fault is found, and said with what to do.
+//! `likeness doctor`: each fault is reported with advice.
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use crate::app::{App, photo};
 use crate::process::Process;
 
-/// Whether all is well, and what was said.
+/// Runs the command; returns whether it succeeded, and its output.
 fn doctor(folder: &Path, arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
     let output =

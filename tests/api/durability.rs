@@ -53,12 +53,12 @@ async fn in_flight_request_is_answered_before_shutdown() {
         body.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    // "100 Continue" says that the handler has begun to read.
+    // "100 Continue" shows that the handler has begun to read.
     let mut begun = [0; 25];
     stream.read_exact(&mut begun).await.unwrap();
     assert_eq!(&begun, b"HTTP/1.1 100 Continue\r\n\r\n");
     service.terminate();
-    // The listener is closed once the signal has arrived.
+    // The listener is closed when the signal has arrived.
     let address = service.url.trim_start_matches("http://").to_owned();
     while TcpStream::connect(&address).await.is_ok() {
         tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! Enrolled, enrolled anew, listed, erased.
+//! Enrollment, re-enrollment, listing and erasure.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! What is erased is gone, and the keys that everything is sealed under can be replaced.
+//! Erasure of templates and data keys, and rotation of the master key.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use crate::app::{App, ENGINE, file, photo, send};
 use crate::process::Process;
 
-/// Somebody else's program that has begun to read the database and does not end.
+/// A reader of another program that keeps its snapshot.
 async fn reader(app: &App) -> sqlx::Transaction<'static, sqlx::Sqlite> {
     let options = SqliteConnectOptions::new().filename(app.folder.path().join("likeness.db"));
     let pool = SqlitePool::connect_with(options).await.unwrap();
@@ -25,7 +25,7 @@ async fn reader(app: &App) -> sqlx::Transaction<'static, sqlx::Sqlite> {
     reading
 }
 
-/// The sealed template and the wrapped data key of the only employee, as they lie in the files.
+/// Returns the sealed template and the wrapped data key of the only employee, as stored.
 async fn sealed(app: &App) -> [Vec<u8>; 2] {
     let model = ENGINE.encoder().model().id;
     let StoredTemplate { template, key, .. } =
@@ -33,7 +33,7 @@ async fn sealed(app: &App) -> [Vec<u8>; 2] {
     [template.sealed.as_bytes().to_vec(), key.unwrap().wrapped.as_bytes().to_vec()]
 }
 
-/// Whether any file of the data directory holds a part of these bytes.
+/// Returns whether a file of the data directory contains a part of these bytes.
 fn on_disk(app: &App, bytes: &[u8]) -> bool {
     let part = &bytes[bytes.len() / 4..bytes.len() / 4 + 24];
     std::fs::read_dir(app.folder.path()).unwrap().any(|entry| {
@@ -78,7 +78,7 @@ async fn start_completes_erasures_interrupted_by_a_kill() {
     let app = App::spawn().await;
     assert_eq!(app.enroll("e-1", photo("people/p01-a.jpg")).await.status, 201);
     let [template, key] = sealed(&app).await;
-    // As if the process had been killed right after the first of the two commits.
+    // Simulates a kill after the first of the two commits.
     let options = SqliteConnectOptions::new().filename(app.folder.path().join("likeness.db"));
     let pool = SqlitePool::connect_with(options.foreign_keys(true).pragma("secure_delete", "ON"))
         .await
@@ -180,7 +180,7 @@ async fn master_key_rotation_survives_a_kill_at_any_point() {
         let ended = process.try_wait().unwrap();
         process.kill().unwrap();
         process.wait().unwrap();
-        // Whatever was done, every template opens, or the start would fail.
+        // The start fails unless every template opens.
         app = app.restarted(&ENGINE).await;
         assert_eq!(app.get("/readyz").await.body["gallery_size"], PEOPLE);
         if let Some(status) = ended {

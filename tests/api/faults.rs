@@ -1,4 +1,4 @@
-//! What breaks around the service: the disk, the database, the clock, the clients.
+//! Faults around the service: of the disk, the database, the clock and the clients.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -25,7 +25,7 @@ pub(crate) async fn post(service: &Process, path: &str, employee: &str, name: &s
     send(service.client.post(format!("{}{path}", service.url)).multipart(form)).await
 }
 
-/// How many events the trail of a folder holds, once it is verified.
+/// Verifies the trail of a folder; returns its number of events.
 pub(crate) async fn events(folder: &Path) -> u64 {
     let masters = MasterKeys::open_or_create(&folder.join("master.key")).unwrap();
     let store = Store::open(&Location::File(folder.join("likeness.db")), &masters).await.unwrap();
@@ -50,7 +50,7 @@ async fn full_disk_does_not_block_decisions_or_lose_events() {
         let held =
             client.get(format!("{}/employees/{employee}", service.url)).send().await.unwrap();
         match answer.status {
-            // SQLite still finds room within its own file for some.
+            // SQLite still has free pages in its file for some.
             201 => {
                 enrolled += 1;
                 assert_eq!(held.status(), 200);
@@ -72,7 +72,7 @@ async fn full_disk_does_not_block_decisions_or_lose_events() {
     assert_eq!((seen.status, &seen.body["match"]), (200, &Value::Bool(true)));
     drop(filling);
     fs::remove_file(filler).unwrap();
-    // Its event waited in memory, and now goes along with the next.
+    // Its event was buffered, and is written with the next one.
     assert_eq!(post(&service, "/verify", "e-1", "people/p02-b.jpg").await.status, 200);
     let enroll = post(&service, "/enroll", "e-late", "people/p20-a.jpg").await;
     let log = fs::read_to_string(folder.path().join("log")).unwrap();
@@ -159,7 +159,7 @@ async fn corrupt_page_is_reported_or_harmless() {
     assert!(told > 5, "{told} told, {harmless} harmless");
 }
 
-/// Starts on a folder and verifies e-1 by a photo of theirs and one of somebody else.
+/// Starts a service on a folder and verifies e-1 by a photo of the same and one of another person.
 async fn looked_at(folder: &Path) -> Result<[bool; 2], String> {
     let masters = MasterKeys::open_or_create(&folder.join("master.key")).unwrap();
     let store = Store::open(&Location::File(folder.join("likeness.db")), &masters)
@@ -183,7 +183,7 @@ async fn looked_at(folder: &Path) -> Result<[bool; 2], String> {
     Ok(matches)
 }
 
-/// Seconds since 1970, as the test wants them.
+/// The clock of the test, in seconds since 1970.
 static CLOCK: AtomicI64 = AtomicI64::new(1_800_000_000);
 
 #[tokio::test]

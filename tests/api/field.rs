@@ -1,5 +1,6 @@
-//! Inputs after what people report of face services: each file of `tests/data/field` gets the expected answer. Tables and
-//! folders are in `import`, clients that send before they listen in `clients`, proxies in `e2e/reverse_proxies.py`.
+//! Inputs from public reports about face services: each file of `tests/data/field` gets the
+//! expected response. Tables and folders are in `import`, clients that send before they read in
+//! `clients`, proxies in `e2e/reverse_proxies.py`.
 
 use std::collections::BTreeSet;
 
@@ -7,16 +8,16 @@ use reqwest::multipart::Form;
 
 use crate::app::{Answer, App, data, file, photo, send};
 
-/// Photos of one person in forms that cameras and programs write: decoded to the same face.
+/// Photos of one person in variants that cameras and programs write; all show the same face.
 const READ: &[&str] = &["lossless.webp", "no-end-marker.jpg", "plain.jpg", "three-scans.jpg"];
 
-/// What is refused, and the code.
+/// Refused files, with the code.
 const REFUSED: &[(&str, &str)] = &[
     ("arithmetic.jpg", "unsupported_format"),
     ("cut-at-40-percent-with-end-marker.jpg", "unreadable_photo"),
 ];
 
-/// JSON as programs write it, with the photo of one person.
+/// JSON bodies as programs write them, with the photo of one person.
 const JSON: &[&str] = &[
     "json-bom.json",
     "json-data-uri.json",
@@ -25,8 +26,8 @@ const JSON: &[&str] = &[
     "json-unpadded.json",
 ];
 
-/// Faces that no encoder tells apart. They pass for now: there is no measure of how recognizable a face is. A gate that
-/// refuses them moves them to `REFUSED`.
+/// Faces that no encoder can distinguish. They are accepted for now, since there is no measure of
+/// recognizability. If a quality measure refuses them, they move to `REFUSED`.
 const NOT_YET_REFUSED: &[&str] = &[
     "beanie-scarf-glasses-a.jpg",
     "beanie-scarf-glasses-b.jpg",

@@ -1,4 +1,4 @@
-//! Data directorys: which commands create one, what stands in it and who may read it.
+//! Data directories: the commands that create one, its contents, and its permissions.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ fn likeness(data_directory: &Path, arguments: &[&str]) -> Output {
     command.arg("--data-dir").arg(data_directory).args(arguments).output().unwrap()
 }
 
-/// Names and contents of all that stands in a folder.
+/// Returns the names and contents of all files in a folder.
 fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let file = |path: &Path| {
@@ -82,7 +82,8 @@ fn first_key_and_import_create_a_private_data_directory() {
     }
 }
 
-/// From systemd 254 on a credential has the mode 0440, with an access control list for the service's user.
+/// From systemd 254 on, a credential has mode 0440, with an access control list for the service's
+/// user.
 #[test]
 fn group_readable_master_key_is_accepted_as_a_systemd_credential_only() {
     let place = tempfile::tempdir().unwrap();

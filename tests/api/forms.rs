@@ -1,4 +1,4 @@
-//! Requests in both forms, whole and wrong.
+//! Requests as multipart and as JSON, valid and invalid.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

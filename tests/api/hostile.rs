@@ -1,7 +1,7 @@
-//! What a stranger may send: each gets the right answer, and the process stays small.
+//! Hostile requests: each gets the expected response, and memory stays bounded.
 //!
-//! One table, sent to the real binary; `cargo test --release --test api hostile -- --nocapture` prints
-//! it with the time of each answer and the process's peak memory.
+//! A table of requests to the real binary. `cargo test --release --test api hostile -- --nocapture`
+//! prints it with the time of each response and the peak memory of the process.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::app::{Answer, file, photo, send};
 use crate::photos::png;
 use crate::process::Process;
 
-/// Of the whole process over the whole table, in kilobytes.
+/// Maximum memory of the process over the whole table, in kilobytes.
 const MOST_MEMORY: u64 = 300_000;
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn every_hostile_input_gets_its_answer_within_bounded_memory() {
     assert!(peak < MOST_MEMORY, "{peak} kB");
 }
 
-/// Photos for `/identify`, and the code that each is refused with.
+/// Photos for `/identify`, with the expected codes.
 fn photos() -> Vec<(&'static str, Vec<u8>, Option<Code>)> {
     let face = photo("people/p01-a.jpg");
     let (half, start) = (face[..face.len() / 2].to_vec(), face[..300].to_vec());
@@ -95,7 +95,7 @@ fn photos() -> Vec<(&'static str, Vec<u8>, Option<Code>)> {
     ]
 }
 
-/// Requests that are wrong in other ways, and a good one in the end.
+/// Other invalid requests, and a valid one at the end.
 fn requests(
     post: impl Fn(&str) -> RequestBuilder,
 ) -> Vec<(&'static str, RequestBuilder, Option<Code>)> {
@@ -123,14 +123,16 @@ fn requests(
     ]
 }
 
-/// The bound on all photos together: each of these is just allowed beside others.
+/// Tests the memory bound on all photos: each of these is just small enough to be decoded beside
+/// others.
 #[tokio::test]
 async fn many_large_photos_at_once_stay_within_the_bound() {
     let folder = tempfile::tempdir().unwrap();
     let service =
         Process::start_with(folder.path(), &["--workers", "4", "--request-timeout", "600"]);
-    // At rest; what photos in flight share; and what glibc keeps of each worker's freed memory instead of returning it
-    // (its trim threshold follows the largest block freed). Without the bound the four would take 550 MB.
+    // Memory at rest; the share of photos in flight; and freed memory that glibc keeps for each
+    // worker (its trim threshold follows the largest freed block). Without the bound, the four
+    // would take 550 MB.
     let most = service.memory() + 150_000 + 4 * 40_000;
     let (client, url) = (service.client.clone(), format!("{}/identify", service.url));
     let large = [progressive(4_600, 1), png(7_000, 7_000)];
@@ -145,7 +147,7 @@ async fn many_large_photos_at_once_stay_within_the_bound() {
     assert!(peak < most, "{peak} kB of {most}");
 }
 
-/// Bodies that are refused whatever they hold, and cost as much as a body can.
+/// Bodies that are always refused, and cost as much as a body can.
 fn worst_bodies() -> Vec<(&'static str, Vec<u8>)> {
     let most = 16 * 1024 * 1024 / 3 * 4;
     let filled = |start: &str, with: &str, end: &str| {

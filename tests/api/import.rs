@@ -1,4 +1,4 @@
-//! Whole companies at once: `likeness import` and `likeness sync`.
+//! Bulk enrollment: `likeness import` and `likeness sync`.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::app::{App, ENGINE, data, file, photo};
 
-/// Whether all went well, and what was said.
+/// Runs a command; returns whether it succeeded, and its output.
 fn likeness(folder: &Path, arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
     let output = command.args(arguments).arg("--data-dir").arg(folder).output().unwrap();
@@ -18,7 +18,7 @@ fn likeness(folder: &Path, arguments: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8(said).unwrap())
 }
 
-/// A folder of photos, each under an employee's name.
+/// Creates a folder of photos, each named by an employee.
 fn photos(named: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (employee, name) in named {
@@ -96,14 +96,14 @@ async fn sync_enrolls_joiners_and_erases_leavers() {
     assert_eq!(names, ["b", "c"]);
 }
 
-/// Photos of people p01, p02 and so on as e-1.jpg, e-2.jpg and so on.
+/// Writes photos of the people p01, p02, … as e-1.jpg, e-2.jpg, …
 fn staff(count: usize) -> TempDir {
     let named: Vec<_> =
         (1..=count).map(|n| (format!("e-{n}"), format!("people/p{n:02}-a.jpg"))).collect();
     photos(&named.iter().map(|(e, name)| (e.as_str(), name.as_str())).collect::<Vec<_>>())
 }
 
-/// The events of the trail, and when somebody's enrollment ends, as JSON has it.
+/// Returns the events of the trail, and the expiry of an enrollment, as JSON.
 fn held(folder: &Path, employee: &str) -> (String, serde_json::Value) {
     let (_, trail) = likeness(folder, &["audit", "export"]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
@@ -143,7 +143,7 @@ fn sync_plans_and_applies_changed_expiry() {
     assert_eq!(trail.matches("change_expiry").count(), 3, "{trail}");
     assert_eq!(held(folder.path(), "e-2").1, "2031-03-01T00:00:00Z");
     assert_eq!(held(folder.path(), "e-3").1, serde_json::Value::Null);
-    // Without the column nothing is said of ends.
+    // Without the column, no expiry changes.
     let (well, said) = sync("employee_id\ne-1\ne-2\ne-3\n", &["--yes"]);
     assert!(well && !said.contains("expires\t"), "{said}");
     assert!(likeness(folder.path(), &["audit", "verify"]).0);
@@ -156,7 +156,7 @@ fn sync_reports_a_changed_photo() {
     fs::write(&table, "employee_id,photo\ne-1,e-1.jpg\ne-2,e-2.jpg\ne-3,e-3.jpg\n").unwrap();
     let sync = || likeness(folder.path(), &["sync", table.to_str().unwrap(), "--yes"]);
     assert!(likeness(folder.path(), &["import", table.to_str().unwrap()]).0);
-    // Written anew, the same; another of the same person; nobody at all.
+    // The same photo rewritten; another photo of the same person; no face.
     for (employee, name) in
         [("e-1", "people/p01-a.jpg"), ("e-2", "people/p02-b.jpg"), ("e-3", "odd/no-face.jpg")]
     {
@@ -193,7 +193,7 @@ async fn missing_photo_is_reported_before_erasures() {
             assert!(line.contains("unreadable_photo") && line.contains(reason), "{line}");
         }
     }
-    // e-1 leaves; of the joiners one has no file.
+    // e-1 leaves; one of the joiners has no file.
     fs::write(&table, "employee_id,photo\ne-2,gone.jpg\ne-3,\ne-4,e-4.jpg\n").unwrap();
     let sync = |more: &str| likeness(folder.path(), &["sync", path, "--allow-erase", "1", more]);
     let (well, said) = sync("--dry-run");
@@ -218,9 +218,9 @@ fn every_folder_entry_is_enrolled_refused_or_listed_as_skipped() {
     fs::create_dir(at("sales")).unwrap();
     fs::copy(at("e-1.jpg"), at("sales/e-6.jpg")).unwrap();
     fs::write(at(".DS_Store"), b"").unwrap();
-    // Beside the photo that is read, and before it by name.
+    // Beside a readable photo, and before it in the order of names.
     fs::write(at("e-1.cr2"), b"II*\0").unwrap();
-    // Neither the end of a pipe nor that of a device is waited for.
+    // Pipes and devices are not read.
     std::os::unix::fs::symlink("/dev/zero", at("e-7.jpg")).unwrap();
     assert!(Command::new("mkfifo").arg(at("e-8.jpg")).status().unwrap().success());
     let folder = tempfile::tempdir().unwrap();

@@ -13,18 +13,18 @@ use crate::app::{App, photo};
 use crate::faults::{events, post};
 use crate::process::Process;
 
-/// Another program's access to the database.
+/// A connection of another program to the database.
 async fn database(folder: &Path) -> SqlitePool {
     let options = SqliteConnectOptions::new().filename(folder.join("likeness.db"));
     SqlitePool::connect_with(options).await.unwrap()
 }
 
-/// Keeps everybody else from writing.
+/// Locks the database against other writers.
 async fn lock(folder: &Path) -> Transaction<'static, Sqlite> {
     database(folder).await.begin_with("begin immediate").await.unwrap()
 }
 
-/// Asks until the answer is as wanted, for a minute at most.
+/// Polls until the response is as expected, for at most a minute.
 async fn until<T: PartialEq + std::fmt::Debug>(wanted: T, ask: impl AsyncFn() -> T) {
     let end = Instant::now() + Duration::from_mins(1);
     loop {
@@ -42,7 +42,7 @@ async fn backlog_of(service: &Process) -> Value {
     ready.json::<Value>().await.unwrap()["audit"].clone()
 }
 
-/// Whether a process has logged this.
+/// Returns whether a process has logged a text.
 fn logged(folder: &Path, text: &str) -> bool {
     std::fs::read_to_string(folder.join("log")).unwrap().contains(text)
 }
@@ -51,7 +51,7 @@ async fn backlog(app: &App) -> Value {
     app.get("/readyz").await.body["audit"].clone()
 }
 
-/// Outcome and subject of each event of the trail, once it is verified.
+/// Verifies the trail; returns outcome and subject of each event.
 async fn trail(store: &Store) -> Vec<(String, Option<String>)> {
     store.verify_events(None).await.unwrap().unwrap();
     let events = store.events(1).await.unwrap();
@@ -69,7 +69,7 @@ async fn waiting_event_is_written_when_the_database_is_unlocked() {
     assert_eq!(backlog_of(&service).await, json!({"waiting": 1, "quarantined": 0}));
     until(true, async || logged(folder.path(), "buffered in memory")).await;
     holding.rollback().await.unwrap();
-    // Nobody decides anything any more.
+    // No further decision is made.
     until(json!({"waiting": 0, "quarantined": 0}), async || backlog_of(&service).await).await;
     service.kill();
     assert_eq!(events(folder.path()).await, 2);
@@ -107,7 +107,7 @@ async fn shutdown_waits_for_buffered_events() {
     holding.rollback().await.unwrap();
     assert!(service.ended_well());
     assert_eq!(events(folder.path()).await, 2);
-    // And the next start goes on with the trail.
+    // The next start continues the trail.
     let service = Process::start(folder.path());
     assert_eq!(post(&service, "/verify", "e-1", "people/p01-b.jpg").await.status, 200);
     service.kill();

@@ -1,23 +1,24 @@
-//! JPEGs as cameras and programs write them and image's own encoder does not: made of an image whose pixels become
-//! blocks of 8 x 8, so that only the first coefficient of each block is to be written.
+//! JPEGs as cameras and programs write them, but image's encoder does not. Each pixel of an image
+//! becomes a block of 8 x 8, so that only the first coefficient of each block is written.
 
 use image::RgbImage;
 
-/// How a JPEG is written.
+/// The coding of a JPEG.
 #[derive(Clone)]
 pub(crate) struct Writing {
-    /// Of Y, Cb and Cr, in each direction.
+    /// Sampling factors of Y, Cb and Cr, in each direction.
     pub sampling: [(u32, u32); 3],
     /// The components of each scan.
     pub scans: Vec<Vec<usize>>,
-    /// First coefficients in these scans, and the others in one scan for each component.
+    /// Whether the JPEG is progressive: first coefficients in these scans, the others in one scan
+    /// for each component.
     pub progressive: bool,
-    /// Whether the Huffman tables are in the file, as in all but Motion JPEG.
+    /// Whether the Huffman tables are in the file; Motion JPEG omits them.
     pub tables: bool,
 }
 
 impl Writing {
-    /// One scan of all components, 4:2:0.
+    /// A single scan of all components, 4:2:0.
     pub(crate) fn usual() -> Self {
         Self { sampling: S420, scans: vec![vec![0, 1, 2]], progressive: false, tables: true }
     }
@@ -28,13 +29,13 @@ pub(crate) const S422: [(u32, u32); 3] = [(2, 1), (1, 1), (1, 1)];
 pub(crate) const S440: [(u32, u32); 3] = [(1, 2), (1, 1), (1, 1)];
 pub(crate) const S444: [(u32, u32); 3] = [(1, 1), (1, 1), (1, 1)];
 
-/// Codes of the sizes of differences (ITU-T T.81, table K.3), as text.
+/// Codes for the sizes of differences (ITU-T T.81, table K.3), as text.
 const SIZES: [&str; 9] = ["00", "010", "011", "100", "101", "110", "1110", "11110", "111110"];
 
-/// The code that ends a block (table K.5), as text.
+/// The end-of-block code (table K.5), as text.
 const END_OF_BLOCK: &str = "1010";
 
-/// A JPEG of eight times the width and height of the image.
+/// Returns a JPEG of eight times the width and height of the image.
 pub(crate) fn mosaic(image: &RgbImage, writing: &Writing) -> Vec<u8> {
     let mut bytes = vec![0xFF, 0xD8];
     segment(&mut bytes, 0xDB, &[vec![0], vec![8; 64]].concat());
@@ -47,7 +48,7 @@ pub(crate) fn mosaic(image: &RgbImage, writing: &Writing) -> Vec<u8> {
     }
     segment(&mut bytes, frame, &header);
     if writing.tables {
-        // As in table K.3; and of K.5 the words of four bits, of which the eleventh ends a block.
+        // Table K.3, and the codes of up to four bits of K.5 with the end-of-block code.
         let dc = [
             &[0][..],
             &[0, 1, 5, 1, 1, 1, 1, 1, 1],
@@ -81,7 +82,7 @@ fn segment(bytes: &mut Vec<u8>, marker: u8, body: &[u8]) {
     bytes.extend(body);
 }
 
-/// A component's blocks.
+/// The blocks of a component.
 struct Plane {
     columns: u32,
     rows: u32,
@@ -108,7 +109,7 @@ impl Plane {
         Self { columns, rows, levels: (0..columns * rows).map(level).collect() }
     }
 
-    /// A block; where there is none, the last one before it.
+    /// Returns a block; beyond the edge, the last one before it.
     fn level(&self, x: u32, y: u32) -> i32 {
         self.levels[(y.min(self.rows - 1) * self.columns + x.min(self.columns - 1)) as usize]
     }
@@ -140,7 +141,7 @@ fn scan(
         }
     };
     let Plane { columns, rows, .. } = planes[components[0]];
-    // Of one component alone each MCU is a block.
+    // With a single component, each MCU is a block.
     let of_mcu = |component: usize| match components {
         [_] => (1, 1),
         _ => writing.sampling[component],
@@ -157,12 +158,12 @@ fn scan(
     bits.end();
 }
 
-/// Row by row.
+/// Returns positions row by row.
 fn places(rows: u32, columns: u32) -> impl Iterator<Item = (u32, u32)> {
     (0..rows).flat_map(move |y| (0..columns).map(move |x| (y, x)))
 }
 
-/// Entropy-coded data on their way into a file.
+/// A writer of entropy-coded data.
 struct Bits<'a> {
     bytes: &'a mut Vec<u8>,
     next: u8,

@@ -1,4 +1,4 @@
-//! Who may call: keys, roles, and the local credential until the first key is added.
+//! Access: keys, roles, and the local credential until the first key is added.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -14,7 +14,8 @@ use serde_json::json;
 use crate::app::{App, ENGINE, OPEN, POLICY, file, photo, send};
 use crate::process::Process;
 
-/// `likeness keys` on a service's data: what it printed. A key that was added is accepted once this returns.
+/// Runs `likeness keys` on a service's data; returns its output. An added key is accepted when this
+/// returns.
 pub(crate) async fn keys(app: &App, arguments: &[&str]) -> String {
     let output = run_keys(app, arguments);
     assert!(output.status.success(), "{output:?}");
@@ -25,7 +26,7 @@ pub(crate) async fn keys(app: &App, arguments: &[&str]) -> String {
     printed
 }
 
-/// Waits until a call with this key is answered so: the service reads its keys anew every second.
+/// Waits until a call with this key gets this status: the service reads its keys once a second.
 async fn until(app: &App, key: &str, answered: impl Fn(u16) -> bool) {
     let started = Instant::now();
     loop {
@@ -138,7 +139,7 @@ async fn running_service_follows_added_and_revoked_keys() {
         &["add", "desk-2", "--role", "boss"],
         &["add", "desk-2"],
         &["revoke", "desk-1"],
-        // The audit trail knows callers by the names of their keys.
+        // The audit trail identifies callers by the names of their keys.
         &["add", "desk-1", "--role", "enroller"],
     ] {
         assert!(!run_keys(&app, refused).status.success(), "{refused:?}");
@@ -204,7 +205,7 @@ async fn local_credential_never_comes_back_after_the_last_key_is_revoked() {
     assert_eq!(send(call).await.status, 401);
 }
 
-/// The command that the service recommends then makes a key, by a name that was never used.
+/// The command that the service recommends then adds a key, with a name that was never used.
 #[tokio::test]
 async fn first_key_can_be_made_again_after_the_last_was_revoked() {
     let app = App::spawn().await;
@@ -219,7 +220,7 @@ async fn first_key_can_be_made_again_after_the_last_was_revoked() {
     assert!(keys(&app, &["list"]).await.contains("admin-2"));
 }
 
-/// The key is stored, so that it must be shown whatever becomes of the file.
+/// The key is stored, so it must be printed even if the file cannot be deleted.
 #[tokio::test]
 async fn key_is_printed_although_the_local_credential_cannot_be_deleted() {
     let folder = tempfile::tempdir().unwrap();
@@ -262,7 +263,8 @@ async fn network_address_requires_a_key() {
     assert!(!LocalCredential::file(folder.path()).exists());
 }
 
-/// Defense in depth: neither a rebound host name nor a page of another origin can use the local credential.
+/// Defense in depth: neither a rebound host name nor a page of another origin can use the local
+/// credential.
 #[tokio::test]
 async fn local_credential_is_refused_for_other_hosts_and_origins() {
     let app = App::spawn().await;

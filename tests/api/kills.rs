@@ -1,6 +1,6 @@
-//! SIGKILL under load, over and over: every answered write is there, every unanswered one is whole or absent.
+//! Repeated SIGKILL under load: every answered write is durable, every unanswered one is atomic.
 //!
-//! `cargo test --release --test api kills -- --ignored --nocapture` kills five hundred times.
+//! `cargo test --release --test api kills -- --ignored --nocapture` kills 500 times.
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -15,20 +15,20 @@ use tokio::sync::Notify;
 use crate::app::{file, photo};
 use crate::process::Process;
 
-/// Writers at once, each with employees of its own.
+/// Number of concurrent writers, each with its own employees.
 const WRITERS: u64 = 4;
 const EMPLOYEES: u64 = 3;
 
-/// Whose photo an employee is enrolled with; 0: nobody is enrolled.
+/// The person whose photo an employee is enrolled with; 0 if not enrolled.
 type Person = u64;
 
-/// What may be true of an employee: one thing after an answer, two where the kill came first.
+/// Possible states of an employee: one after a response, two if the kill came first.
 #[derive(Clone, Debug, Default)]
 struct May {
     be: Vec<Person>,
 }
 
-/// A writer's employees and what its calls were answered.
+/// A writer's employees and the responses to its calls.
 #[derive(Default)]
 struct Writer {
     random: Random,
@@ -37,7 +37,7 @@ struct Writer {
     decided: usize,
 }
 
-/// Marsaglia's xorshift: the same order of calls in each run.
+/// Marsaglia's xorshift, so that each run has the same order of calls.
 struct Random(u64);
 
 impl Default for Random {
@@ -65,7 +65,7 @@ async fn enroll(client: &Client, url: &str, employee: &str, person: Person) -> O
     Some(answer.status().as_u16())
 }
 
-/// Whether the employee is the person, or the status where there is no decision.
+/// Returns whether the employee is the person, or the status if there is no decision.
 async fn verify(
     client: &Client,
     url: &str,
@@ -84,7 +84,7 @@ async fn verify(
 async fn erase(client: &Client, url: &str, employee: &str) -> Option<u16> {
     let answer = client.delete(format!("{url}/employees/{employee}")).send().await.ok()?;
     let status = answer.status().as_u16();
-    // The whole receipt, or it does not count as answered.
+    // Counts as answered only with the complete receipt.
     answer.bytes().await.ok()?;
     Some(status)
 }
@@ -96,7 +96,8 @@ impl Writer {
         Self { random, employees: names.collect(), ..Self::default() }
     }
 
-    /// Enrols, replaces, erases and verifies until the service is gone, and tells of each answer.
+    /// Enrolls, replaces, erases and verifies until the service is killed, and counts the
+    /// responses.
     async fn write(&mut self, url: &str, client: &Client, answers: &Notify) {
         loop {
             let mut names: Vec<_> = self.employees.keys().cloned().collect();
@@ -130,7 +131,7 @@ impl Writer {
         }
     }
 
-    /// Looks what has become of each employee; how many are enrolled.
+    /// Checks the state of each employee; returns the number of enrolled ones.
     async fn check(&mut self, url: &str, client: &Client) -> usize {
         for (name, may) in &mut self.employees {
             let held = client.get(format!("{url}/employees/{name}")).send().await.unwrap();
@@ -153,7 +154,7 @@ impl Writer {
     }
 }
 
-/// The events of the trail, once it is verified, by action.
+/// Verifies the trail; returns the number of its events by action.
 fn audited(folder: &std::path::Path) -> HashMap<String, usize> {
     let audit = |word: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
@@ -175,7 +176,7 @@ async fn kill_and_look(times: u64) {
     let mut writers: Vec<_> = (0..WRITERS).map(Writer::new).collect();
     let mut unanswered = 0;
     for kill in 0..times {
-        // Nobody is turned away.
+        // No request is refused as busy.
         let service = Process::start_with(folder.path(), &["--queue", "8"]);
         let ready = reqwest::get(format!("{}/readyz", service.url)).await.unwrap();
         let ready: Value = ready.json().await.unwrap();
@@ -193,7 +194,7 @@ async fn kill_and_look(times: u64) {
             })
         });
         let writing: Vec<_> = writing.collect();
-        // However busy the machine is, something has been answered.
+        // Even on a busy machine, some call has been answered.
         answers.notified().await;
         tokio::time::sleep(Duration::from_millis(random.below(400))).await;
         service.kill();

@@ -1,4 +1,4 @@
-//! What the service says of its work, and what it never says.
+//! The log: contents, and what it must not contain.
 
 use reqwest::multipart::Form;
 use serde_json::{Value, json};

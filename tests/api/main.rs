@@ -1,4 +1,4 @@
-//! The service as its callers meet it: over TCP, with the real models and a real database.
+//! Tests of the service as clients use it: over TCP, with the real models and a real database.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 

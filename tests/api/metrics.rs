@@ -1,4 +1,4 @@
-//! What an operator watches.
+//! The metrics.
 
 use reqwest::Method;
 

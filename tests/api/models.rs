@@ -1,4 +1,4 @@
-//! Two encoders side by side, while an organisation goes from one to the other.
+//! Two encoders at once, while an organization changes its encoder; encoders from elsewhere.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::app::{App, OPEN, data, file, photo};
 
 const DEFAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/encoder.onnx");
 
-/// The default network under another identity and another calibration: its scores are half as high.
+/// Returns the default network with another identity and a calibration that halves its scores.
 fn twin(folder: &TempDir) -> PathBuf {
     let onnx = folder.path().join("twin.onnx");
     let mut bytes = std::fs::read(DEFAULT).unwrap();
@@ -57,7 +57,7 @@ fn engine(encoder: ModelSource, former_encoder: Option<ModelSource>) -> Engine {
     Engine::load(&options).unwrap()
 }
 
-/// Half of the scores, to a rounding of the embedding.
+/// Asserts that scores are halved, up to rounding of the embedding.
 fn is_half(half: &Value, whole: &Value) -> bool {
     (2.0 * half.as_f64().unwrap() - whole.as_f64().unwrap()).abs() < 1e-3
 }
@@ -72,14 +72,14 @@ async fn both_encoders_serve_until_all_employees_are_reenrolled() {
     }
     let by_twin = old.verify("e-1", photo("people/p01-b.jpg")).await.body;
 
-    // Without the former encoder they are known, and not recognised.
+    // Without the former encoder, they are enrolled but not recognized.
     let embedded = ModelSource::embedded_encoder;
     let alone = old.restarted(&engine(embedded(), None)).await;
     let refused = alone.verify("e-1", photo("people/p01-b.jpg")).await;
     assert_eq!((refused.status, &refused.body["code"]), (409, &json!("other_model")));
     assert_eq!(alone.identify(photo("people/p01-b.jpg")).await.body["gallery_size"], 0);
 
-    // Beside it, they are compared by the encoder that they are enrolled with.
+    // With it, they are compared by the encoder that they are enrolled with.
     let both = alone.restarted(&engine(embedded(), Some(former()))).await;
     let ready = both.get("/readyz").await.body;
     assert_eq!((&ready["gallery_size"], &ready["former"]["gallery_size"]), (&json!(2), &json!(2)));
@@ -101,7 +101,7 @@ async fn both_encoders_serve_until_all_employees_are_reenrolled() {
         assert_eq!(found["gallery_size"], 2);
         assert_eq!(found["candidates"].as_array().unwrap().len(), 2);
     }
-    // Nobody is enrolled a second time under another name, whichever encoder knows them.
+    // A second enrollment under another id is refused, whichever encoder the first one has.
     let double = both.enroll("e-3", photo("people/p02-b.jpg")).await;
     assert_eq!((double.status, &double.body["code"]), (409, &json!("looks_like_another")));
     assert_eq!(both.enroll("e-2", photo("people/p02-b.jpg")).await.status, 409);
@@ -118,7 +118,7 @@ async fn both_encoders_serve_until_all_employees_are_reenrolled() {
     assert!(switch(&both, None).contains("All employees are enrolled with the current encoder"));
 }
 
-/// What `likeness model switch` says of a service's data.
+/// Returns the output of `likeness model switch` on a service's data.
 fn switch(app: &App, former: Option<&Path>) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
     command.args(["model", "switch", "--data-dir"]).arg(app.folder.path());
@@ -143,7 +143,7 @@ fn former_encoder_equal_to_current_is_refused() {
     assert!(said.contains("is the one that serves already"), "{said}");
 }
 
-/// `likeness model check`: whether it succeeded, and what it said.
+/// Runs `likeness model check`; returns whether it succeeded, and its output.
 fn check(onnx: &Path, more: &[&str]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
     let output = command.args(["model", "check"]).arg(onnx).args(more).output().unwrap();
@@ -165,7 +165,7 @@ fn encoder_without_manifest_gets_a_draft_that_passes_the_self_test() {
     let manifest: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
     assert_eq!(manifest["model"]["name"].as_str(), Some("mine"));
     assert_eq!(manifest["output"]["length"].as_integer(), Some(128));
-    // Its owner knows better what it was trained with, and the golden output follows.
+    // If the owner corrects the pixel convention, the golden output is measured again.
     let mut corrected = manifest.clone();
     corrected["input"]["scale"] = 0.007_812_5.into();
     std::fs::write(&path, corrected.to_string()).unwrap();
@@ -175,7 +175,7 @@ fn encoder_without_manifest_gets_a_draft_that_passes_the_self_test() {
     std::fs::write(&path, corrected.to_string()).unwrap();
     let (good, said) = check(&onnx, &[]);
     assert!(good && said.contains("golden output added"), "{said}");
-    // As it stands it decides nothing: nobody knows yet what its scores mean.
+    // Without a calibration it decides nothing.
     let refused = Command::new(env!("CARGO_BIN_EXE_likeness"))
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(folder.path())
@@ -224,7 +224,8 @@ async fn encoder_of_a_keras_siamese_network_serves() {
     let app = App::spawn_with(&engine, OPEN).await;
     let enrolled = app.enroll("e-1", photo("people/p01-a.jpg")).await;
     assert_eq!((enrolled.status, &enrolled.body["model"]["name"]), (201, &json!("koch-siamese-1")));
-    // The same two photos give the same score by every way, the raw embedding sealed in between or not.
+    // The same two photos give the same score in each call, whether or not the embedding was
+    // sealed.
     let verified = app.verify("e-1", photo("people/p01-b.jpg")).await.body;
     let found = app.identify(photo("people/p01-b.jpg")).await.body;
     let form = Form::new().part("photo_a", file(photo("people/p01-a.jpg")));
@@ -272,7 +273,7 @@ fn encoder_with_nan_weight_does_not_start() {
     let whole = std::fs::read(&koch).unwrap();
     let (middle, own_digest) = (whole.len() / 2 / 4 * 4, hex(&whole));
     for (number, reason) in [(f32::NAN, "contains NaN"), (f32::INFINITY, "golden")] {
-        // A file's numbers may begin at any of its bytes.
+        // The weights may begin at any byte of a file.
         let said = [0, 1, 2, 3].map(|shift| {
             let mut bytes = whole.clone();
             bytes[middle + shift..][..64].copy_from_slice(&number.to_le_bytes().repeat(16));

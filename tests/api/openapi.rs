@@ -1,4 +1,4 @@
-//! The description of the API says what is served, and nothing else; its page comes from here alone.
+//! The API description: it matches the service, and its page is served from the binary.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ use crate::app::{Answer, App, file, photo, send};
 use crate::keys::keys;
 use crate::problems::provoke;
 
-/// The routes that are pages for people.
+/// The routes of pages.
 const PAGES: &[&str] = &["/", "/console/{asset}", "/docs", "/docs/{asset}"];
 
-/// The operations of a description, by method and path.
+/// Returns the operations of a description, by method and path.
 fn operations(document: &Value) -> BTreeMap<String, Value> {
     let paths = document["paths"].as_object().unwrap();
     let of_path = |(path, item): (&String, &Value)| {
@@ -27,7 +27,7 @@ fn operations(document: &Value) -> BTreeMap<String, Value> {
     paths.iter().flat_map(of_path).collect()
 }
 
-/// The codes that an operation can be refused with, by status.
+/// Returns the codes of an operation's problems, by status.
 fn codes(operation: &Value) -> BTreeSet<(String, String)> {
     let mut codes = BTreeSet::new();
     for (status, answer) in operation["responses"].as_object().unwrap() {
@@ -126,7 +126,7 @@ async fn each_described_call_is_routed_and_no_other() {
 #[tokio::test]
 async fn codes_are_described_with_their_statuses() {
     let described: BTreeSet<_> = described().await.values().flat_map(codes).collect();
-    // No call of the description is answered so.
+    // No described call is answered with it.
     let elsewhere = [Code::NoSuchRoute, Code::MethodNotAllowed];
     let all = Code::ALL.iter().filter(|code| !elsewhere.contains(code)).map(|code| code.row());
     let all = all.map(|(status, code, _)| (status.as_str().to_owned(), code.to_owned()));
@@ -147,7 +147,7 @@ async fn every_failure_is_one_that_the_description_of_its_call_names() {
     }
 }
 
-/// A value with the kind of each of its leaves.
+/// Replaces each leaf of a value by its kind.
 fn shape(value: &Value) -> Value {
     match value {
         Value::Object(members) => members.iter().map(|(k, v)| (k.clone(), shape(v))).collect(),

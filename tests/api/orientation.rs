@@ -1,4 +1,4 @@
-//! Photos that lie on their side, in every container and spelling of EXIF data.
+//! Photos stored on their side, in every container and encoding of EXIF data.
 
 use std::io::{Cursor, Write};
 
@@ -9,7 +9,7 @@ use image::{ImageFormat, RgbImage};
 use crate::adversarial::{crc32, riff_chunk, with_chunk, with_segments_in};
 use crate::app::{App, photo};
 
-/// EXIF data that say: to be turned by 90 degrees clockwise.
+/// EXIF data with the orientation "rotate by 90 degrees clockwise".
 fn exif(big_endian: bool) -> Vec<u8> {
     if big_endian {
         b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec()
@@ -18,7 +18,7 @@ fn exif(big_endian: bool) -> Vec<u8> {
     }
 }
 
-/// A person who lies on their side.
+/// Returns a photo stored on its side.
 fn lying() -> RgbImage {
     let person = image::load_from_memory_with_format(&photo("people/p01-c.jpg"), ImageFormat::Jpeg);
     image::imageops::rotate270(&person.unwrap().into_rgb8())
@@ -30,7 +30,7 @@ fn encoded(format: ImageFormat) -> Vec<u8> {
     out.into_inner()
 }
 
-/// The JPEG with application segments in this order.
+/// Returns the JPEG with application segments in this order.
 fn jpeg(segments: &[(u8, Vec<u8>)]) -> Vec<u8> {
     let mut bytes = encoded(ImageFormat::Jpeg);
     for (marker, body) in segments.iter().rev() {
@@ -39,7 +39,7 @@ fn jpeg(segments: &[(u8, Vec<u8>)]) -> Vec<u8> {
     bytes
 }
 
-/// The WebP in its extended form, with EXIF data.
+/// Returns the WebP in its extended form, with EXIF data.
 fn webp(exif: &[u8]) -> Vec<u8> {
     let (plain, size) = (encoded(ImageFormat::WebP), lying());
     let side = |side: u32| (side - 1).to_le_bytes()[..3].to_vec();
@@ -49,7 +49,7 @@ fn webp(exif: &[u8]) -> Vec<u8> {
     riff_chunk(*b"RIFF", &[b"WEBP", chunks.concat().as_slice()].concat())
 }
 
-/// The PNG with a chunk before its end, behind the pixels.
+/// Returns the PNG with a chunk after the pixels.
 fn png_with_late_chunk(chunk: &[u8]) -> Vec<u8> {
     let png = encoded(ImageFormat::Png);
     let (start, end) = png.split_at(png.len() - 12);
@@ -61,7 +61,7 @@ fn prefixed(exif: &[u8]) -> Vec<u8> {
     [b"Exif\0\0", exif].concat()
 }
 
-/// As `ImageMagick` writes EXIF data into a PNG.
+/// Returns the chunk in which `ImageMagick` writes EXIF data to a PNG.
 fn raw_profile(exif: &[u8]) -> Vec<u8> {
     let hex = exif.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let start = b"zTXtRaw profile type exif\0\0".to_vec();
@@ -71,7 +71,7 @@ fn raw_profile(exif: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn exif_orientation_is_followed_in_every_container_and_spelling() {
+async fn exif_orientation_is_applied_in_every_container_and_encoding() {
     let app = App::spawn().await;
     app.enroll("e-1", photo("people/p01-a.jpg")).await;
     let png = encoded(ImageFormat::Png);
@@ -96,6 +96,6 @@ async fn exif_orientation_is_followed_in_every_container_and_spelling() {
             assert_eq!(verified.body["match"], true, "{name}, {big_endian}: {verified:?}");
         }
     }
-    // Without EXIF data they lie on their side.
+    // Without EXIF data, they are on their side.
     assert_eq!(app.verify("e-1", encoded(ImageFormat::Png)).await.body["code"], "no_face");
 }

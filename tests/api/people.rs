@@ -21,7 +21,7 @@ async fn everyone_is_verified_and_identified_and_nobody_is_taken_for_another() {
         }
         assert_eq!(enrolled.status, 201, "{enrolled:?}");
     }
-    // Of 190 pairs, at a bar that one pair of strangers in two thousand passes.
+    // Of 190 pairs, at a threshold with an FMR of 1 in 2,000.
     assert!(look_alikes <= 1, "{look_alikes}");
     for person in PEOPLE {
         let own = format!("p{person:02}");

@@ -1,4 +1,4 @@
-//! Photos of every kind that is read, and of kinds that are not.
+//! Photos of all supported formats, and of unsupported ones.
 
 use std::io::Cursor;
 
@@ -13,7 +13,7 @@ use crate::app::{Answer, App, file, photo, send};
 use crate::jpegs::{S420, S422, S440, S444, Writing, mosaic};
 use crate::process::Process;
 
-/// A PNG of this size and one colour.
+/// Returns a PNG of this size and uniform color.
 pub(crate) fn png(width: u32, height: u32) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
     RgbImage::new(width, height).write_to(&mut out, ImageFormat::Png).unwrap();
@@ -54,7 +54,7 @@ async fn every_orientation_finds_the_same_face_in_the_same_place() {
         assert_eq!(turned["match"], true, "{orientation}: {turned}");
         for edge in ["x", "y", "width", "height"] {
             let of = |answer: &Value| answer["face"]["box"][edge].as_f64().unwrap();
-            // What the detector sees is six times smaller.
+            // The detector's input is six times smaller.
             let off = (of(&turned) - of(&upright)).abs();
             assert!(off < 8.0, "{orientation}: {edge} is {off} off in {turned}");
         }
@@ -67,7 +67,8 @@ async fn bystander_at_the_edge_is_ignored() {
     assert_eq!(app.enroll("e-1", photo("odd/bystander.jpg")).await.status, 201);
 }
 
-/// A generated person, so small that the blocks of a [`mosaic`] are its pixels.
+/// Returns a photo of a generated person, so small that its pixels become the blocks of a
+/// [`mosaic`].
 fn small_person() -> RgbImage {
     let person = image::load_from_memory_with_format(&photo("people/p01-c.jpg"), ImageFormat::Jpeg);
     resize(&person.unwrap().into_rgb8(), 144, 180, FilterType::Triangle)
@@ -145,13 +146,13 @@ async fn incomplete_jpeg_is_refused_even_with_end_marker() {
             assert_eq!(code(ended).await, "unreadable_photo", "{percent} % and an end marker");
         }
     }
-    // The last row of blocks alone: as cameras do it.
+    // Only the last row of blocks is missing, as in files of cameras.
     let whole = photo("field/plain.jpg");
     let cut = [&whole[..whole.len() * 98 / 100], &[0xFF, 0xD9]].concat();
     assert_eq!(app.enroll("e-1", cut).await.status, 201);
 }
 
-/// Damaged and foreign files, and their codes.
+/// Damaged and unsupported files, with their codes.
 fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let (jpeg, png) = (photo("field/plain.jpg"), photo("odd/png8.png"));
     let spoiled = |bytes: &[u8], from: usize| {
@@ -230,7 +231,7 @@ async fn unreadable_file_is_refused_with_advice() {
     }
 }
 
-/// A lossless WebP of a person with noise, as a canvas or a converter writes it.
+/// Returns a lossless WebP of a person with noise, as a canvas or a converter writes it.
 fn lossless(width: u32, height: u32) -> Vec<u8> {
     let person = image::load_from_memory_with_format(&photo("people/p01-c.jpg"), ImageFormat::Jpeg);
     let mut image = resize(&person.unwrap().into_rgb8(), width, height, FilterType::Triangle);
@@ -277,7 +278,7 @@ async fn extreme_aspect_ratios_are_answered() {
     assert!(said.as_str().unwrap().contains("12000 per side"), "{said}");
 }
 
-/// A person in a photo of a camera with 61 million pixels.
+/// Returns a photo of a person with 61 million pixels.
 fn large_person() -> RgbImage {
     let person = image::load_from_memory_with_format(&photo("people/p01-c.jpg"), ImageFormat::Jpeg);
     let person = resize(&person.unwrap().into_rgb8(), 632, 790, FilterType::Triangle);
@@ -291,8 +292,8 @@ fn enrollment(client: &Client, url: &str, employee: &str, photo: Vec<u8>) -> Req
     client.post(format!("{url}/enroll")).multipart(form.part("photo", file(photo)))
 }
 
-/// Baseline and progressive at once, the latter with all of its colors: more than all photos together may hold beside
-/// each other, so they come one after the other.
+/// Baseline and progressive JPEGs at once. Each needs more memory than photos in flight share, so
+/// they are decoded one after the other.
 #[tokio::test]
 async fn photos_of_61_megapixels_stay_within_the_stated_memory() {
     const MOST_MEMORY: u64 = 750_000;

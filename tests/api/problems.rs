@@ -1,4 +1,4 @@
-//! Every code there is, provoked once. The match has no wildcard: a code without a row doesn't compile.
+//! Provokes every problem code. The match has no wildcard: a code without a row doesn't compile.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -106,7 +106,7 @@ async fn every_code_can_be_provoked_and_tells_what_the_contract_says() {
 }
 
 #[tokio::test]
-async fn a_failure_of_ours_tells_nothing_of_the_inside() {
+async fn internal_error_reveals_no_details() {
     let body = provoke(Code::Internal).await.body.to_string();
     for word in ["template", "table", "sql", "SQL", "error returned"] {
         assert!(!body.contains(word), "{word:?} in {body}");
@@ -114,7 +114,7 @@ async fn a_failure_of_ours_tells_nothing_of_the_inside() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_the_right_ones() {
+async fn wrong_method_gets_405_with_allow() {
     assert_eq!(provoke(Code::MethodNotAllowed).await.headers["allow"], "POST");
 }
 
@@ -146,7 +146,7 @@ async fn enrolled_with_another_model(app: &App, employee: &str) {
     app.store.enroll(&reference, written, &Actor::Local).await.unwrap();
 }
 
-/// Announces more bytes than it sends.
+/// Sends fewer bytes than Content-Length states.
 async fn a_body_that_never_ends() -> Answer {
     let options = HttpOptions { request_timeout: Duration::from_millis(100), ..OPEN };
     let app = App::spawn_with(&crate::app::ENGINE, options).await;

@@ -1,4 +1,4 @@
-//! The real binary as a process of its own.
+//! The real binary, run as a process.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -9,29 +9,29 @@ use reqwest::Client;
 
 use crate::app::local_access;
 
-/// The running service, killed with the test if not before.
+/// A running service, killed at the end of the test at the latest.
 pub(crate) struct Process {
     child: Child,
     pub(crate) url: String,
-    /// Presents the local credential, where there is one.
+    /// Sends the local credential, if there is one.
     pub(crate) client: Client,
-    /// The line of the local credential's file; empty where there is none.
+    /// The line of the local credential's file; empty if there is none.
     pub(crate) header: String,
 }
 
 impl Process {
-    /// Starts the service and waits for the line that says that it is ready.
+    /// Starts the service and waits for the line that reports readiness.
     pub(crate) fn start(data: &Path) -> Self {
         Self::start_with(data, &[])
     }
 
-    /// The same with further arguments.
+    /// Starts the service with further arguments.
     pub(crate) fn start_with(data: &Path, arguments: &[&str]) -> Self {
         Self::spawn(Command::new(env!("CARGO_BIN_EXE_likeness")), data, arguments)
     }
 
-    /// The same on a file system of its own, in memory and of so many bytes, which this process sees by
-    /// [`Process::inside`] alone; `None` where nobody may mount one here.
+    /// Starts the service on its own file system, in memory and of this size, which is visible only
+    /// through [`Process::inside`]; `None` if this process may not mount one.
     pub(crate) fn start_confined(data: &Path, bytes: usize) -> Option<Self> {
         let mount = format!("mount -t tmpfs -o size={bytes} none {} && exec", data.display());
         let confined = |then: &str| {
@@ -47,7 +47,7 @@ impl Process {
         Some(Self::spawn(confined(binary), data, &[]))
     }
 
-    /// A path of the confined process as this process can reach it.
+    /// Returns the path at which this process can reach a path of the confined process.
     pub(crate) fn inside(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
         root.join(path.strip_prefix("/").unwrap())
@@ -67,7 +67,7 @@ impl Process {
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let url = line.split(' ').find(|word| word.starts_with("http")).unwrap();
         let url = url.trim().trim_end_matches('.').to_owned();
-        // A confined process has a folder of its own behind the same path.
+        // A confined process has another folder at the same path.
         let data = PathBuf::from(format!("/proc/{}/root", child.id()))
             .join(std::path::absolute(data).unwrap().strip_prefix("/").unwrap());
         let (header, client) = local_access(&LocalCredential::file(&data));
@@ -78,28 +78,28 @@ impl Process {
         self.child.id()
     }
 
-    /// SIGKILL: nothing is flushed, nothing is closed.
+    /// Sends SIGKILL: nothing is flushed or closed.
     pub(crate) fn kill(self) {
         drop(self);
     }
 
-    /// SIGTERM: the polite way, by the system's own command.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         let sent = Command::new("kill").arg(self.id().to_string()).status();
         assert!(sent.unwrap().success());
     }
 
-    /// Waits for the end and says whether it was a good one.
+    /// Waits for the process to exit; returns whether it succeeded.
     pub(crate) fn ended_well(&mut self) -> bool {
         self.child.wait().unwrap().success()
     }
 
-    /// The most memory that the process ever held, in kilobytes.
+    /// Returns the peak memory of the process, in kilobytes.
     pub(crate) fn peak_memory(&self) -> u64 {
         self.status("VmHWM:")
     }
 
-    /// The memory that the process holds, in kilobytes.
+    /// Returns the memory of the process, in kilobytes.
     pub(crate) fn memory(&self) -> u64 {
         self.status("VmRSS:")
     }
@@ -113,7 +113,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself, which the test has seen then.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Poor photos: refused as references, measured as probes.
+//! Photos of insufficient quality: refused as references, measured as probes.
 
 use std::io::Cursor;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::app::{App, file, photo};
 
-/// A portrait whose nose is at `NOSE_X` and whose eyes are 70 pixels apart.
+/// A portrait with the nose at `NOSE_X` and 70 pixels between the eyes.
 const PORTRAIT: &str = "people/p01-c.jpg";
 const NOSE_X: u32 = 220;
 const RIGHT_EYE_X: u32 = 184;
@@ -25,12 +25,12 @@ fn png(image: &RgbImage) -> Vec<u8> {
     out.into_inner()
 }
 
-/// Out of focus by a Gaussian of this many pixels.
+/// Blurs by a Gaussian of this many pixels.
 pub(crate) fn blurred(sigma: f32) -> Vec<u8> {
     png(&imageops::blur(&portrait(), sigma))
 }
 
-/// Moved by this many pixels while the shutter was open.
+/// Blurs by a motion of this many pixels.
 fn moved(pixels: u32) -> RgbImage {
     let still = portrait();
     RgbImage::from_fn(still.width() - pixels, still.height(), |x, y| {
@@ -48,14 +48,14 @@ fn shrunk(by: u32) -> RgbImage {
     imageops::resize(&image, image.width() / by, image.height() / by, FilterType::Triangle)
 }
 
-/// Light times a factor, clipped.
+/// Multiplies the light by a factor, and clips.
 fn lit(factor: f32) -> RgbImage {
     let mut image = portrait();
     image.iter_mut().for_each(|value| *value = (f32::from(*value) * factor).min(255.0) as u8);
     image
 }
 
-/// The half of the face on the photo's left foreshortened, as where a head is turned.
+/// Foreshortens the left half of the face, as if the head were turned.
 fn turned(foreshortening: f32) -> RgbImage {
     let image = portrait();
     RgbImage::from_fn(image.width(), image.height(), |x, y| {
