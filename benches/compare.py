@@ -35,14 +35,14 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 def photos(folder):
-    """The same generated face as a badge photo, as a page would send it, and as a phone takes it; each as a request's body."""
+    """Returns request bodies with a generated face: a badge photo, a photo from a page, a phone's photo."""
     face = cv2.imread(str(ROOT / "tests/data/people/p01-a.jpg"))
     noise = np.random.default_rng(3)
     for name, (width, height), quality in (("250", (250, 250), 90), ("1344", (1344, 1008), 90), ("12MP", (4032, 3024), 94)):
         side = min(width, height)
         big = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
         big = cv2.copyMakeBorder(big, height - side, 0, (width - side) // 2, width - side - (width - side) // 2, cv2.BORDER_REPLICATE)
-        # A sensor's noise, so that a phone's photo has a phone's bytes.
+        # Sensor noise, so that the photo's size in bytes is that of a phone's.
         big = np.clip(big + noise.normal(0, 3, big.shape), 0, 255).astype(np.uint8)
         jpeg = cv2.imencode(".jpg", big, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
         body = folder / f"{name}.body"
@@ -59,22 +59,22 @@ wrk.headers["Authorization"] = os.getenv("AUTHORIZATION")
 
 
 class Service:
-    """A process that was started here, asked over loopback."""
+    """A process started by the benchmark, called over loopback."""
 
     def __init__(self, name, command, log, data=None):
-        """`data`: the data folder, whose local credential is presented."""
+        """`data`: the data directory, whose local credential is sent."""
         self.name, self.data = name, data
         self.port = free_port()
         self.process = subprocess.Popen([str(c).replace("PORT", str(self.port)) for c in command], stdout=log, stderr=log)
         self.url = f"http://127.0.0.1:{self.port}"
 
     def cpu(self):
-        """Seconds of processor time so far."""
+        """Returns the processor time so far, in seconds."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICK
 
     def memory(self, which):
-        """MB: VmRSS now, VmHWM at most."""
+        """Returns the memory in MB: VmRSS is the present, VmHWM the peak."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(which + r":\s+(\d+)", status)[1]) / 1000
 
@@ -86,7 +86,7 @@ class Service:
         return json.loads(urllib.request.urlopen(request, timeout=60).read())
 
     def first_answer(self, body):
-        """Processor seconds from the start to the first answered photo."""
+        """Returns the processor time from the start to the first answered photo, in seconds."""
         for _ in range(600):
             try:
                 self.post("/identify", body)
@@ -96,7 +96,7 @@ class Service:
         sys.exit(f"{self.name} does not answer")
 
     def load(self, script, clients, seconds):
-        """What wrk says and what the process used: requests a second, p50 and p99 in ms, CPU ms a request, answers other than 200."""
+        """Returns requests a second, p50 and p99 in ms, CPU ms for each request, and responses other than 200."""
         before = self.cpu()
         said = subprocess.run(["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", script, self.url + "/identify"], capture_output=True, text=True, check=True, env=os.environ | {"AUTHORIZATION": self.header().get("Authorization", "")}).stdout
         used = self.cpu() - before

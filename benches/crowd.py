@@ -37,7 +37,7 @@ def call(method, path, body=None, data=""):
 
 
 def start(binary, url, key, folder):
-    """The process and the seconds until it was ready."""
+    """Returns the process and the seconds until it was ready."""
     began = time.monotonic()
     command = [binary, "serve", "--listen", f"127.0.0.1:{PORT}", "--database", url, "--data-dir", folder, "--master-key-file", key, "--address-rate-limit", "100000", "--queue", "64"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=open(f"{folder}/log", "ab"))

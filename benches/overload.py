@@ -19,7 +19,7 @@ from compare import KIND, ROOT, Service, form
 
 
 def crowd(service, body, clients, seconds):
-    """The milliseconds that answers took, by status, least first."""
+    """Returns the response times in ms, by status, sorted."""
     command = ["wrk", "-t", str(clients), "-c", str(clients), "-d", f"{seconds}s", "-s", Path(__file__).with_suffix(".lua"), f"http://127.0.0.1:{service.port}/identify"]
     said = subprocess.run(command, env=os.environ | {"BODY": str(body), "KIND": KIND, "AUTHORIZATION": service.header()["Authorization"]}, capture_output=True, text=True, check=True).stdout
     of = defaultdict(list)
@@ -33,7 +33,7 @@ def crowd(service, body, clients, seconds):
 
 
 def late(times):
-    """The p99."""
+    """Returns the p99."""
     return times[int(0.99 * (len(times) - 1))]
 
 

@@ -1,4 +1,5 @@
-//! Time per stage, without HTTP: `cargo bench`. The photos are one generated face at three sizes, the galleries random.
+//! Benchmarks of each stage, without HTTP: `cargo bench`. Photos are one generated face at three
+//! sizes; galleries are random.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 
@@ -23,7 +24,7 @@ use likeness::seal::DataKeyId;
 
 const WIDTH: usize = 128;
 
-/// A generated face, as many pixels wide and high, with a sensor's noise; as a JPEG.
+/// Returns a JPEG of a generated face at this size, with sensor noise.
 fn photo(width: u32, height: u32) -> Bytes {
     let face = Bytes::from_static(include_bytes!("../tests/data/people/p01-a.jpg"));
     let face = EncodedPhoto::inspect(face, &PhotoLimits::default()).unwrap().decode().unwrap();

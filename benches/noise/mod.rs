@@ -1,6 +1,6 @@
-//! Random numbers for figures: the same in each run.
+//! Deterministic random numbers for benchmarks.
 
-/// Numbers between -1 and 1 that look random (Marsaglia 2003, xorshift).
+/// Returns pseudorandom numbers between -1 and 1 (xorshift, Marsaglia 2003).
 pub(crate) fn noise(seed: u64) -> impl Iterator<Item = f32> {
     let step = |x: &u64| {
         let x = x ^ x << 13;
