@@ -1,15 +1,15 @@
-// The service's calls, each as a function; a refusal is thrown as a Problem.
+// The calls of the service, one function each; a refusal is thrown as a Problem.
 
 import { session } from "./session.js";
 
 const RECOGNITION = ["/verify", "/identify"];
 
-/** Milliseconds; longer than the service gives itself. */
+/** Timeout in milliseconds; longer than the service's own. */
 const PATIENCE = 90_000;
 
-/** What the service refused, as it told it (RFC 9457), or that it could not be asked. */
+/** A problem that the service returned (RFC 9457), or a failure to reach it. */
 export class Problem extends Error {
-  /** `retryAfter` in seconds, 0 for no matter when. */
+  /** `retryAfter` is in seconds; 0 for at once. */
   constructor({ status, code, detail, reasons = [], request_id = "" }, path, retryAfter = 0) {
     super(detail);
     Object.assign(this, { status, code, detail, reasons, requestId: request_id, path, retryAfter });
@@ -26,7 +26,7 @@ async function call(method, path, body) {
   const headers = key ? { authorization: `Bearer ${key}` } : {};
   let response, text;
   try {
-    // Relative to the page, which a proxy may serve under a prefix.
+    // Relative to the page, since a proxy may add a path prefix.
     response = await fetch(`.${path}`, { method, body, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
     text = await response.text();
   } catch {
@@ -35,14 +35,14 @@ async function call(method, path, body) {
   const answer = parsed(text);
   if (response.ok && answer) return answer;
   const problem = new Problem(answer?.code ? answer : foreign(response), path, Number(response.headers.get("retry-after")));
-  // Several calls may come back refused; the first ends the session.
+  // Several calls may be refused; the first refusal ends the session.
   if (problem.code === "no_key" && key === session.key) {
     session.end(key ? "This key is not valid or was revoked." : "");
   }
   throw problem;
 }
 
-/** Nothing for what is no JSON, and so no answer of the service. */
+/** Returns nothing if the text is not JSON, and so not a response of the service. */
 function parsed(text) {
   try {
     return JSON.parse(text);
@@ -72,7 +72,7 @@ export const enroll = (fields) => call("POST", "/enroll", form(fields));
 export const verify = (employee_id, photo) => call("POST", "/verify", form({ employee_id, photo }));
 export const identify = (photo) => call("POST", "/identify", form({ photo, top: 1 }));
 export const erase = (id) => call("DELETE", employee(id));
-/** The receipt of an erasure again, by what it said it can be asked for by. */
+/** Requests the receipt of an erasure again, by its identifier. */
 export const receiptAgain = (id, receipt) => call("DELETE", `${employee(id)}?${new URLSearchParams({ receipt })}`);
 export const ready = () => call("GET", "/readyz");
 

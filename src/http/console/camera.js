@@ -1,6 +1,6 @@
 // The webcam.
 
-/** Why there can be no webcam here, in words; nothing where there can. */
+/** Returns the reason why no webcam is available, or nothing if one is. */
 export const whyNoCamera = () =>
   navigator.mediaDevices
     ? ""
@@ -12,7 +12,7 @@ const REFUSALS = {
   NotReadableError: "Another program is using the webcam.",
 };
 
-/** A stream of the webcam; throws an Error whose message is for the user. */
+/** Returns a stream of the webcam; throws an Error with a message for the user. */
 export async function openCamera() {
   const wishes = { width: { ideal: 1280 }, height: { ideal: 720 }, facingMode: "user" };
   try {

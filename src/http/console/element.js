@@ -1,4 +1,4 @@
-// Makes an element: text stays text, whatever it holds.
+// Creates an element; text is inserted as text, never as markup.
 
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);

@@ -1,4 +1,4 @@
-// Who is enrolled, page by page or by the beginning of an id.
+// Lists enrolled employees, page by page or by the prefix of an id.
 
 import { list } from "./api.js";
 import { moment } from "./dates.js";
@@ -8,7 +8,7 @@ import { problemInWords } from "./words.js";
 
 const A_PAGE = 50;
 
-/** What an id may consist of, in the order of the list, and its greatest length. */
+/** The characters of ids, in the order of the list, and the maximum length. */
 const CHARACTERS = "-.0123456789@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
 const LONGEST = 64;
 
@@ -18,7 +18,7 @@ const found = root.querySelector(".found");
 const [form, search] = [root.querySelector("form"), root.querySelector("#search")];
 const [former, next] = [root.querySelector("#former-page"), root.querySelector("#next-page")];
 
-/** What each page up to the present one was asked for `after`. */
+/** The `after` of each page up to the current one. */
 let pages = [undefined];
 let following = null;
 
@@ -60,7 +60,7 @@ async function show() {
   former.parentElement.hidden = former.disabled && next.disabled;
 }
 
-/** Ids are listed in order, so those that begin alike stand together. */
+/** Ids are listed in order, so those with the same prefix are adjacent. */
 async function beginningWith(beginning, after = lastBefore(beginning)) {
   const isOne = beginning.length <= LONGEST && [...beginning].every((one) => CHARACTERS.includes(one));
   if (!isOne) return { employees: [], next: null };
@@ -70,7 +70,7 @@ async function beginningWith(beginning, after = lastBefore(beginning)) {
   return { employees, next: more };
 }
 
-/** The last id there can be before those that begin so; nothing where there can be none. */
+/** Returns the last possible id before those with this prefix, or nothing if there is none. */
 function lastBefore(beginning) {
   const [rest, last] = [beginning.slice(0, -1), CHARACTERS.indexOf(beginning.at(-1))];
   return last > 0 ? (rest + CHARACTERS[last - 1]).padEnd(LONGEST, "z") : rest || undefined;
@@ -101,7 +101,7 @@ async function erase(id) {
   try {
     const receipt = await eraseAsking(id);
     if (!receipt) return;
-    // First of all: the list can be asked for again.
+    // Before the list is loaded again, which may fail.
     keepReceipt(receipt);
   } catch (problem) {
     const lost = problem.code === "unreachable";

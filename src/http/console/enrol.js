@@ -1,4 +1,4 @@
-// Enrol: who it is, their photo, and the questions that the service has.
+// Enrollment: the employee, the photo, and the questions of the service.
 
 import { enroll } from "./api.js";
 import { endOf, moment, today } from "./dates.js";
@@ -14,7 +14,7 @@ const [form, outcome] = [root.querySelector("form"), root.querySelector(".outcom
 const [id, end] = [root.querySelector("#enrol-id"), root.querySelector("#enrol-end")];
 const picker = new Picker(root.querySelector(".picker"), { look: guidance, changed: () => outcome.replaceChildren() });
 
-/** What the service wants to be told first, and the field that tells it. */
+/** The codes that ask for a confirmation, with the field that confirms. */
 const QUESTIONS = {
   already_enrolled: (employee) => ({
     field: "replace",
@@ -60,7 +60,7 @@ async function enrolAsking(fields) {
 
 function welcome({ employee_id, expires_at }, photo) {
   const until = expires_at ? [" Expires ", moment(expires_at), "."] : [];
-  // Unless the next one is under way already.
+  // Unless the next enrollment has begun.
   const begun = picker.shot?.blob !== photo;
   if (!begun) picker.clear();
   outcome.replaceChildren(
@@ -72,7 +72,7 @@ function welcome({ employee_id, expires_at }, photo) {
   document.dispatchEvent(new Event("gallery-changed"));
 }
 
-/** What only an enrolment must say. */
+/** Explains a refusal, with texts that only an enrollment needs. */
 function refusalInWords(problem) {
   if (problem.code === "unreachable") {
     return "No response. Check the list of employees to see whether the enrollment succeeded, or try again.";

@@ -1,4 +1,4 @@
-// How somebody is erased: the question before, and the receipt after, which stays until it is put away.
+// Erasure of an employee: the question before it, and the receipt, which stays until it is saved or closed.
 
 import { erase, receiptAgain } from "./api.js";
 import { moment } from "./dates.js";
@@ -8,15 +8,15 @@ import { problemInWords } from "./words.js";
 
 const host = document.querySelector(".receipts");
 
-/** Receipts that no file holds yet. */
+/** Receipts that are not saved to a file yet. */
 const unsaved = new Set();
 
 window.addEventListener("beforeunload", (event) => {
-  // Asks whether to go all the same.
+  // Asks whether to leave without them.
   if (unsaved.size) event.preventDefault();
 });
 
-/** The receipt, or nothing where the user thought better of it. */
+/** Returns the receipt, or nothing if the user canceled. */
 export async function eraseAsking(id) {
   const sure = await ask({
     title: `Erase ${id}?`,
@@ -85,6 +85,6 @@ function save(receipt) {
   const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
   element("a", { href: url, download: `receipt-${receipt.employee_id}.json` }).click();
   unsaved.delete(receipt.receipt);
-  // The download has read it by then.
+  // By then the download has read it.
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

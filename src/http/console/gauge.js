@@ -3,17 +3,17 @@
 import { element } from "./element.js";
 import { scoreInWords, similarityInWords } from "./words.js";
 
-/** Wider where a score or threshold lies outside. */
+/** The range of the scale; wider if a score or threshold is outside. */
 const SCALE = [-10, 20];
 
 function at(share, made) {
-  // The label's own share to the left keeps it within the scale.
+  // The label is shifted left by the same share of its width, to stay within the scale.
   made.style.left = `${share}%`;
   made.firstElementChild?.style.setProperty("transform", `translateX(-${share}%)`);
   return made;
 }
 
-/** `claim` states the decision in a sentence, and `rate` the error rate of the threshold. */
+/** Draws a gauge; `claim` states the decision in a sentence, `rate` the error rate of the threshold. */
 export function gauge({ score, similarity, threshold, claim, rate }) {
   const least = Math.min(SCALE[0], Math.floor(score), Math.floor(threshold));
   const most = Math.max(SCALE[1], Math.ceil(score), Math.ceil(threshold));

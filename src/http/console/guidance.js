@@ -1,14 +1,14 @@
-// What POST /check says of a photo or a frame, for whoever stands before the camera.
+// Guidance for the person before the camera, from the results of POST /check.
 
 import { check } from "./api.js";
 import { session } from "./session.js";
 import { problemInWords, reasonInWords, waitAfter } from "./words.js";
 
-/** Of the height of a frame: who stands before a camera can come as near, though less would do. */
+/** Minimum height of the face, as a share of the frame's: easy to reach at a camera, though less suffices. */
 const NEAR = 0.2;
 
 export async function guidance({ canvas, blob }, live) {
-  // A terminal's key may not ask.
+  // A terminal's key is not allowed to call it.
   if (!session.mayEnrol) return { face: null, words: "", good: false };
   try {
     const { face, reasons } = await check(blob);

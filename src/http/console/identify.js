@@ -1,4 +1,4 @@
-// Identify: who is this? With the webcam again and again, one call at a time.
+// Identification; with the webcam repeatedly, one call at a time.
 
 import * as api from "./api.js";
 import { element } from "./element.js";
@@ -9,7 +9,7 @@ import { oneIn, problemInWords, reasonInWords, waitAfter } from "./words.js";
 const root = document.querySelector('[data-section="identify"]');
 const outcome = root.querySelector(".outcome");
 
-/** Milliseconds. Each decision is an event in the audit trail: no more of them than a door needs. */
+/** Interval in milliseconds. Each decision is an event in the audit trail, so no more than a door needs. */
 const BETWEEN_DECISIONS = 1000;
 
 const NOTHING = { who: "", parts: [] };
@@ -35,7 +35,7 @@ async function look({ blob }) {
 function drawn({ match, candidates, threshold, gallery_size }) {
   if (gallery_size === 0) return { who: "nobody", parts: [element("p", {}, "No employees are enrolled yet.")] };
   const best = match ?? candidates[0];
-  // A terminal's key is shown no candidate below the threshold.
+  // A terminal's key sees no candidate below the threshold.
   if (!best) return { who: "nobody", parts: [element("p", { class: "who" }, "No match")] };
   const line = best.threshold ?? threshold;
   const claim = match ? "Identified as this employee." : `The best candidate, ${best.employee_id}, is below the threshold.`;
@@ -45,7 +45,7 @@ function drawn({ match, candidates, threshold, gallery_size }) {
   return { who: match ? match.employee_id : "nobody", parts: [who, measured] };
 }
 
-/** A screen reader tells who it is when that changes, not each number on the way. */
+/** A screen reader announces a changed result, not each score. */
 function show({ who, parts }) {
   outcome.setAttribute("aria-live", outcome.dataset.who === who ? "off" : "polite");
   outcome.dataset.who = who;

@@ -1,4 +1,4 @@
-// The page as a whole: who may see it, and which section is open.
+// The page: sign-in, and the open section.
 
 import { ready } from "./api.js";
 import { employees } from "./employees.js";
@@ -93,21 +93,21 @@ session.addEventListener("ended", async ({ detail: why }) => {
 });
 out.addEventListener("click", () => {
   session.forget();
-  // Whoever comes next sees nothing of what was here.
+  // The next user must not see anything of this session.
   location.reload();
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
-  // The address names the section, and nothing within it.
+  // The address contains only the section.
   event.preventDefault();
   document.querySelector("#main").focus();
 });
 document.addEventListener("gallery-changed", tellAbout);
 window.addEventListener("hashchange", () => {
-  // An address with a key, opened in this very tab.
+  // An address with a key, opened in this tab.
   if (location.hash.startsWith("#key=")) location.reload();
   else go();
 });
-// A photo dropped beside its place would open in place of this page.
+// A photo dropped elsewhere would replace this page.
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
 
 start();

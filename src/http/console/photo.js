@@ -1,9 +1,9 @@
-// A photo as it is sent: upright, no larger than it needs to be, and the same pixels that are shown.
+// A photo as it is sent: upright, no larger than necessary, with the same pixels that are shown.
 
 const LONGEST_SIDE = 1600;
 const JPEG_QUALITY = 0.92;
 
-/** Draws an image or a video's present frame onto a canvas, and encodes that very canvas. */
+/** Draws an image or the current frame of a video on a canvas, and encodes that canvas. */
 async function shot(source, width, height) {
   const shrunk = Math.min(1, LONGEST_SIDE / Math.max(width, height));
   const canvas = document.createElement("canvas");
@@ -11,7 +11,7 @@ async function shot(source, width, height) {
   canvas.height = Math.max(1, Math.round(height * shrunk));
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
-  // What is transparent would turn black in a JPEG.
+  // Transparent pixels would become black in a JPEG.
   context.fillStyle = "white";
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(source, 0, 0, canvas.width, canvas.height);
@@ -19,9 +19,9 @@ async function shot(source, width, height) {
   return { canvas, blob };
 }
 
-/** Throws where the browser can't read the file. */
+/** Decodes a file; throws if the browser cannot read it. */
 export async function shotOfFile(file) {
-  // The browser turns the photo upright by its EXIF orientation.
+  // The browser rotates the photo upright by its EXIF orientation.
   const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   try {
     return await shot(bitmap, bitmap.width, bitmap.height);

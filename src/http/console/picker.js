@@ -1,4 +1,4 @@
-// Where a photo comes from: the webcam, with guidance frame by frame, or a file.
+// The source of a photo: the webcam, with guidance for each frame, or a file.
 
 import { closeCamera, openCamera, whyNoCamera } from "./camera.js";
 import { element } from "./element.js";
@@ -16,11 +16,11 @@ export class Picker {
   #file = element("input", { type: "file", accept: "image/jpeg,image/png,image/webp" });
   #stream = null;
   #options;
-  /** What an answer belongs to: one that comes after a change says nothing any more. */
+  /** Changes with the photo, so that late responses about an earlier photo are ignored. */
   #turn = 0;
   #asked = Promise.resolve();
 
-  /** The photo that is there to be sent, as { canvas, blob }. */
+  /** The photo to send, as { canvas, blob }. */
   shot = null;
 
   /**
@@ -41,7 +41,7 @@ export class Picker {
     this.#acceptDrops();
   }
 
-  /** Lets go of webcam and photo. */
+  /** Releases the webcam and the photo. */
   clear() {
     this.#leaveCamera();
     this.#stage.clear();
@@ -49,18 +49,18 @@ export class Picker {
     this.#keep(null);
   }
 
-  /** Ends the webcam where it runs, and leaves a photo where one is. */
+  /** Stops the webcam if it runs; keeps a photo. */
   rest() {
     if (this.#stream) this.clear();
   }
 
-  /** Draws on the photo which face an answer speaks of. */
+  /** Marks the face of a response on the photo. */
   mark(face) {
     if (this.shot) this.#stage.mark(face, this.shot.canvas);
   }
 
   #say(words = "", good = false) {
-    // A screen reader tells each change; the same words again are none.
+    // A screen reader announces each change; the same text is not a change.
     if (this.#words.textContent !== words) this.#words.textContent = words;
     this.#words.classList.toggle("good", good);
   }
@@ -70,7 +70,7 @@ export class Picker {
     this.#options.changed(shot);
   }
 
-  /** The second half of a double click on what stood here before is no wish to start. */
+  /** Ignores the second half of a double click on the previous button at this place. */
   #startUnlessDoubled({ detail: clicks }) {
     if (clicks < 2) this.#startCamera();
   }
@@ -136,7 +136,7 @@ export class Picker {
   async #useFile(file) {
     if (!file) return;
     this.clear();
-    // So that the same file can be chosen again.
+    // Reset, so that the same file can be chosen again.
     this.#file.value = "";
     const turn = this.#turn;
     this.#say("Reading the photo…");
@@ -155,7 +155,7 @@ export class Picker {
     if (turn === this.#turn) this.#tell(seen, shot);
   }
 
-  /** Its last frame would stand there for ever. */
+  /** Clears a disconnected webcam; otherwise its last frame would stay. */
   #loseCamera(stream) {
     if (stream !== this.#stream) return;
     this.clear();

@@ -1,13 +1,13 @@
-// A question that must be answered before anything goes on.
+// A modal question.
 
 const dialog = document.querySelector("dialog");
 const [title, text] = [dialog.querySelector("h2"), dialog.querySelector("p")];
 const [no, yes] = [dialog.querySelector(".no"), dialog.querySelector(".yes")];
 
-/** Answers the question that is asked. */
+/** Resolves the open question. */
 let answer = () => {};
 
-/** Whether the user says yes; Escape is a no, and the focus starts there. */
+/** Asks a question; returns whether the user confirms. Escape is no, which has the initial focus. */
 export function ask(question) {
   answer(false);
   title.textContent = question.title;
@@ -28,5 +28,5 @@ function say(what) {
 
 yes.addEventListener("click", () => say(true));
 no.addEventListener("click", () => say(false));
-// Told some time after: the next question may be open already, and is not answered by it.
+// The event comes later: it must not answer the next question, which may be open already.
 dialog.addEventListener("close", () => dialog.open || answer(false));

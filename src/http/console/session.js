@@ -1,12 +1,12 @@
-// The key that the user signed in with, for as long as the tab is open.
+// The key of the signed-in user, kept as long as the tab is open.
 
 const NAME = "likeness-key";
 
 export const session = new (class extends EventTarget {
-  /** Whether the caller may enrol, list and erase; a terminal's key may not. */
+  /** Whether the key allows enrolling, listing and erasing; a terminal's key does not. */
   mayEnrol = false;
 
-  /** Takes over the key of an address such as `/#key=KEY`, which then stands neither there nor in the history. */
+  /** Takes the key from an address such as `/#key=KEY`, and removes it from the address and the history. */
   takeFromAddress() {
     const [, key] = location.hash.match(/^#key=(.+)$/) ?? [];
     if (!key) return;
@@ -27,7 +27,7 @@ export const session = new (class extends EventTarget {
     this.mayEnrol = false;
   }
 
-  /** `why` in words where the service refused the key. */
+  /** Ends the session; `why` is the reason if the service refused the key. */
   end(why = "") {
     this.forget();
     this.dispatchEvent(new CustomEvent("ended", { detail: why }));

@@ -1,4 +1,4 @@
-// Asks for a key where the service wants one, and says whose it may be.
+// Asks for a key, and shows which roles are allowed.
 
 import { list } from "./api.js";
 import { session } from "./session.js";
@@ -19,13 +19,13 @@ export async function admitted() {
     return true;
   } catch (problem) {
     if (problem.code === "no_key") return false;
-    // A key of another role, which may verify and identify.
+    // A key of another role that may verify and identify.
     if (problem.code === "not_allowed" && session.key) return true;
     throw problem;
   }
 }
 
-/** Resolves once a key was given that the service knows. */
+/** Resolves when the service has accepted a key. */
 export function signIn(why) {
   root.hidden = false;
   refused.textContent = why;

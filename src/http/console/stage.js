@@ -1,4 +1,4 @@
-// Where a photo or the webcam is seen, and on it which face was used.
+// Displays a photo or the webcam, and marks the face that was used.
 
 import { element } from "./element.js";
 
@@ -16,7 +16,7 @@ export class Stage {
   #photo = element("div", { class: "still" });
 
   constructor(empty) {
-    // A property: as an attribute it counts only before the first play.
+    // Set as a property: the attribute has an effect only before the first play.
     this.#video.muted = true;
     this.element = element("div", { class: "stage" }, element("p", {}, empty), this.#video, this.#photo);
     this.element.append(this.#overlay);
@@ -50,7 +50,7 @@ export class Stage {
     delete this.element.dataset.shows;
   }
 
-  /** Draws the box and landmarks of a face, in pixels of a canvas as it was sent; nothing for no face. */
+  /** Draws the box and landmarks of a face, in pixels of the sent canvas; without a face, clears them. */
   mark(face, canvas) {
     this.#overlay.replaceChildren();
     if (!face) return;

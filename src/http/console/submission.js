@@ -1,4 +1,4 @@
-// A form that is sent once at a time, whatever is pressed meanwhile, and that keeps what was typed.
+// A form with one submission at a time, which keeps its input.
 
 export function submitted(form, send) {
   const button = form.querySelector(".act button");

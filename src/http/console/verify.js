@@ -1,4 +1,4 @@
-// Verify: is this the employee they say they are?
+// Verification of a claimed employee id.
 
 import * as api from "./api.js";
 import { element } from "./element.js";
@@ -12,7 +12,7 @@ const root = document.querySelector('[data-section="verify"]');
 const [form, outcome] = [root.querySelector("form"), root.querySelector(".outcome")];
 const id = root.querySelector("#verify-id");
 
-/** What an answer belongs to: one about another id or photo than are there now says nothing any more. */
+/** Changes with the id and the photo, so that late responses about earlier ones are ignored. */
 let turn = 0;
 
 function forget() {

@@ -1,4 +1,4 @@
-// What the service says in codes, in words.
+// Texts for the codes of the service.
 
 const REASONS = {
   too_small: "Come closer: the face is too small.",
@@ -22,7 +22,7 @@ const PROBLEMS = {
 
 export const reasonInWords = (reason) => REASONS[reason] ?? reason;
 
-/** One sentence, and where it helps another. */
+/** A sentence, with another one if it helps. */
 export function problemInWords(problem) {
   if (!problem.code) throw problem;
   if (problem.code === "not_allowed" && problem.detail.startsWith("a key with the role")) {
@@ -34,7 +34,7 @@ export function problemInWords(problem) {
   return PROBLEMS[problem.code] ?? sentence(problem.detail);
 }
 
-/** Milliseconds before the next frame is worth a call: at once after a photo that won't do, later where the service can't. */
+/** Milliseconds until the next frame is sent: none after an unsuitable photo, more if the service is unavailable. */
 export const waitAfter = ({ status, retryAfter }) => (status === 422 ? 200 : 1000 * Math.max(1, retryAfter));
 
 export function similarityInWords(similarity) {
@@ -44,10 +44,10 @@ export function similarityInWords(similarity) {
   return `${word} (${number} of 1)`;
 }
 
-/** An error rate: 0.0001 is 1 in 10,000. */
+/** Formats an error rate: 0.0001 is 1 in 10,000. */
 export const oneIn = (rate) => `1 in ${Math.round(1 / rate).toLocaleString("en")}`;
 
-/** A score or threshold, with a minus that is one. */
+/** Formats a score or threshold, with a typographic minus sign. */
 export const scoreInWords = (score) => score.toFixed(1).replace("-", "−");
 
 export function sentence(text) {

@@ -10,12 +10,12 @@ let api;
 
 const nameOf = (reference) => reference.split("/").pop();
 
-/** A schema with what it refers to; what it says itself comes first. */
+/** Resolves the reference of a schema; its own properties take precedence. */
 function whole(schema) {
   return schema.$ref ? { ...api.components.schemas[nameOf(schema.$ref)], ...schema } : schema;
 }
 
-/** What a schema is in a few words, with links to those that have a name. */
+/** Summarizes a schema, with links to named schemas. */
 function kind(schema) {
   if (!schema || Object.keys(schema).length === 0) return ["any JSON"];
   if (schema.$ref) {
@@ -36,7 +36,7 @@ function range(least, most, unit = "") {
   return (least === undefined ? `up to ${most}` : `${least} to ${most}`) + unit;
 }
 
-/** What else a value must be. */
+/** Describes the constraints of a value. */
 function bounds({ minimum, maximum, minLength, maxLength, minItems, maxItems, pattern, default: without }) {
   const told = [range(minimum, maximum), range(minLength, maxLength, " characters"), range(minItems, maxItems, " items")];
   return [...told, pattern && `matching ${pattern}`, without !== undefined && `default ${without}`].filter(Boolean).join(", ");
@@ -53,9 +53,9 @@ function field(name, schema, required) {
     element("td", {}, ...paragraphs(about)));
 }
 
-/** The properties of a schema, those first that must be there, in their order. */
+/** Returns the properties of a schema in order, required ones first. */
 function properties({ properties = {}, required = [] }) {
-  // An optional field of a form has the empty text beside its own schema.
+  // The schema of an optional form field also allows the empty text.
   const names = new Set([...required, ...Object.keys(properties)]);
   return [...names].map((name) => [name, properties[name].anyOf?.[0] ?? properties[name], required.includes(name)]);
 }
@@ -64,13 +64,13 @@ function fields(schema) {
   return properties(schema).map(([name, one, required]) => field(name, one, required));
 }
 
-/** The schema of the form that a call takes. */
+/** Returns the schema of a call's form. */
 function formOf(operation) {
   const content = operation.requestBody?.content["multipart/form-data"];
   return content && whole(content.schema);
 }
 
-/** A line for a shell that makes the call. */
+/** Returns a shell command that makes the call. */
 function curl(path, method, operation) {
   const words = ["curl"];
   if (method === "delete") words.push("-X DELETE");
@@ -172,7 +172,7 @@ function show() {
     ...groups.map(([tag, some]) => element("section", {},
       element("h2", {}, tag.name), ...paragraphs(tag.description), ...some.map(shown))),
     element("section", {}, element("h2", {}, "Schemas"), ...schemas.map(schemaShown)));
-  // The place that the address names is there only now.
+  // The element that the address names exists only now.
   document.getElementById(location.hash.slice(1))?.scrollIntoView();
 }
 

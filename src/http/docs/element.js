@@ -1,4 +1,4 @@
-// Makes elements: text stays text, whatever it holds.
+// Creates elements; text is inserted as text, never as markup.
 
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
@@ -7,7 +7,7 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
-/** Text with `code` in backticks. */
+/** Creates text with `code` in backticks. */
 export function prose(text = "") {
   return text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part));
 }
@@ -20,17 +20,17 @@ export function table(label, rows) {
   return element("div", { class: "table" }, element("table", { "aria-label": label }, element("tbody", {}, rows)));
 }
 
-/** What can be opened. */
+/** Creates a section that can be opened. */
 export function fold(summary, ...children) {
   return element("details", {}, element("summary", {}, ...[summary].flat()), ...children);
 }
 
-/** Text that may be wider than the page: scrolled by keys too. */
+/** Creates text that may be wider than the page; keys scroll it too. */
 export function listing(text) {
   return element("pre", { tabindex: "0" }, text);
 }
 
-/** JSON with each point on one line. */
+/** Formats JSON, with each point on one line. */
 export function json(value) {
   return JSON.stringify(value, null, 2).replace(/\[\s+([-\d.]+),\s+([-\d.]+)\s+\]/g, "[$1, $2]");
 }

@@ -1,21 +1,21 @@
-// Makes a call for real, with the reader's key, and shows what came back.
+// Makes a call with the user's key, and shows the response.
 
 import { session } from "../console/session.js";
 
 import { element, fold, json, listing } from "./element.js";
 
-/** What the answer's other headers say is shown in its body too, or is the transport's. */
+/** The response headers to show; the others repeat the body or belong to the transport. */
 const SHOWN = ["content-type", "location", "retry-after", "server-timing", "x-request-id"];
 
 const key = document.getElementById("key");
-// The console's key, as long as the tab is open.
+// The key of the console, as long as the tab is open.
 key.value = session.key ?? "";
 
 function choice(words, attributes) {
   return element("select", attributes, ...words.map((word) => element("option", {}, word)));
 }
 
-/** Where a value of the schema is put in. */
+/** Creates the input for a value of a schema. */
 function input(name, schema, required) {
   const attributes = { name, ...(required && { required: "" }) };
   if (schema.enum) return choice(schema.enum, attributes);
@@ -27,7 +27,7 @@ function input(name, schema, required) {
   return element("input", { ...attributes, type: "text", placeholder: hint, autocomplete: "off", spellcheck: "false" });
 }
 
-/** The request that the form is filled in for. */
+/** Returns the request of the filled form. */
 function request(form, path, method, parameters, hasBody) {
   const values = new FormData(form);
   const query = new URLSearchParams();
@@ -37,10 +37,10 @@ function request(form, path, method, parameters, hasBody) {
     if (place === "path") path = path.replace(`{${name}}`, encodeURIComponent(value));
     else if (value) query.set(name, value);
   }
-  // A field that was left empty is not sent.
+  // An empty field is not sent.
   for (const [name, value] of [...values]) if (value === "" || value.size === 0) values.delete(name);
   const headers = key.value ? { Authorization: `Bearer ${key.value}` } : {};
-  // Relative to the page, which a proxy may serve under a prefix.
+  // Relative to the page, since a proxy may add a path prefix.
   return [`.${path}${query.size ? `?${query}` : ""}`, { method, headers, ...(hasBody && { body: values }) }];
 }
 
@@ -54,7 +54,7 @@ async function shown(response, time) {
   ];
 }
 
-/** A form for the call; `fields` are those of its body: name, schema and whether it is required. */
+/** Creates a form for the call; `fields` are the fields of its body: name, schema, and whether it is required. */
 export function trial(path, method, parameters, fields) {
   const inputs = [...parameters.map(({ name, schema, required }) => [name, schema, required]), ...fields];
   const send = element("button", {}, `${method.toUpperCase()} ${path}`);
