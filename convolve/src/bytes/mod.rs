@@ -51,7 +51,7 @@ impl Bytes {
 
 /// Quantizes numbers: rounds half to even, and saturates. `scale` is the number of steps for 1, the
 /// reciprocal of ONNX's. Returns `None` if a scaled number is NaN, which no byte represents.
-pub fn quantised(values: &[f32], scale: f32, to: Bytes) -> Option<Vec<u8>> {
+pub fn quantize(values: &[f32], scale: f32, to: Bytes) -> Option<Vec<u8>> {
     let [least, most] = to.bounds();
     let byte = |value: &f32| rounded(value * scale, least, most).wrapping_add(to.zero) as u8;
     // No branch in the loop, so that it is vectorized.
@@ -88,16 +88,16 @@ mod tests {
     #[test]
     fn quantization_rounds_half_to_even_and_saturates() {
         let values = [0.0, 0.25, 0.75, -0.75, 1e9, -1e9, f32::INFINITY];
-        let bytes = quantised(&values, 2.0, Bytes { zero: 10, signed: false });
+        let bytes = quantize(&values, 2.0, Bytes { zero: 10, signed: false });
         assert_eq!(bytes.unwrap(), [10, 10, 12, 8, 255, 0, 255]);
     }
 
     #[test]
     fn quantization_of_nan_is_none() {
         let to = Bytes { zero: 10, signed: false };
-        assert_eq!(quantised(&[1.0, f32::NAN, 2.0], 2.0, to), None);
-        assert_eq!(quantised(&[1.0], f32::NAN, to), None);
-        assert_eq!(quantised(&[0.0], f32::INFINITY, to), None);
+        assert_eq!(quantize(&[1.0, f32::NAN, 2.0], 2.0, to), None);
+        assert_eq!(quantize(&[1.0], f32::NAN, to), None);
+        assert_eq!(quantize(&[0.0], f32::INFINITY, to), None);
     }
 
     #[test]

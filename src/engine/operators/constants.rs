@@ -40,7 +40,7 @@ pub(super) fn finite(scales: &[f32]) -> TractResult<()> {
     if scales.iter().all(|scale| scale.is_finite()) {
         return Ok(());
     }
-    bail!("a scale of a quantised operator is not a finite number")
+    bail!("a scale of a quantized operator is not a finite number")
 }
 
 pub(super) fn one<T: Datum + Copy>(tensor: &Tensor) -> TractResult<T> {

@@ -4,7 +4,7 @@ mod constants;
 #[cfg(target_arch = "x86_64")]
 mod floats;
 mod prelu;
-mod quantised;
+mod quantized;
 
 use tract_onnx::Onnx;
 use tract_onnx::prelude::*;
@@ -13,14 +13,14 @@ use tract_onnx::prelude::*;
 pub(super) fn reader() -> Onnx {
     let mut reader = onnx();
     prelu::register(&mut reader);
-    quantised::register(&mut reader);
+    quantized::register(&mut reader);
     reader
 }
 
 /// Replaces tract's operators in a model.
 pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     model.prop_consts()?;
-    quantised::replace(model)?;
+    quantized::replace(model)?;
     #[cfg(target_arch = "x86_64")]
     floats::replace(model)?;
     Ok(())

@@ -34,10 +34,10 @@ pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     for id in 0..model.nodes().len() {
         let node = model.node(id);
         let op: Option<Box<dyn TypedOp>> = if let Some(conv) = node.op_as::<Conv>() {
-            QuantisedConv::of(conv, model, node)?.map(Into::into)
+            QuantizedConv::of(conv, model, node)?.map(Into::into)
         } else if let Some(op) = node.op_as::<ElementWiseOp>() {
             let op = op.0.downcast_ref::<QuantizeLinearU8>();
-            op.map(|op| Quantised::of(op).map(Into::into)).transpose()?
+            op.map(|op| Quantized::of(op).map(Into::into)).transpose()?
         } else {
             None
         };
@@ -51,13 +51,13 @@ pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
 
 /// A dense 8-bit convolution.
 #[derive(Clone, Debug)]
-struct QuantisedConv {
+struct QuantizedConv {
     conv: Arc<Convolution>,
     output: DatumType,
     shape: [usize; 4],
 }
 
-impl QuantisedConv {
+impl QuantizedConv {
     /// Returns `None` for other convolutions, which stay tract's.
     fn of(conv: &Conv, model: &TypedModel, node: &TypedNode) -> TractResult<Option<Self>> {
         let facts = model.node_input_facts(node.id)?;
@@ -70,7 +70,7 @@ impl QuantisedConv {
         let [kernel, biases, from_zero, from_scale, kernel_zero, kernel_scale, to_zero, to_scale] =
             known.as_slice()
         else {
-            bail!("a quantised convolution of {} inputs", facts.len());
+            bail!("a quantized convolution of {} inputs", facts.len());
         };
         let outputs = shape.outputs;
         let bytes = |kind: DatumType, zero: &Tensor| -> TractResult<Bytes> {
@@ -103,29 +103,29 @@ fn shape(conv: &Conv, input: &TypedFact) -> Option<Shape> {
     (1..=MOST_WEIGHTS).contains(&of_output).then_some(shape)
 }
 
-impl PartialEq for QuantisedConv {
+impl PartialEq for QuantizedConv {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.conv, &other.conv)
     }
 }
 
-impl Eq for QuantisedConv {}
+impl Eq for QuantizedConv {}
 
-impl Hash for QuantisedConv {
+impl Hash for QuantizedConv {
     fn hash<H: Hasher>(&self, state: &mut H) {
         Arc::as_ptr(&self.conv).hash(state);
     }
 }
 
-impl Op for QuantisedConv {
+impl Op for QuantizedConv {
     fn name(&self) -> StaticName {
-        "QuantisedConv".into()
+        "QuantizedConv".into()
     }
 
     op_as_typed_op!();
 }
 
-impl EvalOp for QuantisedConv {
+impl EvalOp for QuantizedConv {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
@@ -136,7 +136,7 @@ impl EvalOp for QuantisedConv {
     }
 }
 
-impl TypedOp for QuantisedConv {
+impl TypedOp for QuantizedConv {
     fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         Ok(tvec!(self.output.fact(self.shape)))
     }
@@ -146,40 +146,40 @@ impl TypedOp for QuantisedConv {
 
 /// Quantization of floats: the reciprocal of ONNX's scale, and the zero point.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Quantised {
+struct Quantized {
     scale: u32,
     zero: i32,
 }
 
-impl Quantised {
+impl Quantized {
     fn of(op: &QuantizeLinearU8) -> TractResult<Self> {
         finite(&[op.scale])?;
         Ok(Self { scale: op.scale.to_bits(), zero: op.zero_point.into() })
     }
 }
 
-impl Op for Quantised {
+impl Op for Quantized {
     fn name(&self) -> StaticName {
-        "Quantised".into()
+        "Quantized".into()
     }
 
     op_as_typed_op!();
 }
 
-impl EvalOp for Quantised {
+impl EvalOp for Quantized {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let values = inputs[0].cast_to::<f32>()?;
         let values = values.try_as_plain_ram()?;
         let to = Bytes { zero: self.zero, signed: false };
-        let bytes = bytes::quantised(values.as_slice::<f32>()?, f32::from_bits(self.scale), to)
+        let bytes = bytes::quantize(values.as_slice::<f32>()?, f32::from_bits(self.scale), to)
             .context("a value to quantize is NaN")?;
         Ok(tvec!(Tensor::from_shape(inputs[0].shape(), &bytes)?.into_tvalue()))
     }
 }
 
-impl TypedOp for Quantised {
+impl TypedOp for Quantized {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         Ok(tvec!(u8::datum_type().fact(inputs[0].shape.clone())))
     }
@@ -226,24 +226,24 @@ impl Expansion for DescribedAdd {
         let (a, b) = (known(1)? / to_scale, known(4)? / to_scale);
         let offset = to_zero - known(2)? * a - known(5)? * b;
         finite(&[a, b, offset])?;
-        let op = QuantisedAdd([a, b, offset].map(f32::to_bits));
+        let op = QuantizedAdd([a, b, offset].map(f32::to_bits));
         model.wire_node(name, op, &[inputs[0], inputs[3]])
     }
 }
 
 /// The sum of two 8-bit maps: the scales of both and the offset, in steps of the sum.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct QuantisedAdd([u32; 3]);
+struct QuantizedAdd([u32; 3]);
 
-impl Op for QuantisedAdd {
+impl Op for QuantizedAdd {
     fn name(&self) -> StaticName {
-        "QuantisedAdd".into()
+        "QuantizedAdd".into()
     }
 
     op_as_typed_op!();
 }
 
-impl EvalOp for QuantisedAdd {
+impl EvalOp for QuantizedAdd {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext<'_>, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
@@ -258,7 +258,7 @@ impl EvalOp for QuantisedAdd {
     }
 }
 
-impl TypedOp for QuantisedAdd {
+impl TypedOp for QuantizedAdd {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         Ok(tvec!(inputs[0].without_value()))
     }
