@@ -19,6 +19,7 @@ mod probit;
 mod random;
 mod rates;
 mod scores;
+mod tail;
 mod threads;
 mod weighted;
 
@@ -29,4 +30,5 @@ pub use self::fit::Logistic;
 pub use self::probit::probit;
 pub use self::rates::{ErrorRateRow, LEAST_PAIRS, Operation, Rate, Recommendation};
 pub use self::scores::{Compared, Ranked, Scores, TooFew};
+pub use self::tail::{ImpostorScore, Tail};
 pub use self::weighted::{Statistic, Weighted};
