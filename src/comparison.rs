@@ -241,7 +241,7 @@ impl ErrorRates {
         let row = self.0.iter().find(|row| row.fmr <= fmr);
         let row =
             row.ok_or(ErrorRatesError::TooStrict { target: fmr, strictest: self.strictest().fmr })?;
-        Ok(Threshold { score: Score(row.score), target: row.fmr })
+        Ok(Threshold { score: Score(row.score), target: row.fmr, basis: Basis::Table })
     }
 
     /// The threshold for identification at a false positive identification rate of `fpir` among
@@ -255,15 +255,17 @@ impl ErrorRates {
         let row = self.0.iter().find(|row| row.fmr * people <= fpir);
         let strictest = self.strictest();
         match row {
-            Some(row) => Threshold { score: Score(row.score), target: fpir },
+            Some(row) => Threshold { score: Score(row.score), target: fpir, basis: Basis::Table },
             None => Threshold {
                 score: Score(strictest.score),
                 target: (strictest.fmr * people).min(1.0),
+                basis: Basis::Table,
             },
         }
     }
 
-    fn strictest(&self) -> ErrorRate {
+    /// The strictest row of the table.
+    pub(crate) fn strictest(&self) -> ErrorRate {
         *self.0.last().expect("a table has at least one row, since new refuses an empty one")
     }
 }
@@ -275,6 +277,20 @@ pub struct Threshold {
     pub score: Score,
     /// FMR for verification, FPIR for identification.
     pub target: f64,
+    /// The impostors that the score was measured on.
+    pub basis: Basis,
+}
+
+/// The impostors that a threshold was measured on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Basis {
+    /// The people enrolled.
+    Gallery {
+        /// How many were compared with each other.
+        people: usize,
+    },
+    /// The people of the model's table of error rates.
+    Table,
 }
 
 impl Threshold {

@@ -27,6 +27,8 @@ pub enum Actor {
     Operator,
     /// The service itself, when an enrollment expires.
     Retention,
+    /// The service itself, as it follows the gallery.
+    Service,
 }
 
 impl fmt::Display for Actor {
@@ -36,6 +38,7 @@ impl fmt::Display for Actor {
             Self::Local => f.write_str("local"),
             Self::Operator => f.write_str("operator"),
             Self::Retention => f.write_str("retention"),
+            Self::Service => f.write_str("service"),
         }
     }
 }
@@ -71,6 +74,8 @@ pub enum Action {
     Restore,
     /// The retention limit brings expiries forward.
     LimitEnrolments,
+    /// The thresholds of a gallery are fitted to the people enrolled.
+    FitThreshold,
 }
 
 impl Action {
@@ -90,6 +95,7 @@ impl Action {
             Self::Backup => "backup",
             Self::Restore => "restore",
             Self::LimitEnrolments => "limit_enrolments",
+            Self::FitThreshold => "fit_threshold",
         }
     }
 }

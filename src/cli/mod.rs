@@ -111,6 +111,7 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
         tokio::task::spawn_blocking(move || anyhow::Ok(Engine::load(&config.engine_options()?)?));
     let engine = engine.await??;
     let recognizer = Recognizer::start(engine, store.clone(), sealer, policy, wall_clock()).await?;
+    recognizer.fit_thresholds(wall_clock).await?;
     let model = recognizer.model();
     tracing::info!(
         enrolled = recognizer.gallery_size(),

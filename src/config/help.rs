@@ -8,7 +8,7 @@ const TLS: &[&str] = &["tls_cert", "tls_key"];
 const STORAGE: &[&str] = &["data_dir", "database", "key_database", "master_key_file"];
 const ENCODER: &[&str] = &["encoder", "calibration"];
 const MODELS: &[&str] = &["encoder", "former_encoder", "detector", "landmarks", "calibration"];
-const DECISION: &[&str] = &["verify_fmr", "identify_fpir"];
+const DECISION: &[&str] = &["verify_fmr", "identify_fpir", "gallery_thresholds"];
 const LOGGING: &[&str] = &["log", "log_format"];
 
 /// Longest line of the text about a flag or command, in bytes.

@@ -20,7 +20,7 @@ pub use self::commands::{
 use crate::engine::{CalibrationSource, EngineOptions, ModelSource};
 use crate::http::HttpOptions;
 use crate::photo::PhotoLimits;
-use crate::recognizer::Policy;
+use crate::recognizer::{GalleryThresholds, Policy};
 use crate::store::{DatabaseUrl, Location};
 
 /// Self-hosted face verification and identification for organizations.
@@ -134,6 +134,17 @@ pub struct Config {
     #[arg(long, env = "LIKENESS_IDENTIFY_FPIR", default_value = "1e-2", value_parser = rate)]
     #[arg(value_name = "RATE", global = true, help_heading = "Decision")]
     identify_fpir: f64,
+
+    /// Whether thresholds are fitted to the people enrolled, once there are 50: `stricter` if these are harder to tell
+    /// apart than the people of the encoder's error rates, `always` also if they are easier, or `off`.
+    #[arg(
+        long,
+        env = "LIKENESS_GALLERY_THRESHOLDS",
+        default_value = "stricter",
+        value_name = "WHEN"
+    )]
+    #[arg(value_parser = gallery_thresholds, global = true, help_heading = "Decision")]
+    gallery_thresholds: GalleryThresholds,
 
     /// Number of photos processed in parallel. [default: number of CPU cores]
     #[arg(long, env = "LIKENESS_WORKERS", value_parser = 1..=1024_i64, value_name = "N")]
@@ -255,6 +266,7 @@ impl Config {
         Policy {
             verify_fmr: self.verify_fmr,
             identify_fpir: self.identify_fpir,
+            gallery_thresholds: self.gallery_thresholds,
             longest_enrolment: self.enrollment_days.or(self.enrolment_days).map(days),
         }
     }
@@ -317,6 +329,15 @@ pub struct Files {
 
 fn days(days: i64) -> SignedDuration {
     SignedDuration::from_hours(24 * days)
+}
+
+fn gallery_thresholds(text: &str) -> Result<GalleryThresholds, String> {
+    match text {
+        "always" => Ok(GalleryThresholds::Always),
+        "off" => Ok(GalleryThresholds::Off),
+        "stricter" => Ok(GalleryThresholds::Stricter),
+        _ => Err("expected stricter, always or off".to_owned()),
+    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {

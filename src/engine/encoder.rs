@@ -42,6 +42,7 @@ pub struct Encoder {
     yaws: Vec<SyntheticYaw>,
     model: ModelName,
     comparator: Comparator,
+    reference_gap: f64,
     error_rates: Option<ErrorRates>,
     profile_error_rates: Option<ErrorRates>,
 }
@@ -80,6 +81,7 @@ impl Encoder {
             length,
             views,
             comparator,
+            reference_gap,
             error_rates,
             profile_error_rates,
             golden,
@@ -103,6 +105,7 @@ impl Encoder {
             yaws: yaws.map(|degrees| SyntheticYaw::new(degrees, width, height)).collect(),
             model,
             comparator,
+            reference_gap,
             error_rates,
             profile_error_rates,
         };
@@ -122,6 +125,11 @@ impl Encoder {
     /// How its embeddings are compared.
     pub fn comparator(&self) -> &Comparator {
         &self.comparator
+    }
+
+    /// Returns how much more alike, in score, references of different people are to each other than to probes.
+    pub fn reference_gap(&self) -> f64 {
+        self.comparator.calibration.scale() * self.reference_gap
     }
 
     /// Returns the measured error rates, if the manifest has any.

@@ -21,6 +21,9 @@ pub(super) struct EncoderManifest {
     pub(super) length: usize,
     pub(super) views: Views,
     pub(super) comparator: Comparator,
+    /// How much more alike, by the measure, the references of different people are to each other than to probes: the
+    /// difference of the scores at an FMR of 1e-3. References are means of more views than probes.
+    pub(super) reference_gap: f64,
     pub(super) error_rates: Option<ErrorRates>,
     pub(super) profile_error_rates: Option<ErrorRates>,
     pub(super) golden: Option<Golden>,
@@ -53,6 +56,10 @@ impl EncoderManifest {
             return Err(source.error("turned_references must lie in 0..=1"));
         }
         let pixels = PixelFormat::new(channels, colour, layout, mean, scale);
+        let reference_gap = comparison.reference_gap();
+        if !(0.0..=1.0).contains(&reference_gap) {
+            return Err(source.error("reference_gap must be from 0 to 1"));
+        }
         let comparator = comparison.comparator(output.length).map_err(|e| source.error(e))?;
         let table = |rows: Vec<Row>| {
             let table = if rows.is_empty() { None } else { Some(error_rates(rows)) };
@@ -66,6 +73,7 @@ impl EncoderManifest {
             length: output.length,
             views,
             comparator,
+            reference_gap,
             error_rates: table(error_rate)?,
             profile_error_rates: table(profile_error_rate)?,
             golden,
@@ -200,6 +208,8 @@ enum Comparison {
     Cosine {
         scale: f64,
         offset: f64,
+        #[serde(default)]
+        reference_gap: f64,
     },
     WeightedL1 {
         weights: Vec<f32>,
@@ -217,10 +227,17 @@ fn one() -> f64 {
 }
 
 impl Comparison {
+    fn reference_gap(&self) -> f64 {
+        match self {
+            Self::Cosine { reference_gap, .. } => *reference_gap,
+            Self::WeightedL1 { .. } => 0.0,
+        }
+    }
+
     /// The comparator of embeddings of `length` values, or what is wrong.
     fn comparator(self, length: usize) -> Result<Comparator, String> {
         let (measure, scale, offset) = match self {
-            Self::Cosine { scale, offset } => (Measure::Cosine, scale, offset),
+            Self::Cosine { scale, offset, .. } => (Measure::Cosine, scale, offset),
             Self::WeightedL1 { weights, bias, scale, offset } => {
                 if weights.len() != length {
                     return Err(format!(

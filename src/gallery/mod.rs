@@ -6,6 +6,7 @@
 mod best;
 mod codes;
 mod digest;
+mod impostors;
 mod integer_dot;
 mod matrix;
 mod scan;

@@ -122,12 +122,31 @@ pub(super) struct Threshold {
     /// identification rate (FPIR) for `identify`.
     #[schema(minimum = 0, maximum = 1)]
     target: f64,
+    basis: Basis,
+    /// With the basis `gallery`: the number of people compared with each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    people: Option<usize>,
+}
+
+/// The impostors that a threshold was measured on: the people of the encoder's table of error rates, or the people
+/// enrolled, where these are harder to tell apart.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Basis {
+    Gallery,
+    Table,
 }
 
 impl From<comparison::Threshold> for Threshold {
     fn from(threshold: comparison::Threshold) -> Self {
-        let comparison::Threshold { score, target } = threshold;
-        Self { similarity: Similarity::from(score), score: Score::from(score), target }
+        let comparison::Threshold { score, target, basis } = threshold;
+        let (basis, people) = match basis {
+            comparison::Basis::Gallery { people } => (Basis::Gallery, Some(people)),
+            comparison::Basis::Table => (Basis::Table, None),
+        };
+        let similarity = Similarity::from(score);
+        Self { similarity, score: Score::from(score), target, basis, people }
     }
 }
 

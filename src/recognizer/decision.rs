@@ -45,7 +45,7 @@ impl Recognizer {
         let Some(Compared { score, audit_id }) = compared else {
             return Err(self.why_absent(employee).await?);
         };
-        let threshold = gallery.verification;
+        let threshold = gallery.thresholds.verification();
         let model = gallery.model().clone();
         let decision = threshold.decide(score);
         let written = self.record(call, Action::Verify, decision.into(), Some(audit_id));
@@ -74,7 +74,7 @@ impl Recognizer {
         let gallery_size = self.galleries.people();
         let mut candidates = Vec::new();
         for (gallery, probe) in self.galleries.all().zip(&embeddings) {
-            let threshold = gallery.identification(gallery_size);
+            let threshold = gallery.thresholds.identification(gallery_size);
             let nearest = timings.wait("search", gallery.search(probe, top, call.at)).await?;
             let found = nearest.into_iter().map(|near| Candidate {
                 employee: near.employee,
@@ -87,7 +87,7 @@ impl Recognizer {
         }
         candidates.sort_by(|a, b| b.margin().total_cmp(&a.margin()));
         candidates.truncate(top);
-        let threshold = self.galleries.present.identification(gallery_size);
+        let threshold = self.galleries.present.thresholds.identification(gallery_size);
         let reasons = quality.reasons();
         let mut answer =
             Identification { candidates, threshold, gallery_size, face, reasons, timings };
@@ -114,7 +114,7 @@ impl Recognizer {
         let a = self.extract(&permit, photo_a, &[(present, Role::Reference)]).await?;
         let mut b = self.extract(&permit, photo_b, &[(present, Role::Probe)]).await?;
         let score = present.encoder.comparator().compare(last(&a.embeddings), last(&b.embeddings));
-        let threshold = present.verification;
+        let threshold = present.thresholds.verification();
         let decision = threshold.decide(score);
         let written = self.record(call, Action::Compare, decision.into(), None);
         b.timings.wait("store", written).await?;

@@ -9,12 +9,14 @@ mod enrolment;
 mod error;
 mod expiry;
 mod feed;
+mod fitting;
 mod journal;
 mod model_gallery;
 mod operation;
 mod outcome;
 mod query;
 mod searcher;
+mod thresholds;
 mod wiper;
 
 use std::sync::Arc;
@@ -36,6 +38,7 @@ pub use self::outcome::{
     Verification,
 };
 pub use self::searcher::SearchEnded;
+pub use self::thresholds::GalleryThresholds;
 use self::wiper::Wiper;
 use crate::audit::{Action, Outcome};
 use crate::comparison::{ErrorRatesError, Threshold};
@@ -55,6 +58,8 @@ pub struct Policy {
     pub identify_fpir: f64,
     /// Maximum duration of an enrollment.
     pub longest_enrolment: Option<SignedDuration>,
+    /// Whether the people enrolled decide on the thresholds.
+    pub gallery_thresholds: GalleryThresholds,
 }
 
 /// Why the service cannot start on this store.
@@ -173,7 +178,15 @@ impl Recognizer {
 
     /// Returns the present identification threshold; its target is the FPIR bound that holds.
     pub fn identification(&self) -> Threshold {
-        self.galleries.present.identification(self.galleries.people())
+        self.galleries.present.thresholds.identification(self.galleries.people())
+    }
+
+    /// Fits the thresholds to the people enrolled, now and whenever they change, until the recognizer is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the thresholds in use cannot be read.
+    pub async fn fit_thresholds(&self, now: fn() -> Timestamp) -> Result<(), StoreError> {
+        fitting::start(&self.galleries, &self.store, now).await
     }
 
     /// Returns proof that the galleries are current.

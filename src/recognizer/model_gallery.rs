@@ -5,8 +5,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::searcher::{Change, SearchEnded, Searcher};
+use super::thresholds::Thresholds;
 use super::{Policy, StartError};
-use crate::comparison::{Decision, ErrorRates, Threshold};
+use crate::comparison::Decision;
 use crate::embedding::Embedding;
 use crate::employee::{EmployeeId, ModelName};
 use crate::engine::Encoder;
@@ -51,9 +52,7 @@ pub(super) struct ModelGallery {
     /// Searched and changed by the searcher's thread.
     pub(super) references: Arc<Gallery>,
     searcher: Searcher,
-    pub(super) verification: Threshold,
-    error_rates: ErrorRates,
-    identify_fpir: f64,
+    pub(super) thresholds: Thresholds,
 }
 
 impl ModelGallery {
@@ -64,11 +63,10 @@ impl ModelGallery {
     pub(super) fn new(encoder: Arc<Encoder>, policy: Policy) -> Result<Self, StartError> {
         let unmeasured = || StartError::Unmeasured { model: encoder.model().name.clone() };
         let error_rates = encoder.error_rates().ok_or_else(unmeasured)?.clone();
-        let verification = error_rates.for_verification(policy.verify_fmr)?;
+        let thresholds = Thresholds::new(error_rates, encoder.reference_gap(), policy)?;
         let references = Arc::new(Gallery::new(encoder.embedding_length()));
-        let identify_fpir = policy.identify_fpir;
         let searcher = Searcher::start(Arc::clone(&references), encoder.comparator().clone())?;
-        Ok(Self { encoder, references, searcher, verification, error_rates, identify_fpir })
+        Ok(Self { encoder, references, searcher, thresholds })
     }
 
     /// Opens every template of the encoder into a new gallery, which then replaces the present one. If others write to
@@ -180,11 +178,6 @@ impl ModelGallery {
         self.references.closest_pairs(top, self.encoder.comparator())
     }
 
-    /// Returns the identification threshold for `people` references, those of other galleries included.
-    pub(super) fn identification(&self, people: usize) -> Threshold {
-        self.error_rates.for_identification(self.identify_fpir, people)
-    }
-
     /// Returns the other employee whom a photo of this employee would match, if any.
     pub(super) async fn lookalike(
         &self,
@@ -195,7 +188,7 @@ impl ModelGallery {
     ) -> Result<Option<Neighbour>, SearchEnded> {
         // The employee's own former reference may be the nearest, so two are asked for.
         let nearest = self.search(probe, 2, now).await?;
-        let threshold = self.identification(people);
+        let threshold = self.thresholds.identification(people);
         let other = nearest.into_iter().find(|near| near.employee != *employee);
         Ok(other.filter(|other| threshold.decide(other.score) == Decision::Match))
     }

@@ -160,6 +160,7 @@ pub struct Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::comparison::Basis;
     use crate::embedding::ModelId;
 
     fn candidate(employee: &str, model: u8) -> Candidate {
@@ -168,7 +169,7 @@ mod tests {
             employee: EmployeeId::parse(employee).unwrap(),
             audit_id: AuditId::from_bytes([model; 16]),
             score,
-            threshold: Threshold { score, target: 0.01 },
+            threshold: Threshold { score, target: 0.01, basis: Basis::Table },
             model: ModelName { name: "test".into(), id: ModelId::from_digest([model; 32]) },
         }
     }

@@ -10,7 +10,7 @@ use likeness::access::LocalCredential;
 use likeness::engine::{Engine, EngineOptions, ModelSource};
 use likeness::http::{self, AppState, HttpOptions};
 use likeness::photo::PhotoLimits;
-use likeness::recognizer::{Policy, Recognizer};
+use likeness::recognizer::{GalleryThresholds, Policy, Recognizer};
 use likeness::seal::{MasterKeys, Sealer};
 use likeness::store::{Location, Store};
 use reqwest::header::{AUTHORIZATION, HeaderMap};
@@ -25,8 +25,12 @@ pub(crate) const NOW: &str = "2026-01-02T03:04:05Z";
 /// The default models, loaded once for all tests of the process.
 pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| engine(2, 64));
 
-pub(crate) const POLICY: Policy =
-    Policy { verify_fmr: 1e-4, identify_fpir: 1e-2, longest_enrolment: None };
+pub(crate) const POLICY: Policy = Policy {
+    verify_fmr: 1e-4,
+    identify_fpir: 1e-2,
+    longest_enrolment: None,
+    gallery_thresholds: GalleryThresholds::Stricter,
+};
 
 pub(crate) fn engine(workers: usize, queue: usize) -> Engine {
     let options = EngineOptions {
@@ -99,7 +103,9 @@ impl App {
         let now = NOW.parse().unwrap();
         let started =
             Recognizer::start(engine.clone(), self.store.clone(), sealer, policy, now).await;
-        state.set_ready(started.unwrap(), self.local);
+        let recognizer = started.unwrap();
+        recognizer.fit_thresholds(|| NOW.parse().unwrap()).await.unwrap();
+        state.set_ready(recognizer, self.local);
     }
 
     /// Starts a service that is not ready until the state is set.

@@ -153,7 +153,7 @@ async fn response_has_documented_fields_and_timings() {
     let expected =
         ["employee_id", "face", "match", "model", "reasons", "score", "similarity", "threshold"];
     assert_eq!(keys(&verified.body), expected);
-    assert_eq!(keys(&verified.body["threshold"]), ["score", "similarity", "target"]);
+    assert_eq!(keys(&verified.body["threshold"]), ["basis", "score", "similarity", "target"]);
     let score = verified.body["score"].as_f64().unwrap();
     let similarity = verified.body["similarity"].as_f64().unwrap();
     assert!((similarity - 1.0 / (1.0 + (-score).exp())).abs() < 1e-12);

@@ -33,3 +33,4 @@ mod photos;
 mod problems;
 mod process;
 mod quality;
+mod thresholds;
