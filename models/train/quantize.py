@@ -3,6 +3,7 @@
     python -m quantize encoder ENCODER.onnx --data DATA --out ../encoder.onnx --name likeness-encoder-5.1
     python -m quantize detector DETECTOR.onnx --data DATA --out ../detector.onnx --name likeness-detector-1.2
     python -m quantize landmarks LANDMARKS.onnx --data DATA --out ../landmarks.onnx --name likeness-landmarks-3.1
+    python -m quantize quality QUALITY.onnx --data DATA --out ../quality.onnx --name likeness-quality-1
 
 onnxruntime measures the range of each map on training faces and photos, and writes its operators
 QLinearConv and QLinearAdd. Layers that read few values or must be exact stay float: those behind the
@@ -48,6 +49,12 @@ def aligned_faces(data, work):
     faces, _, _ = stored_faces.load(data, work)
     chosen = np.sort(np.random.default_rng(0).choice(len(faces), FACES, replace=False))
     return list(faces[chosen][:, 4:-4, 4:-4])
+
+
+def degraded_faces(work):
+    """112 x 112, as the quality network sees them."""
+    faces = np.load(work / "quality" / "samples.npz")["face"]
+    return list(faces[np.sort(np.random.default_rng(0).choice(len(faces), FACES, replace=False))])
 
 
 def photos(data):
@@ -122,7 +129,7 @@ def golden(network):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("kind", choices=("encoder", "detector", "landmarks"))
+    arguments.add_argument("kind", choices=("encoder", "detector", "landmarks", "quality"))
     arguments.add_argument("network", type=Path)
     arguments.add_argument("--data", required=True, type=Path)
     arguments.add_argument("--work", default=Path("work"), type=Path)
@@ -136,6 +143,7 @@ def main():
         "encoder": lambda: aligned_faces(chosen.data, chosen.work),
         "detector": lambda: looks(chosen.data, manifest["input"]["sizes"][:-1]),
         "landmarks": lambda: squares(chosen.data, chosen.detector),
+        "quality": lambda: degraded_faces(chosen.work),
     }[chosen.kind]()
     quantise(chosen.network, chosen.out, manifest["input"]["mean"][0], images)
     manifest["model"] |= {"name": chosen.name, "sha256": manifests.digest(chosen.out)}

@@ -41,7 +41,7 @@ impl AlignedFace {
     }
 
     /// Returns the RGB pixels at the requested size.
-    pub(crate) fn pixels(&self) -> &RgbImage {
+    pub fn pixels(&self) -> &RgbImage {
         &self.pixels
     }
 
