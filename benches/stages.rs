@@ -97,7 +97,10 @@ fn search(c: &mut Criterion) {
         for who in gallery.len()..people {
             let employee = EmployeeId::parse(&who.to_string()).unwrap();
             let (audit_id, key) = (AuditId::from_bytes([0; 16]), DataKeyId::AUDIT);
-            gallery.insert(Enrolled { employee, audit_id, expires_at: None, key }, &face());
+            gallery.insert(
+                Enrolled { employee, audit_id, expires_at: None, recognizable: true, key },
+                &face(),
+            );
         }
         for at_once in [1, 32] {
             let query = || Query { probe: face(), top: 5, now: Timestamp::UNIX_EPOCH };

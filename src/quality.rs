@@ -43,17 +43,24 @@ pub enum Reason {
     TurnedAway,
     /// Part of the inner face is beyond the photo's edge.
     CutOff,
+    /// Something covers the eyes, the mouth or the forehead, so that the face cannot be told from others covered alike.
+    Covered,
+    /// The face does not show enough of the person's identity, for no reason that has a name here: it is upside down,
+    /// distorted, drawn, inverted, full of noise.
+    Unusual,
 }
 
 impl Reason {
     /// Every reason there is.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::TooSmall,
         Self::TooBlurred,
         Self::TooDark,
         Self::TooBright,
         Self::TurnedAway,
         Self::CutOff,
+        Self::Covered,
+        Self::Unusual,
     ];
 
     /// A word that stays.
@@ -65,6 +72,8 @@ impl Reason {
             Self::TooBright => "too_bright",
             Self::TurnedAway => "turned_away",
             Self::CutOff => "cut_off",
+            Self::Covered => "covered",
+            Self::Unusual => "unusual",
         }
     }
 
@@ -77,6 +86,10 @@ impl Reason {
             Self::TooBright => "the face is overexposed: avoid direct light",
             Self::TurnedAway => "the head is turned away: look straight into the camera",
             Self::CutOff => "the face is cut off: get the whole face into the photo",
+            Self::Covered => "the face is covered: take off mask, sunglasses, hat or scarf",
+            Self::Unusual => {
+                "the face cannot be told from others reliably: send an upright, natural photo"
+            }
         }
     }
 }
@@ -105,17 +118,63 @@ pub struct Quality {
     /// The share of the inner face beyond the photo's edge, 0..=1 (ISO/IEC 29794-5 measures the
     /// margins around the face instead, *crop of the face image*).
     pub cropping: f64,
+    /// How much of the person's identity the face shows (ISO/IEC 29794-5, *unified quality score*).
+    pub recognizability: Recognizability,
+}
+
+/// The output of the quality network for an aligned face.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recognizability {
+    /// The cosine to expect between the embeddings of this photo and of one without its defects, 0..=1.
+    agreement: f64,
+    /// The probability that something covers the face, 0..=1.
+    covered: f64,
+}
+
+impl Recognizability {
+    /// The expected cosine below which a face is refused. Chosen on CFP's folds 1 to 5, so that it and the check of the
+    /// reference's embedding refuse at most 1 % of the undegraded frontal photos; `models/measured/recognizability.md`
+    /// has the figures.
+    const LEAST: f64 = 0.7;
+
+    /// Values out of range are clamped; what is no number counts as not recognizable.
+    pub(crate) fn new(agreement: f32, covered: f32) -> Self {
+        let share =
+            |value: f32| if value.is_nan() { 0.0 } else { f64::from(value.clamp(0.0, 1.0)) };
+        Self { agreement: share(agreement), covered: share(covered) }
+    }
 }
 
 impl Quality {
     /// The measures' names, in the order of the reasons that they decide.
-    pub const MEASURES: [&'static str; 6] =
-        ["inter_eye_distance", "sharpness", "highlights", "overexposure", "yaw", "cropping"];
+    pub const MEASURES: [&'static str; 8] = [
+        "inter_eye_distance",
+        "sharpness",
+        "highlights",
+        "overexposure",
+        "yaw",
+        "cropping",
+        "covered",
+        "recognizability",
+    ];
 
     /// The measures' values, in the same order.
-    pub fn measures(&self) -> [f64; 6] {
-        let Self { inter_eye_distance, sharpness, highlights, overexposure, yaw, cropping } = *self;
-        [inter_eye_distance, sharpness, highlights, overexposure, yaw, cropping]
+    pub fn measures(&self) -> [f64; 8] {
+        let Self { inter_eye_distance, sharpness, highlights, overexposure, yaw, cropping, .. } =
+            *self;
+        let Recognizability { agreement, covered } = self.recognizability;
+        [inter_eye_distance, sharpness, highlights, overexposure, yaw, cropping, covered, agreement]
+    }
+
+    /// The unified quality score, 0..=100: a hundred times the expected cosine between the embeddings of this photo and
+    /// of one without its defects.
+    pub fn unified_score(&self) -> u8 {
+        (100.0 * self.recognizability.agreement).round() as u8
+    }
+
+    /// Whether the face shows enough of the person's identity. Without that, a reference would be matched by strangers.
+    pub fn is_recognizable(&self) -> bool {
+        self.recognizability.agreement >= Recognizability::LEAST
     }
 
     /// Why the photo should not be a reference; empty where it may.
@@ -130,13 +189,19 @@ impl Quality {
             Reason::TooBright => self.overexposure > 0.6,
             Reason::TurnedAway => self.yaw.abs() > 35.0,
             Reason::CutOff => self.cropping > 0.27,
+            Reason::Covered | Reason::Unusual => false,
         };
-        Reason::ALL.into_iter().filter(holds).collect()
+        let mut reasons: BTreeSet<_> = Reason::ALL.into_iter().filter(holds).collect();
+        if reasons.is_empty() && !self.is_recognizable() {
+            let covered = self.recognizability.covered > 0.5;
+            reasons.insert(if covered { Reason::Covered } else { Reason::Unusual });
+        }
+        reasons
     }
 }
 
 /// Measures a face in its photo and as the encoder will see it.
-pub fn assess(face: &Face, aligned: &AlignedFace) -> Quality {
+pub fn assess(face: &Face, aligned: &AlignedFace, recognizability: Recognizability) -> Quality {
     let yaw = yaw(face.landmarks());
     let [right_eye, left_eye, ..] = face.landmarks();
     let eyes = f64::hypot(left_eye.x - right_eye.x, left_eye.y - right_eye.y);
@@ -151,6 +216,7 @@ pub fn assess(face: &Face, aligned: &AlignedFace) -> Quality {
         overexposure: share(histogram[OVEREXPOSED..].iter().sum(), seen),
         yaw,
         cropping: 1.0 - share(seen, inner.luma.len() as u32),
+        recognizability,
     }
 }
 
@@ -267,7 +333,28 @@ mod tests {
     }
 
     fn assess_in(pixels: RgbImage, face: &Face) -> Quality {
-        assess(face, &align(&Photo::from_working(pixels), face, 112, 112))
+        let aligned = align(&Photo::from_working(pixels), face, 112, 112);
+        assess(face, &aligned, Recognizability::new(1.0, 0.0))
+    }
+
+    #[test]
+    fn an_unrecognizable_face_is_covered_or_unusual_unless_another_reason_says_more() {
+        let good = assess_in(noise(0.6, 1.0), &head(0.0, 35.0, 60.0, 60.0));
+        let reasons = |agreement, covered, overexposure| {
+            let recognizability = Recognizability::new(agreement, covered);
+            let reasons = Quality { overexposure, recognizability, ..good.clone() }.reasons();
+            reasons.into_iter().map(Reason::code).collect::<Vec<_>>()
+        };
+        assert!(reasons(0.9, 0.9, 0.0).is_empty());
+        assert_eq!(reasons(0.4, 0.9, 0.0), ["covered"]);
+        assert_eq!(reasons(0.4, 0.1, 0.0), ["unusual"]);
+        assert_eq!(reasons(0.4, 0.1, 0.9), ["too_bright"]);
+        assert_eq!(reasons(f32::NAN, f32::NAN, 0.0), ["unusual"]);
+        let score = |agreement| {
+            let recognizability = Recognizability::new(agreement, 0.0);
+            Quality { recognizability, ..good.clone() }.unified_score()
+        };
+        assert_eq!([score(0.954), score(1.2), score(-0.3)], [95, 100, 0]);
     }
 
     /// Random values in the middle of the range, blurred.

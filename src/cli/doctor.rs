@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use self::Mark::{Fail, Pass, Warn};
 use crate::access::Role;
 use crate::config::{Config, Files};
+use crate::employee::EmployeeId;
 use crate::engine::Engine;
 use crate::http::Certificate;
 use crate::recognizer::{Policy, Recognizer};
@@ -213,12 +214,23 @@ async fn templates(
     let policy = Policy { longest_enrolment: None, ..config.policy() };
     let started =
         Recognizer::start(engine, store.clone(), sealer, policy, super::wall_clock()).await;
-    checks.of(started.map_err(anyhow::Error::from), |recognizer| {
+    let started = checks.of(started.map_err(anyhow::Error::from), |recognizer| {
         format!(
             "{} can be recognized, and every template opens",
             counted(recognizer.gallery_size() as u64, "employee")
         )
     });
+    let doubtful = started.map_or_else(Vec::new, |recognizer| recognizer.unrecognizable());
+    if !doubtful.is_empty() {
+        let some: Vec<_> = doubtful.iter().take(20).map(EmployeeId::as_str).collect();
+        let more = if doubtful.len() > some.len() { ", …" } else { "" };
+        let reenroll = format!(
+            "{} must be re-enrolled: the reference shows no recognizable face and matches nobody: {}{more}",
+            counted(doubtful.len() as u64, "employee"),
+            some.join(", ")
+        );
+        checks.say(Warn, &reenroll);
+    }
     for (model, people) in store.models().await.unwrap_or_default() {
         if !running.contains(&Some(model.id)) {
             let unseen = format!(

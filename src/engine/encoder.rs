@@ -13,6 +13,7 @@ use super::manifest::{EncoderManifest, Golden, Views};
 use super::model::{ModelError, ModelSource};
 use super::network::{Network, Plan, tensor};
 use super::pixels::{PixelFormat, test_pattern};
+use super::reference_check::ReferenceCheck;
 use crate::comparison::{Comparator, ErrorRates};
 use crate::embedding::Embedding;
 use crate::employee::ModelName;
@@ -43,6 +44,7 @@ pub struct Encoder {
     model: ModelName,
     comparator: Comparator,
     reference_gap: f64,
+    reference_check: Option<ReferenceCheck>,
     error_rates: Option<ErrorRates>,
     profile_error_rates: Option<ErrorRates>,
 }
@@ -82,6 +84,7 @@ impl Encoder {
             views,
             comparator,
             reference_gap,
+            reference_check,
             error_rates,
             profile_error_rates,
             golden,
@@ -106,6 +109,7 @@ impl Encoder {
             model,
             comparator,
             reference_gap,
+            reference_check,
             error_rates,
             profile_error_rates,
         };
@@ -130,6 +134,12 @@ impl Encoder {
     /// Returns how much more alike, in score, references of different people are to each other than to probes.
     pub fn reference_gap(&self) -> f64 {
         self.comparator.calibration.scale() * self.reference_gap
+    }
+
+    /// Whether a reference shows a face that this encoder can recognize, as far as its embedding tells. Strangers would
+    /// match the others.
+    pub fn accepts_reference(&self, reference: &Embedding) -> bool {
+        self.reference_check.as_ref().is_none_or(|check| check.accepts(reference))
     }
 
     /// Returns the measured error rates, if the manifest has any.

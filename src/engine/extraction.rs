@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::detector::Detector;
 use super::encoder::{Encoder, Role};
 use super::error::ExtractError;
+use super::recognizability::QualityNetwork;
 use crate::embedding::Embedding;
 use crate::face::{self, Face};
 use crate::photo::EncodedPhoto;
@@ -31,6 +32,7 @@ pub struct Extraction {
 pub(super) fn extract(
     photo: EncodedPhoto,
     detector: &Detector,
+    network: &QualityNetwork,
     present: &Encoder,
     encoders: &[(Arc<Encoder>, Role)],
     mut timings: Timings,
@@ -40,7 +42,9 @@ pub(super) fn extract(
     let face = face::prominent(faces, &photo)?;
     let (width, height) = (present.width, present.height);
     let aligned = timings.time("align", || face::align(&photo, &face, width, height));
-    let quality = timings.time("assess", || quality::assess(&face, &aligned));
+    let quality = timings.time("assess", || {
+        network.assess(&photo, &face).map(|seen| quality::assess(&face, &aligned, seen))
+    })?;
     let mut embeddings = Vec::with_capacity(encoders.len());
     for (encoder, role) in encoders {
         let reads_another_size = (encoder.width, encoder.height) != (width, height);

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::calibration::{Row, error_rates};
 use super::model::{ModelError, ModelSource};
 use super::pixels::{Colour, Layout, PixelFormat, Scale};
+use super::reference_check::ReferenceCheck;
 use crate::comparison::{Calibration, Comparator, ErrorRates, Head, Measure};
 
 /// An encoder, as its manifest describes it.
@@ -24,6 +25,7 @@ pub(super) struct EncoderManifest {
     /// How much more alike, by the measure, the references of different people are to each other than to probes: the
     /// difference of the scores at an FMR of 1e-3. References are means of more views than probes.
     pub(super) reference_gap: f64,
+    pub(super) reference_check: Option<ReferenceCheck>,
     pub(super) error_rates: Option<ErrorRates>,
     pub(super) profile_error_rates: Option<ErrorRates>,
     pub(super) golden: Option<Golden>,
@@ -41,6 +43,7 @@ impl EncoderManifest {
             output,
             views,
             comparison,
+            reference_check,
             error_rate,
             profile_error_rate,
             golden,
@@ -56,6 +59,7 @@ impl EncoderManifest {
             return Err(source.error("turned_references must lie in 0..=1"));
         }
         let pixels = PixelFormat::new(channels, colour, layout, mean, scale);
+        let reference_check = reference_check.map(|check| check.checked(output.length)).transpose();
         let reference_gap = comparison.reference_gap();
         if !(0.0..=1.0).contains(&reference_gap) {
             return Err(source.error("reference_gap must be from 0 to 1"));
@@ -74,6 +78,7 @@ impl EncoderManifest {
             views,
             comparator,
             reference_gap,
+            reference_check: reference_check.map_err(|reason| source.error(reason))?,
             error_rates: table(error_rate)?,
             profile_error_rates: table(profile_error_rate)?,
             golden,
@@ -140,21 +145,11 @@ impl LandmarksManifest {
     /// [`ModelError`] saying what is wrong with it.
     pub(super) fn of(source: &ModelSource) -> Result<Self, ModelError> {
         let LandmarksFile { model, input, output, golden } = parse(source)?;
-        let LandmarksInput { side, channels, layout, colour, mean, scale } = input;
-        let pixels = PixelFormat::new(channels, colour, layout, mean, scale);
-        if !(16..=1024).contains(&side) {
-            return Err(source.error("side must be 16 to 1024"));
-        }
+        let (side, pixels) = input.pixels().map_err(|reason| source.error(reason))?;
         if !(0.0..=1.0).contains(&output.score) {
             return Err(source.error("score must lie in 0..=1"));
         }
-        Ok(Self {
-            about: model,
-            pixels: pixels.map_err(|reason| source.error(reason))?,
-            side,
-            score: output.score,
-            golden,
-        })
+        Ok(Self { about: model, pixels, side, score: output.score, golden })
     }
 }
 
@@ -167,6 +162,7 @@ struct EncoderFile {
     #[serde(default)]
     views: Views,
     comparison: Comparison,
+    reference_check: Option<ReferenceCheck>,
     #[serde(default)]
     error_rate: Vec<Row>,
     #[serde(default)]
@@ -297,20 +293,31 @@ enum Family {
 #[serde(deny_unknown_fields)]
 struct LandmarksFile {
     model: About,
-    input: LandmarksInput,
+    input: SquareInput,
     output: LandmarksOutput,
     golden: Golden,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LandmarksInput {
+pub(super) struct SquareInput {
     side: u32,
     channels: usize,
     layout: Layout,
     colour: Colour,
     mean: Vec<f32>,
     scale: Scale,
+}
+
+impl SquareInput {
+    /// Returns the side and the format of the pixels, or what is wrong with them.
+    pub(super) fn pixels(self) -> Result<(u32, PixelFormat), String> {
+        let Self { side, channels, layout, colour, mean, scale } = self;
+        if !(16..=1024).contains(&side) {
+            return Err("side must be 16 to 1024".to_owned());
+        }
+        Ok((side, PixelFormat::new(channels, colour, layout, mean, scale)?))
+    }
 }
 
 #[derive(Deserialize)]
@@ -360,7 +367,7 @@ impl Golden {
     }
 }
 
-fn parse<M: for<'de> Deserialize<'de>>(source: &ModelSource) -> Result<M, ModelError> {
+pub(super) fn parse<M: for<'de> Deserialize<'de>>(source: &ModelSource) -> Result<M, ModelError> {
     toml::from_str(source.manifest()).map_err(|e| source.error(format!("its manifest: {e}")))
 }
 

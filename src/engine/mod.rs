@@ -16,6 +16,8 @@ mod model;
 mod network;
 mod operators;
 mod pixels;
+mod recognizability;
+mod reference_check;
 
 use std::sync::Arc;
 
@@ -33,6 +35,7 @@ use self::extraction::extract;
 pub use self::inspection::{Inspection, NotOnnx, Port};
 pub(crate) use self::model::EXPORT_THE_ENCODER;
 pub use self::model::{ModelError, ModelSource};
+use self::recognizability::QualityNetwork;
 use crate::photo::{EncodedPhoto, PhotoLimits};
 use crate::timings::Timings;
 
@@ -61,6 +64,7 @@ pub struct EngineOptions {
 #[derive(Clone, Debug)]
 pub struct Engine {
     detector: Arc<Detector>,
+    quality: Arc<QualityNetwork>,
     encoder: Arc<Encoder>,
     former_encoder: Option<Arc<Encoder>>,
     limits: PhotoLimits,
@@ -86,6 +90,7 @@ impl Engine {
         let EngineOptions { workers, queue, limits, .. } = *options;
         Ok(Self {
             detector: Arc::new(Detector::load(&options.detector, options.landmarks.as_ref())?),
+            quality: Arc::new(QualityNetwork::load(&ModelSource::embedded_quality())?),
             encoder: Arc::new(encoder),
             former_encoder: former_encoder.map(Arc::new),
             limits,
@@ -135,12 +140,13 @@ impl Engine {
         let photo = self.inspect(permit.clone(), bytes).await?;
         let admission = self.capacity.admit(permit.clone(), photo.decoded_bytes());
         let admission = timings.wait("queue", admission).await;
-        let (detector, present) = (self.detector.clone(), self.encoder.clone());
+        let (detector, quality, present) =
+            (self.detector.clone(), self.quality.clone(), self.encoder.clone());
         let span = tracing::Span::current();
         #[expect(clippy::disallowed_methods, reason = "bounded by the workers")]
         let work = tokio::task::spawn_blocking(move || {
             let _admission = admission;
-            span.in_scope(|| extract(photo, &detector, &present, &encoders, timings))
+            span.in_scope(|| extract(photo, &detector, &quality, &present, &encoders, timings))
         });
         work.await.map_err(EngineError::panicked)?
     }

@@ -61,6 +61,15 @@ impl ModelSource {
         }
     }
 
+    /// The quality network that this binary carries.
+    pub fn embedded_quality() -> Self {
+        Self {
+            origin: "quality (embedded)".to_owned(),
+            onnx: include_bytes!("../../models/quality.onnx").into(),
+            manifest: include_str!("../../models/quality.toml").into(),
+        }
+    }
+
     /// A network and a manifest that are already in memory; `origin` is what errors call it.
     pub fn new(origin: String, onnx: Vec<u8>, manifest: String) -> Self {
         Self { origin, onnx: onnx.into(), manifest: manifest.into() }

@@ -66,6 +66,7 @@ mod tests {
                 employee: EmployeeId::parse(&format!("e-{number}")).unwrap(),
                 audit_id: AuditId::from_bytes([number; 16]),
                 expires_at: None,
+                recognizable: true,
                 key: DataKeyId::from_bytes([200 - number; 16]),
             };
             let angle = f32::from(number) / 100.0;

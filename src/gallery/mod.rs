@@ -34,6 +34,8 @@ pub struct Enrolled {
     pub audit_id: AuditId,
     /// Time at which it expires, if ever; from then on it is not compared.
     pub expires_at: Option<Timestamp>,
+    /// Whether it shows a recognizable face. Otherwise it matches nobody: a search leaves it out.
+    pub recognizable: bool,
     /// The data key of its template.
     pub key: DataKeyId,
 }
@@ -45,6 +47,8 @@ pub struct Compared {
     pub score: Score,
     /// The audit id of the reference; each enrollment has its own.
     pub audit_id: AuditId,
+    /// Whether the reference shows a recognizable face.
+    pub recognizable: bool,
 }
 
 /// An employee whose reference is near a probe.
@@ -114,6 +118,19 @@ impl Gallery {
     /// Returns whether the gallery holds this employee.
     pub fn contains(&self, employee: &EmployeeId) -> bool {
         self.read().row_of.contains_key(employee)
+    }
+
+    /// Returns whether this employee's reference shows no recognizable face, so that it matches nobody.
+    pub fn is_unrecognizable(&self, employee: &EmployeeId) -> bool {
+        let rows = self.read();
+        rows.row_of.get(employee).is_some_and(|&row| !rows.enrolled[row].recognizable)
+    }
+
+    /// Returns the employees whose references show no recognizable face.
+    pub fn unrecognizable(&self) -> Vec<EmployeeId> {
+        let rows = self.read();
+        let doubtful = rows.enrolled.iter().filter(|enrolled| !enrolled.recognizable);
+        doubtful.map(|enrolled| enrolled.employee.clone()).collect()
     }
 
     /// Returns the digest of the employees and their templates.
@@ -190,8 +207,8 @@ impl Gallery {
         let rows = self.read();
         let row = *rows.row_of.get(employee).filter(|row| rows.holds(**row, now))?;
         let measured = comparator.measure.of(rows.references.row(row), probe.values());
-        let audit_id = rows.enrolled[row].audit_id;
-        Some(Compared { score: comparator.calibration.score(measured), audit_id })
+        let Enrolled { audit_id, recognizable, .. } = rows.enrolled[row];
+        Some(Compared { score: comparator.calibration.score(measured), audit_id, recognizable })
     }
 
     /// Returns the nearest references for each query, nearest first, in one pass over the references.
@@ -257,6 +274,11 @@ impl Rows {
     fn holds(&self, row: usize, now: Timestamp) -> bool {
         self.enrolled[row].expires_at.is_none_or(|end| now < end)
     }
+
+    /// Returns whether a search finds a reference.
+    fn is_searched(&self, row: usize, now: Timestamp) -> bool {
+        self.enrolled[row].recognizable && self.holds(row, now)
+    }
 }
 
 impl std::fmt::Debug for Gallery {
@@ -319,7 +341,13 @@ mod tests {
     }
 
     fn enrolled(employee: EmployeeId, key: DataKeyId) -> Enrolled {
-        Enrolled { employee, audit_id: AuditId::from_bytes(*key.as_bytes()), expires_at: None, key }
+        Enrolled {
+            employee,
+            audit_id: AuditId::from_bytes(*key.as_bytes()),
+            expires_at: None,
+            recognizable: true,
+            key,
+        }
     }
 
     fn id(who: u8) -> EmployeeId {
@@ -357,7 +385,7 @@ mod tests {
                             let (reference, key) = &model[&near.employee];
                             let audit_id = AuditId::from_bytes(*key.as_bytes());
                             prop_assert_eq!(near.audit_id, audit_id);
-                            prop_assert_eq!(own, Some(Compared { score: near.score, audit_id }));
+                            prop_assert_eq!(own, Some(Compared { score: near.score, audit_id, recognizable: true }));
                             prop_assert_eq!(comparator.compare(&probe, reference), near.score);
                         }
                     }
@@ -432,6 +460,21 @@ mod tests {
         assert_eq!(found(end), (0, false));
         gallery.insert(enrolled(id(1), key(2)), &face);
         assert_eq!(found(end), (1, true));
+    }
+
+    #[test]
+    fn unrecognizable_references_are_compared_and_not_found() {
+        let gallery = Gallery::new(2);
+        let face = Embedding::normalize(vec![3.0, 4.0]).unwrap();
+        gallery.insert(Enrolled { recognizable: false, ..enrolled(id(1), key(1)) }, &face);
+        gallery.insert(enrolled(id(2), key(2)), &face);
+        let comparator = cosine(1.0, 0.0);
+        let found = search(&gallery, &face, 2, &comparator, NOW);
+        assert_eq!(found.into_iter().map(|near| near.employee).collect::<Vec<_>>(), [id(2)]);
+        let compared = |who| gallery.compare(&id(who), &face, &comparator, NOW).unwrap();
+        assert!(!compared(1).recognizable && compared(2).recognizable);
+        assert_eq!(gallery.unrecognizable(), [id(1)]);
+        assert!(gallery.is_unrecognizable(&id(1)) && !gallery.is_unrecognizable(&id(2)));
     }
 
     #[test]

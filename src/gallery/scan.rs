@@ -19,7 +19,7 @@ impl Rows {
     pub(super) fn search_all(&self, queries: &[Query], measure: &Measure) -> Vec<Nearest> {
         let nearest = |query: &Query| {
             let mut best = Best::new(query.top);
-            for row in (0..self.enrolled.len()).filter(|row| self.holds(*row, query.now)) {
+            for row in (0..self.enrolled.len()).filter(|row| self.is_searched(*row, query.now)) {
                 best.offer(measure.of(self.references.row(row), query.probe.values()), row);
             }
             best.into_items()
@@ -70,7 +70,9 @@ impl<'a> Scan<'a> {
                 continue;
             }
             for (row, estimate) in (start..).zip(estimates.iter().copied()) {
-                if estimate >= self.best.floor() - self.margin && rows.holds(row, self.query.now) {
+                if estimate >= self.best.floor() - self.margin
+                    && rows.is_searched(row, self.query.now)
+                {
                     self.best.offer(estimate, ());
                     self.possible.push((estimate, row));
                 }

@@ -15,7 +15,7 @@ use crate::comparison;
 use crate::employee;
 use crate::face;
 use crate::quality::Reason;
-use crate::recognizer;
+use crate::recognizer::{self, Recognizer};
 use crate::timings::{Stage, Timings};
 
 /// Identifier of an employee, chosen by the organization; case-sensitive.
@@ -188,6 +188,11 @@ pub(super) struct Employee {
     #[schema(required)]
     expires_at: Option<Timestamp>,
     model: Model,
+    /// The reference shows no recognizable face, so it matches nobody: the employee has to be re-enrolled. Only for
+    /// references from before photos were assessed for that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    reenroll: bool,
 }
 
 impl From<&employee::Reference> for Employee {
@@ -197,7 +202,16 @@ impl From<&employee::Reference> for Employee {
             enrolled_at: reference.enrolled_at,
             expires_at: reference.expires_at,
             model: Model::from(&reference.model),
+            reenroll: false,
         }
+    }
+}
+
+impl Employee {
+    /// An employee as the service knows them now.
+    pub(super) fn now(reference: &employee::Reference, recognizer: &Recognizer) -> Self {
+        let reenroll = recognizer.needs_reenrollment(&reference.employee);
+        Self { reenroll, ..Self::from(reference) }
     }
 }
 
@@ -228,6 +242,11 @@ impl From<&BTreeSet<Reason>> for Reasons {
         Self(reasons.iter().map(|reason| reason.code()).collect())
     }
 }
+
+/// Unified quality score of the photo (ISO/IEC 29794-5): how much of the person's identity the face shows.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(minimum = 0, maximum = 100)]
+pub(super) struct Quality(pub(super) u8);
 
 /// The stages of a response, as an extension of it for the log, metrics and traces.
 #[derive(Clone, Debug)]

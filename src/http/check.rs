@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::answer::{Face, Reasons, timed};
+use super::answer::{Face, Quality, Reasons, timed};
 use super::form::Form;
 use super::openapi::Photo;
 use super::problem::Problem;
@@ -24,6 +24,7 @@ struct Snapshot {
 #[derive(Serialize, ToSchema)]
 struct Assessment {
     face: Face,
+    quality: Quality,
     /// Quality defects for which an enrollment would be refused.
     reasons: Reasons,
 }
@@ -45,5 +46,6 @@ pub(super) async fn check(
     form.finish()?;
     let assessment = app.recognizer()?.check(snapshot.photo).await?;
     let (face, reasons) = (Face::from(&assessment.face), Reasons::from(&assessment.reasons));
-    Ok(timed([&assessment.timings], Assessment { face, reasons }))
+    let quality = Quality(assessment.quality);
+    Ok(timed([&assessment.timings], Assessment { face, quality, reasons }))
 }

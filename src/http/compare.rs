@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::answer::{Face, Model, Score, Similarity, Threshold, timed};
+use super::answer::{Face, Model, Reasons, Score, Similarity, Threshold, timed};
 use super::form::Form;
 use super::guard::Caller;
 use super::openapi::Photo;
@@ -27,7 +27,7 @@ struct Pair {
 /// The result of a comparison.
 #[derive(Serialize, ToSchema)]
 struct Comparison {
-    /// Whether the score reaches the threshold.
+    /// Whether the score reaches the threshold, and `photo_a` shows enough of a face to be a reference.
     r#match: bool,
     similarity: Similarity,
     score: Score,
@@ -35,6 +35,8 @@ struct Comparison {
     model: Model,
     face_a: Face,
     face_b: Face,
+    reasons_a: Reasons,
+    reasons_b: Reasons,
 }
 
 /// Decides whether two photos show the same person, as if `photo_a` were enrolled and `photo_b` verified. Nothing is
@@ -57,6 +59,7 @@ pub(super) async fn compare(
     let call = caller.call(app.now());
     let comparison = recognizer.compare(pair.photo_a, pair.photo_b, &call).await?;
     let [face_a, face_b] = &comparison.faces;
+    let [reasons_a, reasons_b] = &comparison.reasons;
     app.metrics.decided("compare", comparison.decision, comparison.score);
     let answer = Comparison {
         r#match: comparison.decision == Decision::Match,
@@ -66,6 +69,8 @@ pub(super) async fn compare(
         model: Model::from(recognizer.model()),
         face_a: Face::from(face_a),
         face_b: Face::from(face_b),
+        reasons_a: Reasons::from(reasons_a),
+        reasons_b: Reasons::from(reasons_b),
     };
     Ok(timed(&comparison.timings, answer))
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
-use super::answer::{Employee, EmployeeId, Face, Reasons, timed};
+use super::answer::{Employee, EmployeeId, Face, Quality, Reasons, timed};
 use super::form::Form;
 use super::guard::Caller;
 use super::openapi::Photo;
@@ -44,6 +44,7 @@ struct Enrollment {
     #[serde(flatten)]
     employee: Employee,
     face: Face,
+    quality: Quality,
     /// Always empty: a photo with quality defects is refused.
     reasons: Reasons,
 }
@@ -87,6 +88,7 @@ pub(super) async fn enroll(
     let answer = Enrollment {
         employee: Employee::from(&enrollment.reference),
         face: Face::from(&enrollment.face),
+        quality: Quality(enrollment.quality),
         reasons: Reasons::default(),
     };
     let response = timed([&enrollment.timings], answer);

@@ -16,7 +16,7 @@ use serde::{Serialize, Serializer};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::answer::Reasons;
+use super::answer::{Quality, Reasons};
 use super::request_id;
 use super::schema::one_of;
 use crate::recognizer::{self, Code as Shared};
@@ -89,6 +89,7 @@ pub(super) struct Problem {
     pub code: Code,
     detail: String,
     reasons: Reasons,
+    quality: Option<Quality>,
     /// The source of the error, for the log only.
     pub source: Option<String>,
     /// The value of Retry-After, in seconds.
@@ -102,6 +103,7 @@ impl Problem {
             code,
             detail: detail.into(),
             reasons: Reasons::default(),
+            quality: None,
             source: None,
             retry_after: None,
         }
@@ -197,9 +199,11 @@ impl From<recognizer::Error> for Problem {
                 };
                 Self { source: Some(error.to_string()), ..Self::new(code, detail) }
             }
-            (code, recognizer::Error::PoorPhoto(reasons)) => {
-                Self { reasons: reasons.into(), ..Self::new(code, error.to_string()) }
-            }
+            (code, recognizer::Error::PoorPhoto { reasons, quality }) => Self {
+                reasons: reasons.into(),
+                quality: Some(Quality(*quality)),
+                ..Self::new(code, error.to_string())
+            },
             (code, _) => Self::new(code, error.to_string()),
         }
     }
@@ -231,6 +235,10 @@ pub(super) struct Body<'a> {
     #[serde(skip_serializing_if = "Reasons::is_empty")]
     #[schema(value_type = Reasons, required = false)]
     reasons: &'a Reasons,
+    /// Only with the code `poor_photo`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    quality: Option<Quality>,
     /// Identifies the request in the log; the same as the `X-Request-Id` header.
     request_id: &'a str,
 }
@@ -253,6 +261,7 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
         code: problem.code,
         detail: &problem.detail,
         reasons: &problem.reasons,
+        quality: problem.quality,
         request_id: &id,
     };
     let mut rendered = (status, Json(body)).into_response();

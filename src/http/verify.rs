@@ -31,6 +31,11 @@ struct Verification {
     employee_id: EmployeeId,
     /// Whether the score reaches the threshold.
     r#match: bool,
+    /// The reference shows no recognizable face, so it matches nobody: the employee has to be re-enrolled. Only for
+    /// references from before photos were assessed for that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    reenroll: bool,
     similarity: Similarity,
     score: Score,
     threshold: Threshold,
@@ -61,6 +66,7 @@ pub(super) async fn verify(
     let answer = Verification {
         employee_id: EmployeeId::from(&claim.employee_id),
         r#match: verification.decision == Decision::Match,
+        reenroll: verification.reenroll,
         similarity: Similarity::from(verification.score),
         score: Score::from(verification.score),
         threshold: verification.threshold.into(),

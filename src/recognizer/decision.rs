@@ -19,7 +19,8 @@ impl Recognizer {
     pub async fn check(&self, photo: Bytes) -> Result<Assessment, Error> {
         let Extraction { face, quality, timings, .. } =
             self.extract(&self.engine.permit()?, photo, &[]).await?;
-        Ok(Assessment { face, reasons: quality.reasons(), timings })
+        let (quality, reasons) = (quality.unified_score(), quality.reasons());
+        Ok(Assessment { face, quality, reasons, timings })
     }
 
     /// Compares a photo with one employee's reference.
@@ -42,17 +43,18 @@ impl Recognizer {
         let in_step = self.in_step()?;
         // The employee may have been erased meanwhile.
         let compared = gallery.compare(employee, last(&embeddings), call.at);
-        let Some(Compared { score, audit_id }) = compared else {
+        let Some(Compared { score, audit_id, recognizable }) = compared else {
             return Err(self.why_absent(employee).await?);
         };
         let threshold = gallery.thresholds.verification();
         let model = gallery.model().clone();
-        let decision = threshold.decide(score);
+        let decision = if recognizable { threshold.decide(score) } else { Decision::NonMatch };
         let written = self.record(call, Action::Verify, decision.into(), Some(audit_id));
         timings.wait("store", written).await?;
         in_step.holds()?;
         let reasons = quality.reasons();
-        Ok(Verification { decision, score, threshold, model, face, reasons, timings })
+        let reenroll = !recognizable;
+        Ok(Verification { decision, reenroll, score, threshold, model, face, reasons, timings })
     }
 
     /// Searches all galleries for the employee whom a photo shows; returns at most `top` candidates.
@@ -115,7 +117,11 @@ impl Recognizer {
         let mut b = self.extract(&permit, photo_b, &[(present, Role::Probe)]).await?;
         let score = present.encoder.comparator().compare(last(&a.embeddings), last(&b.embeddings));
         let threshold = present.thresholds.verification();
-        let decision = threshold.decide(score);
+        let mut decision = threshold.decide(score);
+        let reference = last(&a.embeddings);
+        if !(a.quality.is_recognizable() && present.encoder.accepts_reference(reference)) {
+            decision = Decision::NonMatch;
+        }
         let written = self.record(call, Action::Compare, decision.into(), None);
         b.timings.wait("store", written).await?;
         Ok(Comparison {
@@ -123,6 +129,7 @@ impl Recognizer {
             score,
             threshold,
             faces: [a.face, b.face],
+            reasons: [a.quality.reasons(), b.quality.reasons()],
             timings: [a.timings, b.timings],
         })
     }

@@ -18,6 +18,7 @@ use crate::embedding::Embedding;
 use crate::employee::{AuditId, EmployeeId, Reference};
 use crate::engine::{Extraction, Role};
 use crate::gallery::{self, Neighbour};
+use crate::quality::Reason;
 use crate::random::random;
 use crate::store::{Enrolled, Extent, StoreError, Written};
 
@@ -60,9 +61,12 @@ impl Recognizer {
         let permit = self.engine.permit()?;
         let Extraction { face, quality, embeddings, mut timings } =
             self.extract(&permit, photo, &asked).await?;
-        let reasons = quality.reasons();
+        let mut reasons = quality.reasons();
+        if reasons.is_empty() && !present.encoder.accepts_reference(last(&embeddings)) {
+            reasons.insert(Reason::Unusual);
+        }
         if !reasons.is_empty() {
-            return Err(Error::PoorPhoto(reasons));
+            return Err(Error::PoorPhoto { reasons, quality: quality.unified_score() });
         }
         let model = self.model().clone();
         let latest = self.longest_enrolment.and_then(|time| call.at.checked_add(time).ok());
@@ -85,7 +89,8 @@ impl Recognizer {
                 return Err(Error::LooksLikeAnother { other: other.employee.as_str().to_owned() });
             }
         };
-        Ok(Enrollment { reference, replaced, face, timings })
+        let quality = quality.unified_score();
+        Ok(Enrollment { reference, replaced, face, quality, timings })
     }
 
     /// Erases an employee.
@@ -222,6 +227,8 @@ impl Recognizer {
                     employee: employee.clone(),
                     audit_id,
                     expires_at,
+                    // Others were refused.
+                    recognizable: true,
                     key: key.id,
                 };
                 self.galleries.present.insert(present, embedding.clone()).await?;

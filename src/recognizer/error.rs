@@ -63,8 +63,16 @@ pub enum Error {
     #[error(transparent)]
     Search(#[from] SearchEnded),
     /// The photo quality is insufficient for a reference.
-    #[error("this photo is not suitable as a reference: {}", advice(.0))]
-    PoorPhoto(BTreeSet<Reason>),
+    #[error(
+        "this photo is not suitable as a reference: {} (quality {quality} of 100)",
+        advice(.reasons)
+    )]
+    PoorPhoto {
+        /// The quality defects.
+        reasons: BTreeSet<Reason>,
+        /// The unified quality score.
+        quality: u8,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -102,7 +110,7 @@ impl Error {
                 PhotoError::TooSmall { .. } => Code::NoFace,
                 PhotoError::Unreadable(_) => Code::UnreadablePhoto,
             },
-            Self::PoorPhoto(_) => Code::PoorPhoto,
+            Self::PoorPhoto { .. } => Code::PoorPhoto,
         }
     }
 }

@@ -118,7 +118,9 @@ impl ModelGallery {
         let StoredTemplate { employee, audit_id, template, key, expires_at } = kept;
         let Some(key) = key else { return Ok(None) };
         let reference = sealer.open(&employee, self.model().id, &key, &template)?;
-        Ok(Some((Enrolled { employee, audit_id, expires_at, key: template.key }, reference)))
+        let recognizable = self.encoder.accepts_reference(&reference);
+        let key = template.key;
+        Ok(Some((Enrolled { employee, audit_id, expires_at, recognizable, key }, reference)))
     }
 
     /// Inserts a reference and replaces the employee's former one, if any.

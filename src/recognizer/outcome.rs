@@ -54,6 +54,8 @@ pub struct Enrollment {
     pub replaced: bool,
     /// The face that was used.
     pub face: Face,
+    /// The unified quality score of the photo, 0..=100.
+    pub quality: u8,
     /// The stages and their times.
     pub timings: Timings,
 }
@@ -63,6 +65,8 @@ pub struct Enrollment {
 pub struct Assessment {
     /// The face that was used.
     pub face: Face,
+    /// The unified quality score of the photo, 0..=100.
+    pub quality: u8,
     /// Quality defects that an enrollment would be refused for.
     pub reasons: BTreeSet<Reason>,
     /// The stages and their times.
@@ -74,6 +78,8 @@ pub struct Assessment {
 pub struct Verification {
     /// Match or non-match.
     pub decision: Decision,
+    /// Whether the employee has to be re-enrolled: the reference shows no recognizable face and matches nobody.
+    pub reenroll: bool,
     /// The comparison score.
     pub score: Score,
     /// The decision threshold.
@@ -153,6 +159,9 @@ pub struct Comparison {
     pub threshold: Threshold,
     /// The faces that were used, in the order of the photos.
     pub faces: [Face; 2],
+    /// Quality defects of the photos. Where the first one could not be a reference that only its owner matches, the
+    /// decision is a non-match.
+    pub reasons: [BTreeSet<Reason>; 2],
     /// The stages and their times: the first photo's stages, then the second one's.
     pub timings: [Timings; 2],
 }

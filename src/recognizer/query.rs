@@ -8,6 +8,19 @@ use crate::employee::{EmployeeId, Reference};
 use crate::gallery::Pair;
 
 impl Recognizer {
+    /// Returns whether an employee has to be re-enrolled: the reference, from before photos were assessed by the quality
+    /// network, shows no recognizable face and matches nobody.
+    pub fn needs_reenrollment(&self, employee: &EmployeeId) -> bool {
+        self.galleries
+            .of(employee)
+            .is_some_and(|gallery| gallery.references.is_unrecognizable(employee))
+    }
+
+    /// Returns all employees who have to be re-enrolled for that reason.
+    pub fn unrecognizable(&self) -> Vec<EmployeeId> {
+        self.galleries.all().flat_map(|gallery| gallery.references.unrecognizable()).collect()
+    }
+
     /// Returns all valid API keys.
     ///
     /// # Errors

@@ -148,7 +148,13 @@ mod tests {
 
     fn enrolled(employee: &str) -> Enrolled {
         let (employee, key) = (EmployeeId::parse(employee).unwrap(), DataKeyId::AUDIT);
-        Enrolled { employee, audit_id: AuditId::from_bytes([1; 16]), expires_at: None, key }
+        Enrolled {
+            employee,
+            audit_id: AuditId::from_bytes([1; 16]),
+            expires_at: None,
+            recognizable: true,
+            key,
+        }
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use crate::access::{ApiKey, KeyDigest, KeyName, Role};
 use crate::audit::{Action, Actor, Broken, Event, Head, Outcome, Subject};
 use crate::embedding::ModelId;
 use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
+use crate::evaluation::Tail;
 use crate::gallery::GalleryDigest;
 use crate::seal::{DataKeyId, MasterKey, MasterKeyId, MasterKeys, Sealed, Template, WrappedKey};
 
@@ -100,6 +101,7 @@ with_both_engines! {
     enrollments_are_limited_and_expire
     concurrent_enrollments_of_one_employee_store_one
     data_keys_are_rewrapped
+    impostor_tail_is_replaced_by_the_first_of_two_replicas
     retried_events_are_written_once
     refused_event_is_distinguished_from_unavailable_database
     existing_data_is_detected_and_intact
@@ -477,6 +479,26 @@ async fn concurrent_enrollments_of_one_employee_store_one(place: Place) {
     }
     assert_eq!((won, keys_held(&store).await), (1, 1));
     assert_eq!(trail(&store).await.len(), 1);
+}
+
+async fn impostor_tail_is_replaced_by_the_first_of_two_replicas(place: Place) {
+    let (store, model) = (place.store().await, ModelId::from_digest([3; 32]));
+    let now = Timestamp::UNIX_EPOCH;
+    let tail = |people| Some(Tail { people, level: -2.25, slope: 1.5 });
+    assert_eq!(store.impostor_tail(model).await.unwrap(), None);
+    assert!(store.replace_impostor_tail(model, None, tail(50), now).await.unwrap());
+    let stored = store.impostor_tail(model).await.unwrap().unwrap();
+    assert_eq!((stored.number, stored.tail), (1, tail(50)));
+    // Another replica has seen the same number and is too late.
+    assert!(store.replace_impostor_tail(model, Some(1), tail(60), now).await.unwrap());
+    assert!(!store.replace_impostor_tail(model, Some(1), tail(61), now).await.unwrap());
+    assert!(!store.replace_impostor_tail(model, None, tail(62), now).await.unwrap());
+    assert!(store.replace_impostor_tail(model, Some(2), None, now).await.unwrap());
+    let stored = store.impostor_tail(model).await.unwrap().unwrap();
+    assert_eq!((stored.number, stored.tail), (3, None));
+    let events = store.events(1).await.unwrap();
+    assert!(events.iter().all(|entry| entry.event.action == "fit_threshold"), "{events:?}");
+    assert_eq!(events.len(), 3);
 }
 
 async fn data_keys_are_rewrapped(place: Place) {

@@ -146,7 +146,7 @@ async fn response_has_documented_fields_and_timings() {
     assert_eq!(enrolled.headers["location"], "employees/e-1");
     assert_eq!(
         keys(&enrolled.body),
-        ["employee_id", "enrolled_at", "expires_at", "face", "model", "reasons"]
+        ["employee_id", "enrolled_at", "expires_at", "face", "model", "quality", "reasons"]
     );
     assert_eq!(keys(&enrolled.body["face"]), ["box", "confidence", "landmarks"]);
     let verified = app.verify("e-1", photo("people/p01-b.jpg")).await;

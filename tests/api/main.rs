@@ -33,4 +33,5 @@ mod photos;
 mod problems;
 mod process;
 mod quality;
+mod references;
 mod thresholds;

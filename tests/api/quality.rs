@@ -103,7 +103,7 @@ async fn quality_check_stores_nothing() {
     let checked = app.post("/check", form("people/p01-a.jpg")).await;
     assert_eq!((checked.status, &checked.body["reasons"]), (200, &json!([])));
     let members: Vec<_> = checked.body.as_object().unwrap().keys().collect();
-    assert_eq!(members, ["face", "reasons"]);
+    assert_eq!(members, ["face", "quality", "reasons"]);
     let nobody = app.post("/check", form("odd/no-face.jpg")).await;
     assert_eq!((nobody.status, &nobody.body["code"]), (422, &json!("no_face")));
     assert_eq!(app.store.events(1).await.unwrap(), []);

@@ -12,6 +12,8 @@ const A_PAGE = 50;
 const CHARACTERS = "-.0123456789@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
 const LONGEST = 64;
 
+const REENROLL = "The reference shows no recognizable face, so it matches nobody. Enroll this employee again.";
+
 const root = document.querySelector('[data-section="employees"]');
 const [table, rows] = [root.querySelector("table"), root.querySelector("tbody")];
 const found = root.querySelector(".found");
@@ -83,13 +85,13 @@ function counted(count, beginning) {
   return `${count} ${count === 1 ? "employee" : "employees"}${such}${place}.`;
 }
 
-function row({ employee_id, enrolled_at, expires_at, model }) {
+function row({ employee_id, enrolled_at, expires_at, model, reenroll }) {
   const erasing = element("button", { type: "button", class: "quiet grave", onclick: () => erase(employee_id) }, "Erase");
   erasing.setAttribute("aria-label", `Erase ${employee_id}`);
   return element(
     "tr",
     {},
-    element("th", { scope: "row" }, employee_id),
+    element("th", { scope: "row" }, employee_id, ...(reenroll ? [" ", element("strong", { title: REENROLL }, "Re-enroll")] : [])),
     element("td", { "data-label": "Enrolled" }, moment(enrolled_at)),
     element("td", { "data-label": "Expires" }, expires_at ? moment(expires_at) : "–"),
     element("td", { "data-label": "Encoder", title: model.digest }, model.name),

@@ -6,7 +6,9 @@ const REASONS = {
   too_dark: "Too dark: turn toward the light.",
   too_bright: "Too bright: avoid direct light.",
   turned_away: "Look straight into the camera.",
+  covered: "Uncover the face: no mask, sunglasses, hat or scarf.",
   cut_off: "Move to the center: the face is cut off.",
+  unusual: "Face the camera upright, in natural light, without filters.",
 };
 
 const PROBLEMS = {

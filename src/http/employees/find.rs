@@ -22,5 +22,6 @@ pub(in crate::http) async fn find(
     State(app): State<AppState>,
     Named(employee): Named,
 ) -> Result<Json<Employee>, Problem> {
-    Ok(Json(Employee::from(&app.recognizer()?.find(&employee).await?)))
+    let recognizer = app.recognizer()?;
+    Ok(Json(Employee::now(&recognizer.find(&employee).await?, recognizer)))
 }

@@ -55,8 +55,10 @@ pub(in crate::http) async fn list(
     }
     let after = page.after.as_deref().map(employee::EmployeeId::parse).transpose();
     let after = after.map_err(|e| Problem::malformed(format!("after: {e}")))?;
-    let references = app.recognizer()?.list(after.as_ref(), limit).await?;
+    let recognizer = app.recognizer()?;
+    let references = recognizer.list(after.as_ref(), limit).await?;
     let full = references.len() == limit as usize;
     let last = references.last().filter(|_| full).map(|r| r.employee.as_str().to_owned());
-    Ok(Json(Employees { employees: references.iter().map(Employee::from).collect(), next: last }))
+    let employees = references.iter().map(|reference| Employee::now(reference, recognizer));
+    Ok(Json(Employees { employees: employees.collect(), next: last }))
 }
