@@ -30,8 +30,8 @@ pub use self::calibration::{CalibrationSource, Recalibration};
 use self::detector::Detector;
 pub use self::encoder::{Encoder, Role};
 pub use self::error::{EngineError, ExtractError};
-pub use self::extraction::Extraction;
-use self::extraction::extract;
+use self::extraction::Pipeline;
+pub use self::extraction::{EncodedFace, Extraction, GroupExtraction};
 pub use self::inspection::{Inspection, NotOnnx, Port};
 pub(crate) use self::model::EXPORT_THE_ENCODER;
 pub use self::model::{ModelError, ModelSource};
@@ -126,7 +126,7 @@ impl Engine {
         self.capacity.saturating()
     }
 
-    /// Finds the prominent face of a photo and encodes it with each of the encoders.
+    /// Finds the only prominent face of a photo and encodes it with each of the encoders.
     ///
     /// # Errors
     /// [`ExtractError`], but never [`ExtractError::Busy`].
@@ -136,17 +136,48 @@ impl Engine {
         bytes: Bytes,
         encoders: Vec<(Arc<Encoder>, Role)>,
     ) -> Result<Extraction, ExtractError> {
+        let pipeline = self.pipeline(encoders);
+        self.run(permit, bytes, move |photo, timings| pipeline.extract(photo, timings)).await
+    }
+
+    /// Finds the prominent faces of a photo and encodes the first of them with each of the encoders. The limit of `most`
+    /// faces bounds the work for one photo.
+    ///
+    /// # Errors
+    /// [`ExtractError`], but neither [`ExtractError::Busy`] nor that there are several faces.
+    pub async fn extract_group(
+        &self,
+        permit: &Permit,
+        bytes: Bytes,
+        encoders: Vec<(Arc<Encoder>, Role)>,
+        most: usize,
+    ) -> Result<GroupExtraction, ExtractError> {
+        let pipeline = self.pipeline(encoders);
+        let work = move |photo, timings| pipeline.extract_group(photo, most, timings);
+        self.run(permit, bytes, work).await
+    }
+
+    fn pipeline(&self, encoders: Vec<(Arc<Encoder>, Role)>) -> Pipeline {
+        let (detector, network) = (self.detector.clone(), self.quality.clone());
+        Pipeline { detector, network, present: self.encoder.clone(), encoders }
+    }
+
+    /// Admits a photo, and then runs the work on it on a blocking thread.
+    async fn run<T: Send + 'static>(
+        &self,
+        permit: &Permit,
+        bytes: Bytes,
+        work: impl FnOnce(EncodedPhoto, Timings) -> Result<T, ExtractError> + Send + 'static,
+    ) -> Result<T, ExtractError> {
         let mut timings = Timings::default();
         let photo = self.inspect(permit.clone(), bytes).await?;
         let admission = self.capacity.admit(permit.clone(), photo.decoded_bytes());
         let admission = timings.wait("queue", admission).await;
-        let (detector, quality, present) =
-            (self.detector.clone(), self.quality.clone(), self.encoder.clone());
         let span = tracing::Span::current();
         #[expect(clippy::disallowed_methods, reason = "bounded by the workers")]
         let work = tokio::task::spawn_blocking(move || {
             let _admission = admission;
-            span.in_scope(|| extract(photo, &detector, &quality, &present, &encoders, timings))
+            span.in_scope(|| work(photo, timings))
         });
         work.await.map_err(EngineError::panicked)?
     }

@@ -1,7 +1,7 @@
-//! The face that is meant, and the square that an encoder sees of it.
+//! Faces, the rule of prominence, and the square that an encoder sees of a face.
 //!
 //! A [`Face`] is what the detector found, in pixels of the upright photo as it was sent; one rule
-//! ([`prominent`]) says which of several is meant; [`align`] turns, scales and samples it. Only
+//! ([`prominent`]) tells the prominent faces from bystanders; [`align`] turns, scales and samples it. Only
 //! `align` and [`glance`] make an [`AlignedFace`], so whatever reaches the encoder has been aligned.
 
 mod alignment;
@@ -104,7 +104,7 @@ impl Face {
     }
 }
 
-/// Why a photo does not say whose face is meant.
+/// Why a photo has no single prominent face.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NoProminentFace {
     /// No face was found.
@@ -115,23 +115,47 @@ pub enum NoProminentFace {
     Several,
 }
 
-/// The face that is meant: the one of greatest area times nearness to the centre, provided that
-/// no other comes near it.
+/// The prominent faces of a photo, at least one, in descending order of prominence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProminentFaces {
+    first: Face,
+    others: Vec<Face>,
+}
+
+impl ProminentFaces {
+    /// Returns the only prominent face.
+    ///
+    /// # Errors
+    /// [`NoProminentFace::Several`] if there are others.
+    pub fn sole(self) -> Result<Face, NoProminentFace> {
+        if self.others.is_empty() { Ok(self.first) } else { Err(NoProminentFace::Several) }
+    }
+
+    /// Returns the number of prominent faces, at least 1.
+    pub fn count(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// Returns the most prominent face and the next ones.
+    pub fn into_ranked(self) -> (Face, Vec<Face>) {
+        (self.first, self.others)
+    }
+}
+
+/// Selects the prominent faces: the one of greatest area times nearness to the center of the photo, and each of at
+/// least 0.6 of its prominence. Smaller or less central faces are bystanders.
 ///
 /// # Errors
-/// [`NoProminentFace`] where there is no face, or a second one of at least 0.6 of its prominence.
-pub fn prominent(mut faces: Vec<Face>, photo: &Photo) -> Result<Face, NoProminentFace> {
+/// [`NoProminentFace::None`] if there is no face.
+pub fn prominent(mut faces: Vec<Face>, photo: &Photo) -> Result<ProminentFaces, NoProminentFace> {
     let (width, height) = (f64::from(photo.width()), f64::from(photo.height()));
     let prominence = |face: &Face| face.prominence(width, height);
     faces.sort_by(|a, b| prominence(b).total_cmp(&prominence(a)));
     let mut faces = faces.into_iter();
     let first = faces.next().ok_or(NoProminentFace::None)?;
-    match faces.next() {
-        Some(second) if prominence(&second) >= COMPARABLE * prominence(&first) => {
-            Err(NoProminentFace::Several)
-        }
-        _ => Ok(first),
-    }
+    let least = COMPARABLE * prominence(&first);
+    let others = faces.take_while(|face| prominence(face) >= least).collect();
+    Ok(ProminentFaces { first, others })
 }
 
 #[cfg(test)]
@@ -156,16 +180,21 @@ mod tests {
     }
 
     #[test]
-    fn the_central_face_is_meant_and_a_bystander_does_not_count() {
-        let (meant, bystander) = (face_at(150.0, 150.0, 100.0), face_at(0.0, 0.0, 60.0));
-        let chosen = prominent(vec![bystander, meant.clone()], &photo(400, 400)).unwrap();
-        assert_eq!(chosen, meant);
+    fn bystander_is_not_prominent() {
+        let (central, bystander) = (face_at(150.0, 150.0, 100.0), face_at(0.0, 0.0, 60.0));
+        let found = prominent(vec![bystander, central.clone()], &photo(400, 400)).unwrap();
+        assert_eq!(found.sole(), Ok(central));
     }
 
     #[test]
-    fn two_comparable_faces_are_refused() {
-        let faces = vec![face_at(60.0, 150.0, 100.0), face_at(240.0, 150.0, 100.0)];
-        assert_eq!(prominent(faces, &photo(400, 400)), Err(NoProminentFace::Several));
+    fn comparable_faces_are_ranked_and_none_of_them_is_sole() {
+        let (central, beside) = (face_at(150.0, 150.0, 100.0), face_at(280.0, 150.0, 100.0));
+        let bystander = face_at(0.0, 0.0, 60.0);
+        let faces = vec![beside.clone(), bystander, central.clone()];
+        let found = prominent(faces, &photo(400, 400)).unwrap();
+        assert_eq!(found.count(), 2);
+        assert_eq!(found.clone().into_ranked(), (central, vec![beside]));
+        assert_eq!(found.sole(), Err(NoProminentFace::Several));
         assert_eq!(prominent(Vec::new(), &photo(400, 400)), Err(NoProminentFace::None));
     }
 
