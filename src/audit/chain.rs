@@ -333,11 +333,12 @@ mod tests {
     #[test]
     fn changed_event_is_detected() {
         type Change = fn(&mut CanonicalEvent);
-        let changes: [Change; 6] = [
+        let changes: [Change; 7] = [
             |event| event.at += 1,
             |event| event.actor.push('x'),
             |event| event.action = "erase".to_owned(),
             |event| event.outcome = "done".to_owned(),
+            |event| event.outcome.push_str("; faces=2"),
             |event| event.subject = None,
             // The same letters, split otherwise.
             |event| {

@@ -109,17 +109,42 @@ pub enum Outcome {
     Match,
     /// The photo does not show the person, or shows nobody who is enrolled.
     NonMatch,
+    /// A match in a photo with several prominent faces.
+    MatchAmong {
+        /// The number of prominent faces.
+        faces: usize,
+    },
+    /// A non-match in a photo with several prominent faces.
+    NonMatchAmong {
+        /// The number of prominent faces.
+        faces: usize,
+    },
     /// The photo matches the subject, who is another employee.
     LooksLikeAnother,
 }
 
 impl Outcome {
-    fn as_str(self) -> &'static str {
+    /// Adds the number of prominent faces in the photo to a match or non-match. For one face the outcome stays as it
+    /// is, so that its canonical encoding does too.
+    #[must_use]
+    pub fn among(self, faces: usize) -> Self {
         match self {
-            Self::Done => "done",
-            Self::Match => "match",
-            Self::NonMatch => "non_match",
-            Self::LooksLikeAnother => "looks_like_another",
+            Self::Match if faces > 1 => Self::MatchAmong { faces },
+            Self::NonMatch if faces > 1 => Self::NonMatchAmong { faces },
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Match => f.write_str("match"),
+            Self::NonMatch => f.write_str("non_match"),
+            Self::MatchAmong { faces } => write!(f, "match; faces={faces}"),
+            Self::NonMatchAmong { faces } => write!(f, "non_match; faces={faces}"),
+            Self::LooksLikeAnother => f.write_str("looks_like_another"),
         }
     }
 }
@@ -160,7 +185,7 @@ impl Event {
             at: self.at.as_millisecond(),
             actor: self.actor.to_string(),
             action: self.action.as_str().to_owned(),
-            outcome: self.outcome.as_str().to_owned(),
+            outcome: self.outcome.to_string(),
             subject,
         }
     }
@@ -185,5 +210,20 @@ impl CanonicalEvent {
     /// Returns whether the event is an erasure.
     pub(crate) fn is_erasure(&self) -> bool {
         self.action == Action::Erase.as_str()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcome_states_the_number_of_faces_only_if_there_are_several() {
+        let written = |outcome: Outcome, faces| outcome.among(faces).to_string();
+        assert_eq!(written(Outcome::Match, 1), "match");
+        assert_eq!(written(Outcome::NonMatch, 1), "non_match");
+        assert_eq!(written(Outcome::Match, 2), "match; faces=2");
+        assert_eq!(written(Outcome::NonMatch, 12), "non_match; faces=12");
+        assert_eq!(written(Outcome::LooksLikeAnother, 2), "looks_like_another");
     }
 }
