@@ -11,7 +11,7 @@ use super::AppState;
 use super::answer::{Face, Quality, Reasons, timed};
 use super::form::Form;
 use super::openapi::Photo;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 
 /// The photo to check.
 #[derive(ToSchema)]
@@ -37,6 +37,7 @@ struct Assessment {
     tag = "Enrollment",
     request_body = Snapshot,
     responses((status = OK, description = "The face and the quality defects of the photo", body = Assessment)),
+    extensions(("x-problems" = json!([Code::SeveralFaces]))),
 )]
 pub(super) async fn check(
     State(app): State<AppState>,

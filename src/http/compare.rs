@@ -12,7 +12,7 @@ use super::answer::{Face, Model, Reasons, Score, Similarity, Threshold, timed};
 use super::form::Form;
 use super::guard::Caller;
 use super::openapi::Photo;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::comparison::Decision;
 
 /// Two photos to compare.
@@ -47,6 +47,7 @@ struct Comparison {
     tag = "Enrollment",
     request_body = Pair,
     responses((status = OK, description = "The decision", body = Comparison)),
+    extensions(("x-problems" = json!([Code::SeveralFaces]))),
 )]
 pub(super) async fn compare(
     State(app): State<AppState>,

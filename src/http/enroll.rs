@@ -60,7 +60,7 @@ struct Enrollment {
         (status = CREATED, description = "The employee is enrolled", body = Enrollment,
             headers(("Location" = String, description = "Path of the employee"))),
     ),
-    extensions(("x-problems" = json!([Code::AlreadyEnrolled, Code::LooksLikeAnother, Code::PoorPhoto]))),
+    extensions(("x-problems" = json!([Code::AlreadyEnrolled, Code::LooksLikeAnother, Code::PoorPhoto, Code::SeveralFaces]))),
 )]
 pub(super) async fn enroll(
     State(app): State<AppState>,

@@ -200,6 +200,19 @@ impl Form {
         }
     }
 
+    /// Takes one of some words; the first one where it is missing.
+    pub(super) fn word<const N: usize>(
+        &mut self,
+        name: &str,
+        words: [&'static str; N],
+    ) -> Result<&'static str, Problem> {
+        let Some(field) = self.optional(name) else { return Ok(words[0]) };
+        let text = field.text().unwrap_or_default();
+        words.into_iter().find(|word| *word == text).ok_or_else(|| {
+            Problem::malformed(format!("{name} must be one of: {}", words.join(", ")))
+        })
+    }
+
     /// Takes an integer; `default` if it is missing.
     pub(super) fn number(
         &mut self,

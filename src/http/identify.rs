@@ -1,4 +1,4 @@
-//! `POST /identify`: finds the employee whom the photo shows.
+//! `POST /identify`: finds the employees whom a photo shows.
 
 use axum::Extension;
 use axum::extract::State;
@@ -6,6 +6,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::ObjectBuilder;
 
 use super::AppState;
 use super::answer::{Candidate, Face, Model, Reasons, Threshold, timed};
@@ -13,6 +14,12 @@ use super::form::Form;
 use super::guard::Caller;
 use super::openapi::Photo;
 use super::problem::Problem;
+use super::schema::one_of;
+use crate::employee::ModelName;
+use crate::recognizer::{self, IdentificationOptions};
+
+/// Values of the field `faces`, the default first.
+const FACES: [&str; 2] = ["most_prominent", "all"];
 
 /// The photo to identify.
 #[derive(ToSchema)]
@@ -22,26 +29,70 @@ struct Probe {
     /// Maximum number of candidates to return.
     #[schema(required = false, minimum = 1, maximum = 20, default = 5)]
     top: u32,
+    #[schema(required = false, schema_with = which_faces)]
+    faces: &'static str,
+}
+
+/// Returns the schema of the field `faces`.
+fn which_faces() -> ObjectBuilder {
+    let about = "Which faces to identify if the photo shows several prominent ones: the most prominent one, or all, at \
+                 most 8.";
+    one_of(FACES).default(Some(FACES[0].into())).description(Some(about))
 }
 
 /// The result of an identification.
 #[derive(Serialize, ToSchema)]
 struct Identification {
+    #[serde(flatten)]
+    first: IdentifiedFace,
+    threshold: Threshold,
+    /// Number of employees searched, including those enrolled with the former encoder.
+    gallery_size: usize,
+    model: Model,
+    /// Number of prominent faces in the photo that were not identified.
+    other_faces: usize,
+    /// With `faces=all`: each identified face, the most prominent first. The fields outside of this list are those of its
+    /// first face. With several faces the threshold is stricter, so that `target` holds for the whole answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, min_items = 1, max_items = 8)]
+    faces: Option<Vec<IdentifiedFace>>,
+}
+
+/// A face and the employees whom it may show.
+#[derive(Serialize, ToSchema)]
+struct IdentifiedFace {
     /// The best candidate if its score reaches the threshold; otherwise null.
     #[schema(required)]
     r#match: Option<Candidate>,
     /// The best candidates by descending score, including those below the threshold. For keys with the role `terminal`,
     /// only the match.
     candidates: Vec<Candidate>,
-    threshold: Threshold,
-    /// Number of employees searched, including those enrolled with the former encoder.
-    gallery_size: usize,
-    model: Model,
     face: Face,
     reasons: Reasons,
 }
 
-/// Finds the employee whom the photo shows. There is a match only if the best candidate reaches the threshold.
+impl IdentifiedFace {
+    fn new(
+        identified: &recognizer::IdentifiedFace,
+        present: &ModelName,
+        sees_candidates: bool,
+    ) -> Self {
+        let candidate = |found| Candidate::new(found, present);
+        Self {
+            r#match: identified.matched().map(candidate),
+            candidates: if sees_candidates {
+                identified.candidates.iter().map(candidate).collect()
+            } else {
+                identified.matched().map(candidate).into_iter().collect()
+            },
+            face: Face::from(&identified.face),
+            reasons: Reasons::from(&identified.reasons),
+        }
+    }
+}
+
+/// Identifies the most prominent face of a photo or, with `faces=all`, each prominent face. There is a match only if the
+/// best candidate reaches the threshold.
 #[utoipa::path(
     post,
     path = "/identify",
@@ -54,28 +105,29 @@ pub(super) async fn identify(
     Extension(caller): Extension<Caller>,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let probe = Probe { photo: form.photo("photo")?, top: form.number("top", 1..=20, 5)? };
+    let probe = Probe {
+        photo: form.photo("photo")?,
+        top: form.number("top", 1..=20, 5)?,
+        faces: form.word("faces", FACES)?,
+    };
     form.finish()?;
     let recognizer = app.recognizer()?;
+    let all_faces = probe.faces == "all";
+    let options = IdentificationOptions { top: probe.top as usize, all_faces };
     let sees_candidates = caller.sees_candidates();
     let call = caller.call(app.now());
-    let identification = recognizer.identify(probe.photo, probe.top as usize, &call).await?;
-    if let Some(best) = identification.candidates.first() {
+    let identification = recognizer.identify(probe.photo, options, &call).await?;
+    for best in identification.faces().filter_map(|face| face.candidates.first()) {
         app.metrics.decided("identify", best.threshold.decide(best.score), best.score);
     }
-    let candidate = |found| Candidate::new(found, recognizer.model());
+    let identified = |face| IdentifiedFace::new(face, recognizer.model(), sees_candidates);
     let answer = Identification {
-        r#match: identification.matched().map(candidate),
-        candidates: if sees_candidates {
-            identification.candidates.iter().map(candidate).collect()
-        } else {
-            identification.matched().map(candidate).into_iter().collect()
-        },
+        first: identified(&identification.first),
         threshold: identification.threshold.into(),
         gallery_size: identification.gallery_size,
         model: Model::from(recognizer.model()),
-        face: Face::from(&identification.face),
-        reasons: Reasons::from(&identification.reasons),
+        other_faces: identification.prominent - identification.faces().count(),
+        faces: all_faces.then(|| identification.faces().map(identified).collect()),
     };
     Ok(timed([&identification.timings], answer))
 }

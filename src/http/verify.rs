@@ -15,6 +15,7 @@ use super::openapi::Photo;
 use super::problem::{Code, Problem};
 use crate::comparison::Decision;
 use crate::employee;
+use crate::recognizer;
 
 /// The claimed employee, and the photo.
 #[derive(ToSchema)]
@@ -40,11 +41,31 @@ struct Verification {
     score: Score,
     threshold: Threshold,
     model: Model,
+    /// The face with the best score, which decides.
     face: Face,
     reasons: Reasons,
+    /// Each prominent face of the photo with its score, at most 8 faces, the most prominent first. With several faces
+    /// the threshold is stricter, so that `target` holds for the whole answer.
+    #[schema(min_items = 1, max_items = 8)]
+    faces: Vec<ScoredFace>,
 }
 
-/// Verifies that the photo shows the claimed employee. A non-match is a regular result with status 200.
+/// A face and its comparison with the claimed employee.
+#[derive(Serialize, ToSchema)]
+struct ScoredFace {
+    #[serde(flatten)]
+    face: Face,
+    score: Score,
+}
+
+impl From<&recognizer::ScoredFace> for ScoredFace {
+    fn from(scored: &recognizer::ScoredFace) -> Self {
+        Self { face: Face::from(&scored.face), score: Score::from(scored.score) }
+    }
+}
+
+/// Verifies that the photo shows the claimed employee. Where it shows several people, the best score decides. A
+/// non-match is a regular result with status 200.
 #[utoipa::path(
     post,
     path = "/verify",
@@ -73,6 +94,7 @@ pub(super) async fn verify(
         model: Model::from(&verification.model),
         face: Face::from(&verification.face),
         reasons: Reasons::from(&verification.reasons),
+        faces: verification.faces.iter().map(ScoredFace::from).collect(),
     };
     Ok(timed([&verification.timings], answer))
 }

@@ -1,15 +1,35 @@
 //! The use cases that decide on photos: check, verify, identify, compare.
 
+use std::iter;
+
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::error::Error;
-use super::outcome::{self, Assessment, Call, Candidate, Comparison, Identification, Verification};
+use super::outcome::{
+    self, Assessment, Call, Candidate, Comparison, Identification, IdentificationOptions,
+    IdentifiedFace, ScoredFace, Verification,
+};
 use super::{Recognizer, last};
-use crate::audit::{Action, Outcome};
+use crate::audit::{Action, Event, Outcome};
 use crate::comparison::Decision;
 use crate::employee::{EmployeeId, ModelName};
-use crate::engine::{Extraction, Role};
+use crate::engine::{EncodedFace, Extraction, GroupExtraction, Role};
 use crate::gallery::Compared;
+use crate::timings::Timings;
+
+/// Maximum number of faces of one photo that are encoded and compared.
+pub const MOST_FACES: usize = 8;
+
+/// What the searches for the faces of one photo have in common.
+#[derive(Clone, Copy)]
+struct Search {
+    /// Number of comparisons that the decision threshold accounts for.
+    comparisons: usize,
+    /// Maximum number of candidates.
+    top: usize,
+    now: Timestamp,
+}
 
 impl Recognizer {
     /// Assesses whether a photo is suitable as a reference. Nothing is compared.
@@ -23,10 +43,12 @@ impl Recognizer {
         Ok(Assessment { face, quality, reasons, timings })
     }
 
-    /// Compares a photo with one employee's reference.
+    /// Compares each prominent face of a photo with one employee's reference. The best score decides, at a threshold that
+    /// is stricter the more faces are compared.
     ///
     /// # Errors
-    /// [`Error::NotEnrolled`], [`Error::OtherModel`], [`Error::OutOfStep`]; those of [`Engine::extract`](crate::engine::Engine::extract).
+    /// [`Error::NotEnrolled`], [`Error::OtherModel`], [`Error::OutOfStep`]; those of
+    /// [`Engine::extract_group`](crate::engine::Engine::extract_group).
     pub async fn verify(
         &self,
         employee: &EmployeeId,
@@ -38,46 +60,98 @@ impl Recognizer {
             return Err(self.why_absent(employee).await?);
         };
         let permit = self.engine.permit()?;
-        let Extraction { face, quality, embeddings, mut timings } =
-            self.extract(&permit, photo, &[(gallery, Role::Probe)]).await?;
+        let GroupExtraction { first, others, prominent, mut timings } =
+            self.extract_group(&permit, photo, &[(gallery, Role::Probe)], MOST_FACES).await?;
         let in_step = self.in_step()?;
         // The employee may have been erased meanwhile.
-        let compared = gallery.compare(employee, last(&embeddings), call.at);
-        let Some(Compared { score, audit_id, recognizable }) = compared else {
+        let compare = |face: EncodedFace| {
+            let compared = gallery.compare(employee, last(&face.embeddings), call.at)?;
+            Some((face, compared))
+        };
+        let compared: Vec<_> = iter::once(first).chain(others).map_while(compare).collect();
+        let scored = |(encoded, compared): &(EncodedFace, Compared)| ScoredFace {
+            face: encoded.face.clone(),
+            score: compared.score,
+        };
+        let faces: Vec<_> = compared.iter().map(scored).collect();
+        // Of equal scores the one of the more prominent face.
+        let best = compared.into_iter().reduce(|a, b| if b.1.score > a.1.score { b } else { a });
+        let Some((EncodedFace { face, quality, .. }, best)) = best else {
             return Err(self.why_absent(employee).await?);
         };
-        let threshold = gallery.thresholds.verification();
+        let threshold = gallery.thresholds.verification_among(faces.len());
         let model = gallery.model().clone();
+        let Compared { score, audit_id, recognizable } = best;
         let decision = if recognizable { threshold.decide(score) } else { Decision::NonMatch };
-        let written = self.record(call, Action::Verify, decision.into(), Some(audit_id));
+        let outcome = Outcome::from(decision).among(prominent);
+        let written = self.record(call, Action::Verify, outcome, Some(audit_id));
         timings.wait("store", written).await?;
         in_step.holds()?;
         let reasons = quality.reasons();
-        let reenroll = !recognizable;
-        Ok(Verification { decision, reenroll, score, threshold, model, face, reasons, timings })
+        Ok(Verification {
+            decision,
+            reenroll: !recognizable,
+            score,
+            threshold,
+            model,
+            face,
+            reasons,
+            faces,
+            timings,
+        })
     }
 
-    /// Searches all galleries for the employee whom a photo shows; returns at most `top` candidates.
+    /// Searches all galleries for the most prominent face of a photo or, with
+    /// [`all_faces`](IdentificationOptions::all_faces), for each prominent face. Each face has an event of its own.
     ///
     /// # Errors
-    /// [`Error::OutOfStep`]; those of [`Engine::extract`](crate::engine::Engine::extract).
+    /// [`Error::OutOfStep`]; those of [`Engine::extract_group`](crate::engine::Engine::extract_group).
     pub async fn identify(
         &self,
         photo: Bytes,
-        top: usize,
+        options: IdentificationOptions,
         call: &Call,
     ) -> Result<Identification, Error> {
         self.in_step()?;
         let probes: Vec<_> = self.galleries.all().map(|gallery| (gallery, Role::Probe)).collect();
         let permit = self.engine.permit()?;
-        let Extraction { face, quality, embeddings, mut timings } =
-            self.extract(&permit, photo, &probes).await?;
+        let most = if options.all_faces { MOST_FACES } else { 1 };
+        let GroupExtraction { first, others, prominent, mut timings } =
+            self.extract_group(&permit, photo, &probes, most).await?;
         let in_step = self.in_step()?;
         let gallery_size = self.galleries.people();
+        // Each face is compared with each reference, and the FPIR is that of the whole answer.
+        let comparisons = gallery_size.max(1) * (1 + others.len());
+        let search = Search { comparisons, top: options.top, now: call.at };
+        let first = self.identify_face(first, search, &mut timings).await?;
+        let mut identified = Vec::with_capacity(others.len());
+        for face in others {
+            identified.push(self.identify_face(face, search, &mut timings).await?);
+        }
+        let threshold = self.galleries.present.thresholds.identification(comparisons);
+        let others = identified;
+        let mut answer =
+            Identification { first, others, prominent, threshold, gallery_size, timings };
+        let events: Vec<_> = answer.faces().map(|face| event_of(face, prominent, call)).collect();
+        let written = self.journal.record(events);
+        answer.timings.wait("store", written).await.map_err(|_| Error::AuditFull)?;
+        in_step.holds()?;
+        Ok(answer)
+    }
+
+    /// Searches all galleries for one face.
+    async fn identify_face(
+        &self,
+        encoded: EncodedFace,
+        search: Search,
+        timings: &mut Timings,
+    ) -> Result<IdentifiedFace, Error> {
+        let Search { comparisons, top, now } = search;
+        let EncodedFace { face, quality, embeddings } = encoded;
         let mut candidates = Vec::new();
         for (gallery, probe) in self.galleries.all().zip(&embeddings) {
-            let threshold = gallery.thresholds.identification(gallery_size);
-            let nearest = timings.wait("search", gallery.search(probe, top, call.at)).await?;
+            let threshold = gallery.thresholds.identification(comparisons);
+            let nearest = timings.wait("search", gallery.search(probe, top, now)).await?;
             let found = nearest.into_iter().map(|near| Candidate {
                 employee: near.employee,
                 audit_id: near.audit_id,
@@ -89,16 +163,7 @@ impl Recognizer {
         }
         candidates.sort_by(|a, b| b.margin().total_cmp(&a.margin()));
         candidates.truncate(top);
-        let threshold = self.galleries.present.thresholds.identification(gallery_size);
-        let reasons = quality.reasons();
-        let mut answer =
-            Identification { candidates, threshold, gallery_size, face, reasons, timings };
-        let matched = answer.matched().map(|candidate| candidate.audit_id);
-        let outcome = if matched.is_some() { Outcome::Match } else { Outcome::NonMatch };
-        let written = self.record(call, Action::Identify, outcome, matched);
-        answer.timings.wait("store", written).await?;
-        in_step.holds()?;
-        Ok(answer)
+        Ok(IdentifiedFace { face, reasons: quality.reasons(), candidates })
     }
 
     /// Compares two photos as if the first were enrolled; nothing is stored.
@@ -146,6 +211,13 @@ impl Recognizer {
             Some(_) | None => Error::NotEnrolled,
         })
     }
+}
+
+/// Returns the event of the identification of one face.
+fn event_of(face: &IdentifiedFace, prominent: usize, call: &Call) -> Event {
+    let matched = face.matched().map(|candidate| candidate.audit_id);
+    let outcome = if matched.is_some() { Outcome::Match } else { Outcome::NonMatch };
+    call.event(Action::Identify, outcome.among(prominent), matched)
 }
 
 impl From<Decision> for Outcome {

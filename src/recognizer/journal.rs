@@ -84,11 +84,25 @@ impl Journal {
         Self { sender, backlog, stop: Arc::new(stop), task: Arc::new(Mutex::new(Some(task))) }
     }
 
-    /// Writes an event. If the database is unavailable, the event waits in memory and the caller proceeds.
+    /// Writes events in their order. If the database is unavailable, they wait in memory and the caller proceeds.
     ///
     /// # Errors
     /// [`Full`].
-    pub(super) async fn record(&self, event: Event) -> Result<(), Full> {
+    pub(super) async fn record(&self, events: impl IntoIterator<Item = Event>) -> Result<(), Full> {
+        let sent = events.into_iter().map(|event| self.send(event));
+        let written = sent.collect::<Result<Vec<_>, _>>()?;
+        let all = async {
+            for event in written {
+                let _ = event.await;
+            }
+        };
+        // Late or not, the events are in the journal's hands.
+        let _ = timeout(PATIENCE, all).await;
+        Ok(())
+    }
+
+    /// Hands an event to the writer task; the receiver is told when it is written.
+    fn send(&self, event: Event) -> Result<oneshot::Receiver<()>, Full> {
         if self.backlog.waiting.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
             self.backlog.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(Full);
@@ -98,9 +112,7 @@ impl Journal {
             self.backlog.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(Full);
         }
-        // Late or not, the event is in the journal's hands.
-        let _ = timeout(PATIENCE, written).await;
-        Ok(())
+        Ok(written)
     }
 
     /// Returns the number of events that are not in the trail.

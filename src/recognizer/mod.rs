@@ -26,6 +26,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
 pub use self::code::Code;
+pub use self::decision::MOST_FACES;
 pub use self::error::Error;
 pub use self::feed::FollowError;
 use self::feed::{Feed, InStep};
@@ -35,7 +36,7 @@ pub use self::model_gallery::LoadError;
 use self::model_gallery::{ModelGalleries, ModelGallery};
 pub use self::outcome::{
     Assessment, Call, Candidate, Comparison, Enrollment, EnrollmentOptions, Identification,
-    Verification,
+    IdentificationOptions, IdentifiedFace, ScoredFace, Verification,
 };
 pub use self::searcher::SearchEnded;
 pub use self::thresholds::GalleryThresholds;
@@ -44,7 +45,7 @@ use crate::audit::{Action, Outcome};
 use crate::comparison::{ErrorRatesError, Threshold};
 use crate::embedding::Embedding;
 use crate::employee::{AuditId, ModelName};
-use crate::engine::{Encoder, Engine, ExtractError, Extraction, Permit, Role};
+use crate::engine::{Encoder, Engine, ExtractError, Extraction, GroupExtraction, Permit, Role};
 use crate::seal::Sealer;
 pub use crate::store::{Extent, Receipt};
 use crate::store::{Store, StoreError};
@@ -202,7 +203,7 @@ impl Recognizer {
         outcome: Outcome,
         subject: Option<AuditId>,
     ) -> Result<(), Error> {
-        let written = self.journal.record(call.event(action, outcome, subject)).await;
+        let written = self.journal.record([call.event(action, outcome, subject)]).await;
         written.map_err(|_| Error::AuditFull)
     }
 
@@ -215,6 +216,18 @@ impl Recognizer {
     ) -> Result<Extraction, ExtractError> {
         let asked = asked.iter().map(|(gallery, role)| (gallery.encoder.clone(), *role)).collect();
         self.engine.extract(permit, photo, asked).await
+    }
+
+    /// Extracts embeddings of the `most` most prominent faces of a photo with the galleries' encoders.
+    async fn extract_group(
+        &self,
+        permit: &Permit,
+        photo: Bytes,
+        asked: &[(&ModelGallery, Role)],
+        most: usize,
+    ) -> Result<GroupExtraction, ExtractError> {
+        let asked = asked.iter().map(|(gallery, role)| (gallery.encoder.clone(), *role)).collect();
+        self.engine.extract_group(permit, photo, asked, most).await
     }
 }
 

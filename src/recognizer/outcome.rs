@@ -86,12 +86,32 @@ pub struct Verification {
     pub threshold: Threshold,
     /// The encoder that the employee is enrolled with.
     pub model: ModelName,
-    /// The face that was used.
+    /// The face with the best score.
     pub face: Face,
-    /// Quality defects of the photo.
+    /// Quality defects of this face.
     pub reasons: BTreeSet<Reason>,
+    /// All faces that were compared, in descending order of prominence.
+    pub faces: Vec<ScoredFace>,
     /// The stages and their times.
     pub timings: Timings,
+}
+
+/// A face that was compared with the claimed employee's reference.
+#[derive(Debug)]
+pub struct ScoredFace {
+    /// The face.
+    pub face: Face,
+    /// Its comparison score.
+    pub score: Score,
+}
+
+/// Options of an identification.
+#[derive(Clone, Copy, Debug)]
+pub struct IdentificationOptions {
+    /// Maximum number of candidates for each face.
+    pub top: usize,
+    /// Identify all prominent faces instead of the most prominent one.
+    pub all_faces: bool,
 }
 
 /// A candidate of an identification.
@@ -126,21 +146,39 @@ pub(super) fn merge(candidates: &mut Vec<Candidate>, found: Vec<Candidate>) {
 /// The result of an identification.
 #[derive(Debug)]
 pub struct Identification {
-    /// The best candidates, best first, whether or not they reach the threshold.
-    pub candidates: Vec<Candidate>,
-    /// The threshold of the present encoder, for a gallery of this size.
+    /// The most prominent face.
+    pub first: IdentifiedFace,
+    /// The next ones, in descending order of prominence, if all faces were requested.
+    pub others: Vec<IdentifiedFace>,
+    /// Number of prominent faces in the photo, including those that were not identified.
+    pub prominent: usize,
+    /// The threshold of the present encoder, for a gallery of this size and this number of faces.
     pub threshold: Threshold,
     /// Number of employees searched.
     pub gallery_size: usize,
-    /// The face that was used.
-    pub face: Face,
-    /// Quality defects of the photo.
-    pub reasons: BTreeSet<Reason>,
     /// The stages and their times.
     pub timings: Timings,
 }
 
 impl Identification {
+    /// Returns the identified faces, the most prominent one first.
+    pub fn faces(&self) -> impl Iterator<Item = &IdentifiedFace> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+}
+
+/// A face with its candidates.
+#[derive(Debug)]
+pub struct IdentifiedFace {
+    /// The face.
+    pub face: Face,
+    /// Its quality defects.
+    pub reasons: BTreeSet<Reason>,
+    /// The best candidates, best first, whether or not they reach the threshold.
+    pub candidates: Vec<Candidate>,
+}
+
+impl IdentifiedFace {
     /// Returns the best candidate, if it reaches the threshold.
     pub fn matched(&self) -> Option<&Candidate> {
         let best = self.candidates.first()?;

@@ -47,6 +47,17 @@ impl Thresholds {
         self.choose(self.table, self.table.target, self.policy.verify_fmr)
     }
 
+    /// Returns the verification threshold for a photo of which `faces` faces are compared with the reference, and the best
+    /// score decides: the FMR is at most `faces` times that of one comparison.
+    pub(super) fn verification_among(&self, faces: usize) -> Threshold {
+        if faces <= 1 {
+            return self.verification();
+        }
+        let fmr = self.policy.verify_fmr;
+        let table = self.error_rates.for_identification(fmr, faces);
+        self.choose(table, fmr, fmr / faces as f64)
+    }
+
     /// Returns the identification threshold for `people` references. A probe is compared with each, so the FPIR is at
     /// most `people` times the FMR.
     pub(super) fn identification(&self, people: usize) -> Threshold {
@@ -151,6 +162,21 @@ mod tests {
         let fitted = thresholds.identification(1000);
         assert_eq!((fitted.target, fitted.basis), (1e-2, Basis::Gallery { people: 80 }));
         assert!(fitted.score > thresholds.identification(100).score);
+    }
+
+    #[test]
+    fn verification_among_several_faces_is_stricter() {
+        let thresholds = thresholds(GalleryThresholds::Stricter);
+        assert_eq!(thresholds.verification_among(1), thresholds.verification());
+        let two = thresholds.verification_among(2);
+        assert_eq!((two.score, two.target), (Score::new(5.0), 1e-3));
+        // The table ends at 1e-4, twenty faces need 5e-5: an FMR of 2e-3 is all that it can promise.
+        let twenty = thresholds.verification_among(20);
+        assert_eq!((twenty.score, twenty.target), (Score::new(5.0), 2e-3));
+        thresholds.adopt(Some(tail(5.2)));
+        let fitted = thresholds.verification_among(20);
+        assert_eq!((fitted.target, fitted.basis), (1e-3, Basis::Gallery { people: 80 }));
+        assert!(fitted.score > thresholds.verification_among(2).score);
     }
 
     #[test]

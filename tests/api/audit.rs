@@ -11,13 +11,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
 use crate::app::{App, ENGINE, OPEN, POLICY, file, photo};
 
-fn audit(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn audit(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_likeness"));
     command.arg("audit").args(arguments).arg("--data-dir").arg(folder).output().unwrap()
 }
 
 /// Returns the trail, as `audit export` prints it.
-fn trail(folder: &Path) -> Vec<Value> {
+pub(crate) fn trail(folder: &Path) -> Vec<Value> {
     let lines = String::from_utf8(audit(folder, &["export"]).stdout).unwrap();
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

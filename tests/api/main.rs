@@ -13,6 +13,7 @@ mod durability;
 mod employees;
 mod erasure;
 mod evaluate;
+mod faces;
 mod faults;
 mod field;
 mod folders;

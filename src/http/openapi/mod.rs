@@ -40,7 +40,6 @@ const WITH_PHOTOS: &[Code] = &[
     Code::UnsupportedFormat,
     Code::UnreadablePhoto,
     Code::NoFace,
-    Code::SeveralFaces,
 ];
 
 /// The description of the security scheme.
@@ -87,7 +86,7 @@ impl PartialSchema for Photo {
         let bytes = form::MOST_PHOTO_BYTES;
         let PhotoLimits { max_pixels, max_side, .. } = PhotoLimits::default();
         let about = format!(
-            "JPEG, PNG or WebP with one prominent face; at most {} MiB, {} megapixels and {max_side} pixels per side.",
+            "JPEG, PNG or WebP with a prominent face; at most {} MiB, {} megapixels and {max_side} pixels per side.",
             bytes / 1024 / 1024,
             max_pixels / 1_000_000,
         );
@@ -226,6 +225,9 @@ fn offer_a_form(operation: &mut Value, schemas: &mut Value) {
     for (name, field) in schemas[&name]["properties"].as_object_mut().into_iter().flatten() {
         if is_optional(name) {
             field["type"] = json!([field["type"].take(), "null"]);
+            if let Some(words) = field.get_mut("enum").and_then(Value::as_array_mut) {
+                words.push(Value::Null);
+            }
         }
     }
     let schema = reference(&format!("schemas/{name}Form"));
