@@ -2,7 +2,7 @@
 
 from service import PEOPLE
 
-from .page import require
+from .page import ODD, require
 
 
 def verify(walk, console):
@@ -62,3 +62,7 @@ def identify(walk, console):
     nobody_is_shown("The webcam was disconnected.")
     console.photo(PEOPLE / "p02-b.jpg")
     console.shows(".who", "e-19")
+    console.photo(ODD / "two-faces.jpg")
+    console.shows(".outcome", "From left to right:", "e-1", "e-19")
+    require(console.marked()["landmarks"] == 10, "not all identified faces are drawn")
+    walk.step(console, "two people identified")

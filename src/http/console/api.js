@@ -70,7 +70,7 @@ const employee = (id) => `/employees/${encodeURIComponent(id)}`;
 export const check = (photo) => call("POST", "/check", form({ photo }));
 export const enroll = (fields) => call("POST", "/enroll", form(fields));
 export const verify = (employee_id, photo) => call("POST", "/verify", form({ employee_id, photo }));
-export const identify = (photo) => call("POST", "/identify", form({ photo, top: 1 }));
+export const identify = (photo) => call("POST", "/identify", form({ photo, top: 1, faces: "all" }));
 export const erase = (id) => call("DELETE", employee(id));
 /** Requests the receipt of an erasure again, by its identifier. */
 export const receiptAgain = (id, receipt) => call("DELETE", `${employee(id)}?${new URLSearchParams({ receipt })}`);

@@ -9,14 +9,14 @@ const NEAR = 0.2;
 
 export async function guidance({ canvas, blob }, live) {
   // A terminal's key is not allowed to call it.
-  if (!session.mayEnrol) return { face: null, words: "", good: false };
+  if (!session.mayEnrol) return { faces: [], words: "", good: false };
   try {
     const { face, reasons } = await check(blob);
-    if (reasons.length) return { face, words: reasons.map(reasonInWords).join(" "), good: false };
+    if (reasons.length) return { faces: [face], words: reasons.map(reasonInWords).join(" "), good: false };
     const far = live && face.box.height < NEAR * canvas.height;
-    if (far) return { face, words: "Face found. Come closer.", good: false };
-    return { face, words: live ? "Good. Take the photo." : "Face found. The photo is good.", good: true };
+    if (far) return { faces: [face], words: "Face found. Come closer.", good: false };
+    return { faces: [face], words: live ? "Good. Take the photo." : "Face found. The photo is good.", good: true };
   } catch (problem) {
-    return { face: null, words: problemInWords(problem), good: false, wait: waitAfter(problem) };
+    return { faces: [], words: problemInWords(problem), good: false, wait: waitAfter(problem) };
   }
 }

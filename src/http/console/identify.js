@@ -21,28 +21,41 @@ const picker = new Picker(root.querySelector(".picker"), {
   changed: () => show(NOTHING),
 });
 
-async function look({ blob }) {
+async function look({ blob }, live) {
   try {
     const answer = await api.identify(blob);
-    const words = answer.reasons.map(reasonInWords).join(" ") || "Face found.";
-    const good = answer.reasons.length === 0;
-    return { face: answer.face, words, good, wait: BETWEEN_DECISIONS, answer: drawn(answer) };
+    const faces = answer.faces.map(({ face }) => face);
+    const reasons = [...new Set(answer.faces.flatMap((one) => one.reasons))];
+    const found = faces.length > 1 ? `${faces.length} faces found.` : "Face found.";
+    const words = reasons.map(reasonInWords).join(" ") || found;
+    return { faces, words, good: reasons.length === 0, wait: BETWEEN_DECISIONS, answer: drawn(answer, live) };
   } catch (problem) {
-    return { face: null, words: problemInWords(problem), good: false, wait: waitAfter(problem), answer: NOTHING };
+    return { faces: [], words: problemInWords(problem), good: false, wait: waitAfter(problem), answer: NOTHING };
   }
 }
 
-function drawn({ match, candidates, threshold, gallery_size }) {
+function drawn({ faces, threshold, gallery_size }, live) {
   if (gallery_size === 0) return { who: "nobody", parts: [element("p", {}, "No employees are enrolled yet.")] };
+  // The webcam is shown mirrored.
+  const side = live ? -1 : 1;
+  const ordered = [...faces].sort((a, b) => side * (a.face.box.x - b.face.box.x));
+  const strangers = faces.length > 1 ? `photos of ${faces.length} strangers` : "strangers";
+  const rate = ({ target }) => `At this threshold, about ${oneIn(target)} ${strangers} match one of ${gallery_size.toLocaleString("en")} enrolled employees.`;
+  const parts = ordered.flatMap((one) => identified(one, threshold, rate));
+  if (faces.length > 1) parts.unshift(element("p", { class: "hint" }, "From left to right:"));
+  return { who: ordered.map(named).join(", "), parts };
+}
+
+const named = ({ match }) => (match ? match.employee_id : "nobody");
+
+function identified({ match, candidates }, threshold, rate) {
   const best = match ?? candidates[0];
   // A terminal's key sees no candidate below the threshold.
-  if (!best) return { who: "nobody", parts: [element("p", { class: "who" }, "No match")] };
+  if (!best) return [element("p", { class: "who" }, "No match")];
   const line = best.threshold ?? threshold;
   const claim = match ? "Identified as this employee." : `The best candidate, ${best.employee_id}, is below the threshold.`;
-  const rate = `At this threshold, about ${oneIn(line.target)} strangers match one of ${gallery_size.toLocaleString("en")} enrolled employees.`;
   const who = element("p", { class: "who" }, match ? match.employee_id : "No match");
-  const measured = gauge({ score: best.score, similarity: best.similarity, threshold: line.score, claim, rate });
-  return { who: match ? match.employee_id : "nobody", parts: [who, measured] };
+  return [who, gauge({ score: best.score, similarity: best.similarity, threshold: line.score, claim, rate: rate(line) })];
 }
 
 /** A screen reader announces a changed result, not each score. */

@@ -25,7 +25,7 @@ export class Picker {
 
   /**
    * `look` is asked about each photo and each of the webcam's frames, one at a time; it answers
-   * `{ face, words, good, wait }`, the last in milliseconds before the next frame. `seen` is told its
+   * `{ faces, words, good, wait }`, the last in milliseconds before the next frame. `seen` is told its
    * answer where that still is about what is shown. `takes`: whether a frame can be kept. `changed` is
    * told of another photo, or of none.
    */
@@ -54,9 +54,9 @@ export class Picker {
     if (this.#stream) this.clear();
   }
 
-  /** Marks the face of a response on the photo. */
-  mark(face) {
-    if (this.shot) this.#stage.mark(face, this.shot.canvas);
+  /** Marks the faces of a response on the photo. */
+  mark(faces) {
+    if (this.shot) this.#stage.mark(faces, this.shot.canvas);
   }
 
   #say(words = "", good = false) {
@@ -116,7 +116,7 @@ export class Picker {
   }
 
   #tell(seen, { canvas }) {
-    this.#stage.mark(seen.face, canvas);
+    this.#stage.mark(seen.faces, canvas);
     this.#say(seen.words, seen.good);
     this.#options.seen(seen);
   }

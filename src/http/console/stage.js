@@ -1,4 +1,4 @@
-// Displays a photo or the webcam, and marks the face that was used.
+// Displays a photo or the webcam, and marks the faces that were used.
 
 import { element } from "./element.js";
 
@@ -8,6 +8,12 @@ function drawn(name, attributes) {
   const made = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   return made;
+}
+
+function outline({ box: { x, y, width, height }, landmarks }) {
+  const frame = drawn("rect", { x, y, width, height, rx: Math.min(width, height) / 12 });
+  const dots = landmarks.map(([cx, cy]) => drawn("circle", { cx, cy, r: Math.max(1.5, width / 60) }));
+  return [frame, ...dots];
 }
 
 export class Stage {
@@ -50,16 +56,9 @@ export class Stage {
     delete this.element.dataset.shows;
   }
 
-  /** Draws the box and landmarks of a face, in pixels of the sent canvas; without a face, clears them. */
-  mark(face, canvas) {
-    this.#overlay.replaceChildren();
-    if (!face) return;
+  /** Draws the box and landmarks of each face, in pixels of the sent canvas. */
+  mark(faces, canvas) {
     this.#overlay.setAttribute("viewBox", `0 0 ${canvas.width} ${canvas.height}`);
-    const { x, y, width, height } = face.box;
-    const round = Math.min(width, height) / 12;
-    this.#overlay.append(drawn("rect", { x, y, width, height, rx: round }));
-    for (const [cx, cy] of face.landmarks) {
-      this.#overlay.append(drawn("circle", { cx, cy, r: Math.max(1.5, width / 60) }));
-    }
+    this.#overlay.replaceChildren(...faces.flatMap(outline));
   }
 }

@@ -36,11 +36,12 @@ submitted(form, async () => {
   }
 });
 
-function show({ employee_id, match, score, similarity, threshold, face, reasons }) {
-  picker.mark(face);
+function show({ employee_id, match, score, similarity, threshold, faces, reasons }) {
+  picker.mark(faces);
   const claim = match ? `The photo matches ${employee_id}.` : `The photo does not match ${employee_id}.`;
+  const most = faces.length > 1 ? ` The photo shows ${faces.length} people; the best score decides.` : "";
   const rate = `At this threshold, about ${oneIn(threshold.target)} pairs of different people match.`;
-  outcome.replaceChildren(gauge({ score, similarity, threshold: threshold.score, claim, rate }));
+  outcome.replaceChildren(gauge({ score, similarity, threshold: threshold.score, claim: claim + most, rate }));
   if (!match && reasons.length) {
     const doubts = reasons.map((reason) => element("li", {}, reasonInWords(reason)));
     outcome.append(element("p", {}, "Possible cause in the photo:"), element("ul", {}, ...doubts));
