@@ -7,11 +7,9 @@
 //! never count as independent. Where each pair of people is an accident of its own, Owen 2007 ("The
 //! pigeonhole bootstrap") shows that such intervals are too wide rather than too narrow.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use super::random::SplitMix;
 use super::scores::Scores;
-use super::threads::on_all_cores;
+use super::threads::map_on_all_cores;
 use super::weighted::{Statistic, Weighted};
 
 /// Number of resamples.
@@ -37,31 +35,31 @@ impl Intervals {
 impl Scores {
     /// Returns the 95 % intervals of statistics: the middle 95 % of their values in 500 resamples.
     pub fn intervals(&self, statistics: &[Statistic]) -> Intervals {
-        let next = AtomicUsize::new(0);
-        let resample = || {
-            let mut weighted = Weighted::evenly(self);
-            let mut drawn = Vec::new();
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= RESAMPLES {
-                    return drawn;
-                }
-                draw(&mut weighted, self.photos().len(), number as u64);
-                let values: Vec<_> = statistics.iter().map(|&s| weighted.value(s)).collect();
-                drawn.push(values);
-            }
-        };
-        let drawn = on_all_cores(resample).concat();
+        let drawn = self.resampled(|weighted, _| {
+            statistics.iter().map(|&s| weighted.value(s)).collect::<Vec<_>>()
+        });
         let interval = |(at, &statistic): (usize, &Statistic)| {
             let values = drawn.iter().filter_map(|values| values[at]).collect();
             (statistic, middle(values))
         };
         Intervals(statistics.iter().enumerate().map(interval).collect())
     }
+
+    /// Calls `each` for each resample, with the weights of the people; returns the results in order.
+    pub(super) fn resampled<T: Send>(
+        &self,
+        each: impl Fn(&Weighted<'_>, Vec<u64>) -> T + Sync,
+    ) -> Vec<T> {
+        let start = || Weighted::evenly(self);
+        map_on_all_cores(RESAMPLES, start, |weighted, number| {
+            let weights = draw(weighted, self.photos().len(), number as u64);
+            each(weighted, weights)
+        })
+    }
 }
 
-/// Resamples the people until there are a genuine and an impostor comparison.
-fn draw(weighted: &mut Weighted<'_>, people: usize, number: u64) {
+/// Resamples the people until there are a genuine and an impostor comparison; returns the weights.
+fn draw(weighted: &mut Weighted<'_>, people: usize, number: u64) -> Vec<u64> {
     let mut random = SplitMix::new(SEED, number);
     loop {
         let mut weights = vec![0; people];
@@ -69,13 +67,13 @@ fn draw(weighted: &mut Weighted<'_>, people: usize, number: u64) {
             weights[random.below(people)] += 1;
         }
         if weighted.weigh(&weights) {
-            return;
+            return weights;
         }
     }
 }
 
 /// Returns the middle 95 % of the values; `None` if fewer than half of the resamples have one.
-fn middle(mut values: Vec<f64>) -> Option<[f64; 2]> {
+pub(super) fn middle(mut values: Vec<f64>) -> Option<[f64; 2]> {
     if values.len() < RESAMPLES / 2 {
         return None;
     }
