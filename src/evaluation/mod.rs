@@ -11,6 +11,7 @@
 
 mod binned;
 mod bootstrap;
+mod det;
 mod findings;
 mod fit;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod weighted;
 
 pub use self::binned::{Bin, Binned, ReliabilityBin};
 pub use self::bootstrap::Intervals;
+pub use self::det::DetPoint;
 pub use self::findings::{CalibrationQuality, CurvePoint, Findings, ReliabilityPoint};
 pub use self::fit::Logistic;
 pub use self::probit::probit;

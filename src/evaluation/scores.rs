@@ -315,7 +315,18 @@ fn key(score: f32) -> u32 {
 
 /// Returns the score in the middle of a bin.
 fn middle(key: u32) -> f64 {
-    let ordered = key << IGNORED | 1 << (IGNORED - 1);
+    score(key << IGNORED | 1 << (IGNORED - 1))
+}
+
+/// Returns the lower and the upper edge of the bin of a score. A comparison on an edge is in the bin
+/// above it.
+pub(super) fn bin_edges(of: f64) -> [f64; 2] {
+    let key = key(of as f32);
+    [key, key + 1].map(|key| score(key << IGNORED))
+}
+
+/// Returns the score of ordered bits, the inverse of the order of [`key`].
+fn score(ordered: u32) -> f64 {
     let bits = if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered };
     f64::from(f32::from_bits(bits))
 }
@@ -331,6 +342,10 @@ mod tests {
         for score in scores {
             let off = (middle(key(score)) - f64::from(score)).abs();
             assert!(off <= f64::from(score).abs() / 1000.0 + 1e-30, "{score}: {off}");
+            let [low, high] = bin_edges(f64::from(score));
+            assert!(low <= f64::from(score) && f64::from(score) < high, "{score}: {low} {high}");
+            assert_eq!([low, middle(key(score))].map(|of| key(of as f32)), [key(score); 2]);
+            assert_eq!(key(high as f32), key(score) + 1);
         }
     }
 
