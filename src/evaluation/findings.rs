@@ -134,6 +134,14 @@ impl Findings {
     }
 }
 
+impl Findings {
+    /// Returns the error rates at the threshold at which groups are compared: the current one, or
+    /// the recommended one if there is none.
+    pub fn for_groups(&self) -> Option<Operation> {
+        self.present.or(self.at_recommended)
+    }
+}
+
 /// Returns the FMRs of the DET curve: from about one false match to 0.5.
 fn curve_rates(impostors: u64) -> Vec<f64> {
     let first = (f64::from(POINTS) / impostors as f64).log10();

@@ -60,18 +60,28 @@ pub(super) struct Population {
 
 impl Population {
     pub(super) fn scores(&self, seed: u64) -> Scores {
-        let mut random = SplitMix::new(seed, u64::MAX);
+        let (person_of, compare) = self.compared(seed);
+        Scores::collect(&person_of, compare).unwrap()
+    }
+
+    /// Returns the person of each photo, and the function that compares two photos.
+    pub(super) fn compared(
+        &self,
+        seed: u64,
+    ) -> (Vec<u32>, impl Fn(usize, usize) -> f64 + Sync + use<>) {
+        let (mut random, own) = (SplitMix::new(seed, u64::MAX), self.own);
         let traits: Vec<[f64; 2]> =
             (0..self.people).map(|_| [random.normal(), random.normal()]).collect();
         let person_of: Vec<u32> = (0..self.people * self.photos).map(|n| n / self.photos).collect();
-        let compare = |a: usize, b: usize| {
-            let [p, q] = [a, b].map(|photo| traits[person_of[photo] as usize]);
-            let of_photos = SplitMix::new(seed, (a * person_of.len() + b) as u64).normal();
-            let same = person_of[a] == person_of[b];
+        let people = person_of.clone();
+        let compare = move |a: usize, b: usize| {
+            let [p, q] = [a, b].map(|photo| traits[people[photo] as usize]);
+            let of_photos = SplitMix::new(seed, (a * people.len() + b) as u64).normal();
+            let same = people[a] == people[b];
             let of_people = if same { p[0] } else { (p[1] + q[1]) / 2.0_f64.sqrt() };
-            let deviate = self.own.sqrt() * of_people + (1.0 - self.own).sqrt() * of_photos;
+            let deviate = own.sqrt() * of_people + (1.0 - own).sqrt() * of_photos;
             deviation() * deviate + if same { MEAN } else { -MEAN }
         };
-        Scores::collect(&person_of, compare).unwrap()
+        (person_of, compare)
     }
 }

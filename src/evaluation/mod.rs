@@ -5,7 +5,8 @@
 //! Comparisons that share a person are not independent, so confidence is never based on the number of
 //! comparisons: intervals come from resampling the *people* ([`Scores::intervals`]), and the FMR of a
 //! threshold counts only if its false matches come from ten pairs of people
-//! ([`ErrorRateRow::counts`]). [`Binned`] measures and fits calibrations.
+//! ([`ErrorRateRow::counts`]). [`Binned`] measures and fits calibrations, [`Group`] holds the
+//! comparisons within a group of people.
 //!
 //! The module is pure arithmetic, without photos, files or models, and deterministic.
 
@@ -16,6 +17,7 @@ mod findings;
 mod fit;
 #[cfg(test)]
 mod fixture;
+mod groups;
 mod probit;
 mod random;
 mod rates;
@@ -29,6 +31,9 @@ pub use self::bootstrap::Intervals;
 pub use self::det::DetPoint;
 pub use self::findings::{CalibrationQuality, CurvePoint, Findings, ReliabilityPoint};
 pub use self::fit::Logistic;
+pub use self::groups::{
+    Evidence, Group, GroupRate, GroupRates, Highest, LEAST_PEOPLE, Whole, highest,
+};
 pub use self::probit::probit;
 pub use self::rates::{ErrorRateRow, LEAST_PAIRS, Operation, Rate, Recommendation};
 pub use self::scores::{Compared, Ranked, Scores, TooFew};

@@ -123,6 +123,12 @@ pub(super) fn operation(
     Some(Operation { score, fmr, fnmr: fnmr(scores, evenly, intervals, score)? })
 }
 
+/// Returns both error rates at a threshold, with a bootstrap of their own.
+pub(super) fn operation_at(scores: &Scores, score: f64) -> Option<Operation> {
+    let intervals = scores.intervals(&[Statistic::Fmr(score), Statistic::Fnmr(score)]);
+    operation(scores, &Weighted::evenly(scores), &intervals, score)
+}
+
 fn fnmr(scores: &Scores, evenly: &Weighted<'_>, intervals: &Intervals, score: f64) -> Option<Rate> {
     let value = evenly.value(Statistic::Fnmr(score))?;
     let errors = errors(&scores.genuine, score, false);
