@@ -3,6 +3,7 @@
 //! Each photo goes through the serving pipeline and is compared with all others, the first of two as
 //! the reference. The output contains rates and names, never a photo or an embedding.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::slice;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
+use super::groups;
 use super::labeled_folder::LabeledFolder;
 use super::photo_files::file_name;
 use super::photos::Sides;
@@ -18,24 +20,33 @@ use crate::config::{Config, EvaluateArgs};
 use crate::engine::{Encoder, Engine, ExtractError, Extraction};
 use crate::face::NoProminentFace;
 use crate::photo::PhotoError;
+use crate::quality::Reason;
 use crate::recognizer::Policy;
-use crate::report::{Conditions, Photos, Report};
+use crate::report::{Attempt, Conditions, Grouping, Photos, Report};
 
-/// Evaluates a folder of photos, prints the summary, and writes the report and the calibration.
+/// Evaluates a folder of photos, prints the summary, and writes the report, the DET points and the calibration.
 ///
 /// # Errors
 /// If the folder has too few photos, a file cannot be read or written, a model fails, or a
 /// calibration is requested that the photos do not support.
 pub async fn run(config: &Config, args: &EvaluateArgs) -> anyhow::Result<()> {
+    let folder = LabeledFolder::read(&args.dir)?;
+    let groups = args.groups.as_deref();
+    let groupings = groups.map(|file| groups::groupings(file, &folder.people)).transpose()?;
     let options = config.engine_options()?;
     let engine = Engine::load(&options)?;
     let encoder = engine.encoder();
-    let mut photos = LabeledPhotos::extract(&engine, slice::from_ref(encoder), &args.dir).await?;
+    let mut photos = LabeledPhotos::of_folder(&engine, slice::from_ref(encoder), folder).await?;
+    photos.groupings = groupings.unwrap_or_default();
     let report = photos.report(encoder, config.policy(), args.target_fmr)?;
     say(report.summary().trim_end());
     if let Some(path) = &args.report {
         write(path, &report.html())?;
         say(&format!("Report written to {}.", path.display()));
+    }
+    if let Some(path) = &args.det {
+        write_det(path, &report).with_context(|| format!("writing {}", path.display()))?;
+        say(&format!("DET points written to {}.", path.display()));
     }
     if let Some(path) = &args.calibration_out {
         let Some(recalibration) = report.recalibration() else {
@@ -54,6 +65,8 @@ pub async fn run(config: &Config, args: &EvaluateArgs) -> anyhow::Result<()> {
 pub(super) struct LabeledPhotos {
     folder: LabeledFolder,
     extractions: Vec<Result<Extraction, ExtractError>>,
+    /// Groupings of the folder's people to report by.
+    groupings: Vec<Grouping>,
 }
 
 impl LabeledPhotos {
@@ -63,10 +76,17 @@ impl LabeledPhotos {
         encoders: &[Arc<Encoder>],
         dir: &Path,
     ) -> anyhow::Result<Self> {
-        let folder = LabeledFolder::read(dir)?;
+        Self::of_folder(engine, encoders, LabeledFolder::read(dir)?).await
+    }
+
+    async fn of_folder(
+        engine: &Engine,
+        encoders: &[Arc<Encoder>],
+        folder: LabeledFolder,
+    ) -> anyhow::Result<Self> {
         let paths: Vec<_> = folder.photos.iter().map(|(_, path)| path).collect();
         let extractions = super::photos::extract(engine, encoders, &paths).await?;
-        Ok(Self { folder, extractions })
+        Ok(Self { folder, extractions, groupings: Vec::new() })
     }
 
     /// Reports on the last encoder whose embeddings are left, and removes them.
@@ -97,6 +117,7 @@ impl LabeledPhotos {
         let (mut photos, mut all_sides) = (Photos::default(), Vec::new());
         let skipped = self.folder.skipped.iter().map(|path| path.display().to_string());
         photos.skipped = skipped.collect();
+        photos.groupings.clone_from(&self.groupings);
         let (mut last, mut people) = (None, 0);
         for ((person, path), extraction) in self.folder.photos.iter().zip(&mut self.extractions) {
             let photo = format!("{}/{}", self.folder.people[*person], file_name(path));
@@ -106,17 +127,32 @@ impl LabeledPhotos {
                         people += 1;
                         last = Some(person);
                     }
+                    let reasons = extraction.quality.reasons();
                     photos.person_of.push(people - 1);
                     photos.names.push(photo);
+                    photos.attempts.push(attempt(*person, Some(&reasons)));
+                    for reason in reasons {
+                        *photos.defects.entry(reason.code()).or_default() += 1;
+                    }
                     all_sides.push(Sides::pop(extraction));
                 }
                 Err(error) => {
+                    photos.attempts.push(attempt(*person, None));
                     *photos.failures.counts.entry(kind(error)).or_default() += 1;
                     photos.failures.photos.push((photo, error.to_string()));
                 }
             }
         }
         (photos, all_sides)
+    }
+}
+
+/// Returns what a photo is good for; without reasons it gave no embedding.
+fn attempt(person: usize, reasons: Option<&BTreeSet<Reason>>) -> Attempt {
+    Attempt {
+        person,
+        is_acquired: reasons.is_some(),
+        is_enrollable: reasons.is_some_and(BTreeSet::is_empty),
     }
 }
 
@@ -139,6 +175,18 @@ fn kind(error: &ExtractError) -> &'static str {
         ExtractError::Photo(PhotoError::TooSmall { .. }) => "too small",
         ExtractError::Photo(PhotoError::Unreadable(_)) => "corrupt",
     }
+}
+
+/// Writes the points of the DET curves as CSV; the columns of the grouping and the group are empty for
+/// all people.
+fn write_det(path: &Path, report: &Report) -> anyhow::Result<()> {
+    let mut writer = csv::Writer::from_path(path)?;
+    writer.write_record(["grouping", "group", "score", "fmr", "fnmr"])?;
+    for (grouping, group, point) in report.det() {
+        let [score, fmr, fnmr] = [point.score, point.fmr, point.fnmr].map(|n| n.to_string());
+        writer.write_record([grouping, group, &score, &fmr, &fnmr])?;
+    }
+    Ok(writer.flush()?)
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

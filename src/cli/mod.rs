@@ -5,6 +5,7 @@ pub mod backup;
 pub mod doctor;
 pub mod evaluate;
 pub mod export;
+mod groups;
 pub mod health;
 pub mod import;
 pub mod keys;

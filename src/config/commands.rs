@@ -198,6 +198,13 @@ pub struct EvaluateArgs {
     /// Write the calibration measured on these photos to this file, for use with --calibration.
     #[arg(long, value_name = "FILE")]
     pub calibration_out: Option<PathBuf>,
+    /// Measure error rates by group of people: CSV file with the column `person` (a subdirectory
+    /// of DIR) and a column for each grouping, such as sex or site.
+    #[arg(long, value_name = "FILE")]
+    pub groups: Option<PathBuf>,
+    /// Write the points of the DET curve to this CSV file: threshold, FMR and FNMR, also by group.
+    #[arg(long, value_name = "FILE")]
+    pub det: Option<PathBuf>,
 }
 
 /// Arguments of `lookalikes`.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::groups::{Attempt, Grouping, MeasuredGrouping, measured};
 use crate::comparison::{Calibration, Threshold};
 use crate::employee::ModelName;
-use crate::evaluation::{Binned, Compared, Findings, Ranked, Scores, TooFew};
+use crate::evaluation::{Binned, Compared, DetPoint, Findings, Ranked, Scores, TooFew};
 
 /// Maximum number of pairs listed of each kind.
 const NAMED: usize = 20;
@@ -28,6 +29,9 @@ pub struct Report {
     pub(super) lookalikes: Vec<NamedPair>,
     /// The people with the lowest genuine scores, lowest first.
     pub(super) strangers: Vec<NamedPair>,
+    /// The DET curve of all people.
+    pub(super) det: Vec<DetPoint>,
+    pub(super) groupings: Vec<MeasuredGrouping>,
 }
 
 /// What an evaluation is about: the encoder, its thresholds, the target and the time.
@@ -56,6 +60,12 @@ pub struct Photos {
     pub failures: Failures,
     /// Paths of files that are not photos.
     pub skipped: Vec<String>,
+    /// All photos, used or failed, those of `names` in their order.
+    pub attempts: Vec<Attempt>,
+    /// Number of used photos for each reason to refuse them as references.
+    pub defects: BTreeMap<&'static str, usize>,
+    /// Groupings of the people by which error rates are reported.
+    pub groupings: Vec<Grouping>,
 }
 
 /// Photos that gave no embedding (failure to acquire).
@@ -90,7 +100,7 @@ impl Report {
         photos: Photos,
         compare: impl Fn(usize, usize) -> f64 + Sync,
     ) -> Result<Self, TooFew> {
-        let scores = Scores::collect(&photos.person_of, compare)?;
+        let scores = Scores::collect(&photos.person_of, &compare)?;
         let present = conditions.present.as_ref().map(|threshold| threshold.score.value()).ok();
         let findings = Findings::of(&scores, conditions.target, present);
         let threshold = findings.recommended.map(|r| r.row.score).or(present);
@@ -103,6 +113,15 @@ impl Report {
             lookalikes: named(scores.impostor(), true),
             strangers: named(scores.genuine(), false),
             binned: scores.binned(None),
+            det: scores.det(),
+            groupings: measured(
+                &photos.groupings,
+                &photos.attempts,
+                &photos.person_of,
+                &scores,
+                findings.for_groups(),
+                &compare,
+            ),
             conditions,
             photos,
             findings,
@@ -114,12 +133,30 @@ impl Report {
     pub fn min_cllr(&self) -> f64 {
         self.findings.calibration.min_cllr
     }
+
+    /// Returns the points of the DET curves with their grouping and group; both are empty for all
+    /// people.
+    pub fn det(&self) -> impl Iterator<Item = (&str, &str, DetPoint)> {
+        let groups = self.groupings.iter().flat_map(|grouping| {
+            let groups = grouping.groups.iter();
+            groups.map(|group| (grouping.name.as_str(), group.name.as_str(), &group.det))
+        });
+        let curves = [("", "", &self.det)].into_iter().chain(groups);
+        curves.flat_map(|(grouping, group, points)| {
+            points.iter().map(move |point| (grouping, group, *point))
+        })
+    }
 }
 
 impl Photos {
     /// Returns the number of photos, used or failed.
     pub fn found(&self) -> usize {
         self.names.len() + self.failures.photos.len()
+    }
+
+    /// Returns the number of photos that would be refused as references.
+    pub(super) fn refused(&self) -> usize {
+        self.attempts.iter().filter(|attempt| !attempt.is_enrollable).count()
     }
 
     /// Returns the worst comparisons of one kind, one for each pair of people (impostor) or person

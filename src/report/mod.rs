@@ -4,6 +4,9 @@
 //! files, but no photo and no embedding.
 
 mod content;
+mod group_summary;
+mod group_tables;
+mod groups;
 mod name;
 mod numbers;
 mod page;
@@ -13,3 +16,4 @@ mod summary;
 mod tables;
 
 pub use self::content::{Conditions, Failures, Photos, Report};
+pub use self::groups::{Attempt, Grouping};

@@ -7,7 +7,7 @@ use super::name::Name;
 use super::numbers::{between, count, number_of, share, target};
 use super::recalibration::day;
 use super::summary::recommendation;
-use super::{pictures, tables};
+use super::{group_tables, pictures, tables};
 use crate::comparison::Score;
 use crate::evaluation::{LEAST_PAIRS, Operation, Rate};
 
@@ -35,6 +35,7 @@ impl Report {
                         (tradeoff(self))
                         (distributions(self))
                         (tables::rows(self))
+                        (group_tables::groups(self))
                         (reliability(self))
                         (tables::calibration(self))
                         (tables::pairs(self))

@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 
 use super::content::Report;
+use super::name::Name;
 use super::numbers::{add, target};
 use crate::comparison::Score;
-use crate::evaluation::{CurvePoint, Operation, probit};
+use crate::evaluation::{CurvePoint, GroupRate, GroupRates, Operation, probit};
 
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 16.0;
@@ -303,4 +304,69 @@ pub(super) fn reliability(report: &Report) -> Markup {
 pub(super) fn counted_from(report: &Report) -> Option<String> {
     let first = report.findings.curve.iter().find(|point| point.counts)?;
     Some(target(format!("{:.0e}", first.fmr).parse().unwrap_or(first.fmr)))
+}
+
+/// Maximum number of groups drawn; the tables list all.
+const GROUPS: usize = 40;
+
+/// Height of a group in pixels.
+const ROW: f64 = 40.0;
+
+/// Draws FMR and FNMR of each group with their intervals, and the rates of all people as lines.
+pub(super) fn groups(report: &Report) -> Markup {
+    let groups = report.groupings.iter().flat_map(|grouping| {
+        grouping.groups.iter().map(|group| (format!("{}: {}", grouping.name, group.name), group))
+    });
+    let groups: Vec<_> = groups.take(GROUPS).collect();
+    let all = report.findings.for_groups();
+    let rates: Vec<_> = groups.iter().filter_map(|(_, group)| group.rates.as_ref()).collect();
+    let [low, high] = group_range(&rates, all);
+    let rows = groups.len() as f64;
+    let mut plot = Plot::new(
+        [720.0, TOP + BOTTOM + ROW * rows],
+        deviates(low, high, "error rate"),
+        Axis { low: 0.0, high: rows, ticks: Vec::new(), label: "" },
+        "Error rates by group",
+        "The false match rate and the false non-match rate of each group with confidence intervals.",
+    );
+    let at = |rate: f64| probit(rate.clamp(low, high));
+    let of_all = all.map(|all| [("impostor", all.fmr), ("genuine", all.fnmr)]);
+    for (class, rate) in of_all.into_iter().flatten().filter(|(_, rate)| rate.value > 0.0) {
+        let class = format!("{class} reference");
+        plot.line(&class, [[at(rate.value), 0.0], [at(rate.value), rows]], false);
+    }
+    for (number, (name, group)) in groups.iter().enumerate() {
+        let top = rows - number as f64;
+        let y = plot.up(top) + 14.0;
+        plot.marks.push(html! {
+            text x=(px(LEFT + 4.0)) y=(px(y)) class="name" { (Name(name)) }
+        });
+        if let Some(rates) = &group.rates {
+            group_bar(&mut plot, "impostor", &rates.fmr, top - 0.55, at);
+            group_bar(&mut plot, "genuine", &rates.fnmr, top - 0.8, at);
+        }
+    }
+    plot.finished()
+}
+
+/// Returns the range of the error rates of groups, for an axis.
+fn group_range(groups: &[&GroupRates], all: Option<Operation>) -> [f64; 2] {
+    let ends = |rate: &GroupRate| rate.interval().unwrap_or([rate.rate.value; 2]);
+    let ends = groups.iter().flat_map(|rates| [ends(&rates.fmr), ends(&rates.fnmr)]).flatten();
+    let ends = ends.chain(all.into_iter().flat_map(|all| [all.fmr.value, all.fnmr.value]));
+    let ends = ends.filter(|&end| end > 0.0);
+    let (low, high) =
+        ends.fold((0.05_f64, 0.1_f64), |(low, high), end| (low.min(end), high.max(end)));
+    [low.max(1e-7) / 1.2, high.min(0.98)]
+}
+
+/// Draws the interval of a rate and, if there were errors, the rate.
+fn group_bar(plot: &mut Plot, class: &str, rate: &GroupRate, y: f64, at: impl Fn(f64) -> f64) {
+    if let Some([from, to]) = rate.interval() {
+        plot.line(&format!("{class} bar"), [[at(from), y], [at(to), y]], false);
+    }
+    if rate.rate.errors > 0 {
+        let (x, y) = (plot.across(at(rate.rate.value)), plot.up(y));
+        plot.marks.push(html! { circle class=(class) cx=(px(x)) cy=(px(y)) r="4" {} });
+    }
 }

@@ -1,6 +1,7 @@
 //! The summary on the terminal.
 
 use super::content::{NamedPair, Report};
+use super::group_summary;
 use super::numbers::{add_line, between, count, number_of, rate, scores_between, share, target};
 use crate::evaluation::{CalibrationQuality, LEAST_PAIRS, Operation};
 
@@ -19,6 +20,7 @@ impl Report {
         add_line(&mut text, format_args!(""));
         calibration(&mut text, self);
         add_line(&mut text, format_args!(""));
+        group_summary::groups(&mut text, self);
         pairs(
             &mut text,
             "Highest impostor scores (look-alikes or labeling errors)",
@@ -59,6 +61,20 @@ fn photos(text: &mut String, report: &Report) {
     for (reason, n) in &report.photos.failures.counts {
         add_line(text, format_args!("  {n:>6}  {reason}"));
     }
+    if report.photos.refused() > 0 {
+        add_line(
+            text,
+            format_args!(
+                "{} of {} photos would be refused as references (failure to enroll, FTE {}):",
+                count(report.photos.refused() as u64),
+                count(report.photos.found() as u64),
+                share(report.photos.refused() as f64 / report.photos.found() as f64)
+            ),
+        );
+    }
+    for (reason, n) in failure_to_enroll(report) {
+        add_line(text, format_args!("  {n:>6}  {reason}"));
+    }
     if !report.photos.skipped.is_empty() {
         add_line(
             text,
@@ -80,6 +96,13 @@ fn photos(text: &mut String, report: &Report) {
             ),
         );
     }
+}
+
+/// Returns the reasons why photos would be refused as references, with their numbers of photos.
+pub(super) fn failure_to_enroll(report: &Report) -> Vec<(&'static str, usize)> {
+    let failed = report.photos.failures.photos.len();
+    let failed = (failed > 0).then_some(("no embedding", failed));
+    failed.into_iter().chain(report.photos.defects.iter().map(|(code, n)| (*code, *n))).collect()
 }
 
 fn thresholds(text: &mut String, report: &Report) {

@@ -4,7 +4,8 @@ use maud::{Markup, html};
 
 use super::content::{NamedPair, Report};
 use super::name::Name;
-use super::numbers::{between, count, scores_between, share, target};
+use super::numbers::{between, count, number_of, scores_between, share, target};
+use super::summary::failure_to_enroll;
 use crate::comparison::Score;
 use crate::evaluation::{CalibrationQuality, ErrorRateRow, LEAST_PAIRS};
 
@@ -151,7 +152,7 @@ pub(super) fn failures(report: &Report) -> Markup {
         @if failed.photos.is_empty() {
             p { "None." }
         } @else {
-            (failure_counts(report))
+            (counts_by_reason(report, failed.counts.iter().map(|(kind, n)| (*kind, *n))))
             div class="scroll" {
                 table {
                     thead { tr { th { "photo" } th { "reason" } } }
@@ -164,6 +165,16 @@ pub(super) fn failures(report: &Report) -> Markup {
             }
             (more(failed.photos.len()))
         }
+        @if report.photos.refused() > 0 {
+            h2 { "Photos that would be refused as references (failure to enroll, FTE)" }
+            p {
+                (number_of(report.photos.refused() as u64, "photo", "photos")) " of "
+                (count(report.photos.found() as u64)) " ("
+                (share(report.photos.refused() as f64 / report.photos.found() as f64))
+                "). A photo can have several reasons."
+            }
+            (counts_by_reason(report, failure_to_enroll(report)))
+        }
         @if !skipped.is_empty() {
             h2 { "Skipped files" }
             p { "These files have no photo extension and were not read." }
@@ -173,7 +184,10 @@ pub(super) fn failures(report: &Report) -> Markup {
     }
 }
 
-fn failure_counts(report: &Report) -> Markup {
+fn counts_by_reason(
+    report: &Report,
+    counts: impl IntoIterator<Item = (&'static str, usize)>,
+) -> Markup {
     html! {
         table {
             thead {
@@ -184,11 +198,11 @@ fn failure_counts(report: &Report) -> Markup {
                 }
             }
             tbody {
-                @for (kind, n) in &report.photos.failures.counts {
+                @for (kind, n) in counts {
                     tr {
                         td { (kind) }
-                        td class="n" { (count(*n as u64)) }
-                        td class="n" { (share(*n as f64 / report.photos.found() as f64)) }
+                        td class="n" { (count(n as u64)) }
+                        td class="n" { (share(n as f64 / report.photos.found() as f64)) }
                     }
                 }
             }

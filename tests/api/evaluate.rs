@@ -123,6 +123,120 @@ fn refused(folder: &Path, calibration: &str, written: &str) {
     assert!(error.contains("missing.toml: it cannot be read"), "{error}");
 }
 
+/// Writes a table of the people of [`lay_out`]: two teams, everybody, and few people.
+fn write_groups(file: &Path) {
+    let mut rows = vec!["person,team,everybody,few".to_owned()];
+    for person in 1..=19 {
+        let name = if person == 1 { "<b>p01&".to_owned() } else { format!("p{person:02}") };
+        let team = if person <= 10 { "<i>A" } else { "B" };
+        let few = ["one", "two", "two", "two"].get(person - 1).unwrap_or(&"");
+        rows.push(format!("{name},{team},everyone,{few}"));
+    }
+    rows.push("zoe,B,everyone,".to_owned());
+    fs::write(file, rows.join("\n")).unwrap();
+}
+
+/// Returns the points of a DET file, with grouping and group.
+fn det(file: &str) -> Vec<(String, [f64; 3])> {
+    let text = fs::read_to_string(file).unwrap();
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("grouping,group,score,fmr,fnmr"));
+    let point = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [score, fmr, fnmr] = [2, 3, 4].map(|at| fields[at].parse().unwrap());
+        (fields[..2].join(","), [score, fmr, fnmr])
+    };
+    lines.map(point).collect()
+}
+
+#[test]
+fn groups_are_measured_in_summary_report_and_det_points() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (photos, groups, report) = (at("photos"), at("groups.csv"), at("report.html"));
+    lay_out(Path::new(&photos));
+    write_groups(Path::new(&groups));
+    let flags = ["--verify-fmr", "1e-2", "--report", &report, "--det", &at("det.csv")];
+    let ended = likeness(&[&["evaluate", &photos, "--groups", &groups], flags.as_slice()].concat());
+    let (summary, warnings) = (text(&ended.stdout), text(&ended.stderr));
+    assert!(ended.status.success(), "{warnings}");
+    assert!(warnings.contains("1 people without photos in the folder: zoe"), "{warnings}");
+    assert!(warnings.contains("1 people of the folder are missing"), "{warnings}");
+    let row = |name: &str| {
+        let line = summary.lines().find(|line| line.trim_start().starts_with(name));
+        line.unwrap_or_else(|| panic!("{name} is not in\n{summary}")).split_whitespace().collect()
+    };
+    // People, photos, FTE, FTA: two of 62 photos give no embedding, those of p02 and p03.
+    let acquired: [(&str, [&str; 2]); 5] = [
+        ("<i>A", ["10", "32"]),
+        ("B", ["9", "27"]),
+        ("everyone ", ["19", "59"]),
+        ("two", ["3", "11"]),
+        ("one", ["1", "3"]),
+    ];
+    for (name, counts) in acquired {
+        let row: Vec<&str> = row(name);
+        assert_eq!(row[1..3], counts, "{row:?}");
+    }
+    let whole: Vec<&str> = row("all people");
+    assert_eq!(whole[2..4], ["20", "62"], "{whole:?}");
+    for expected in [
+        "Groups at the current threshold, score 0.2792",
+        "(failure to enroll, FTE ",
+        "no embedding",
+        "FNMR: no false non-match in any group.",
+        "too few to say, the group has fewer than 20 people.",
+        "too few people)",
+    ] {
+        assert!(summary.contains(expected), "{expected} is not in\n{summary}");
+    }
+
+    let page = fs::read_to_string(&report).unwrap();
+    assert_eq!(page.matches("<svg ").count(), 4);
+    assert!(page.contains("team: &lt;i&gt;A</text>") && page.contains("<h2 id=\"groups\">"));
+    for absent in ["<i>A", "NaN", "inf"] {
+        assert!(!page.contains(absent), "{absent}");
+    }
+
+    let points = det(&at("det.csv"));
+    let curve = |of: &str| {
+        let points = points.iter().filter(|(group, _)| group == of);
+        points.map(|(_, point)| *point).collect::<Vec<_>>()
+    };
+    for group in [",", "team,<i>A", "team,B", "everybody,everyone", "few,two"] {
+        let curve = curve(group);
+        assert!(curve.len() > 5, "{group}");
+        assert!(
+            curve.is_sorted_by(|[a, b, c], [d, e, f]| a < d && b >= e && c <= f),
+            "{group}: {curve:?}"
+        );
+    }
+    assert!(curve("few,one").is_empty(), "one person has no impostor comparison");
+}
+
+#[test]
+fn invalid_group_table_is_refused_before_reading_photos() {
+    let folder = tempfile::tempdir().unwrap();
+    for photo in ["ada/1.jpg", "ada/2.jpg", "bob/1.jpg"] {
+        let path = folder.path().join("photos").join(photo);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, b"never read").unwrap();
+    }
+    let (photos, table) = (folder.path().join("photos"), folder.path().join("groups.csv"));
+    for (text_of_table, told) in [
+        (b"person,sex\nada,F\nada,M\n".as_slice(), "line 3: duplicate person ada"),
+        (b"person\nada\n", "no grouping"),
+        (b"person,site\nada,K\xF6ln\n", "not UTF-8"),
+    ] {
+        fs::write(&table, text_of_table).unwrap();
+        let ended =
+            likeness(&["evaluate", photos.to_str().unwrap(), "--groups", table.to_str().unwrap()]);
+        assert!(!ended.status.success());
+        let error = text(&ended.stderr);
+        assert!(error.contains("groups.csv") && error.contains(told), "{error}");
+    }
+}
+
 #[test]
 fn folder_with_one_person_is_refused_before_reading_photos() {
     let folder = tempfile::tempdir().unwrap();
