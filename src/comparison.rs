@@ -11,24 +11,24 @@ use crate::embedding::{DegenerateEmbedding, Embedding, LARGEST_VALUE};
 pub struct Score(f64);
 
 impl Score {
-    /// The score of this value.
+    /// Creates a score from log-odds.
     pub fn new(log_odds: f64) -> Self {
         Self(log_odds)
     }
 
-    /// The log-odds, any finite number.
+    /// Returns the log-odds, a finite number.
     pub fn value(self) -> f64 {
         self.0
     }
 
-    /// The sigmoid of the score: 0 for no similarity, 1 for full. Strictly monotone in the score
-    /// as long as a double can tell (up to about 36).
+    /// Returns the sigmoid of the score, 0..=1. It is strictly monotone in the score up to about 36, where a double
+    /// has no more digits.
     pub fn similarity(self) -> f64 {
         1.0 / (1.0 + (-self.0).exp())
     }
 }
 
-/// How alike two embeddings of one model are before calibration.
+/// The measure by which two embeddings of one model are compared, before calibration.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Measure {
     /// The cosine of the angle between them, -1..=1; the embeddings are of unit length.
@@ -47,7 +47,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// A head for embeddings of as many values as `weights`; `None` unless any two embeddings have a
+    /// Creates a head for embeddings of as many values as `weights`; `None` unless any two embeddings have a
     /// finite distance: the weights, like an embedding's values, stay within [`LARGEST_VALUE`].
     pub fn new(weights: Vec<f32>, bias: f32) -> Option<Self> {
         let within = |weight: &f32| weight.abs() <= LARGEST_VALUE;
@@ -61,10 +61,10 @@ impl Head {
 }
 
 impl Measure {
-    /// The embedding that this measure compares, of a network's output.
+    /// Creates the embedding that this measure compares from the output of a network.
     ///
     /// # Errors
-    /// [`DegenerateEmbedding`] where the output stands for no face.
+    /// [`DegenerateEmbedding`] if the output represents no face.
     pub fn embedding(&self, output: Vec<f32>) -> Result<Embedding, DegenerateEmbedding> {
         match self {
             Self::Cosine => Embedding::normalize(output),
@@ -72,10 +72,10 @@ impl Measure {
         }
     }
 
-    /// The mean of one face's embeddings, each with its weight.
+    /// Returns the weighted mean of the embeddings of one face.
     ///
     /// # Errors
-    /// [`DegenerateEmbedding`] where nothing lies between them: they are opposite.
+    /// [`DegenerateEmbedding`] if the embeddings cancel each other.
     pub(crate) fn mean(
         &self,
         views: &[(f32, Embedding)],
@@ -90,7 +90,7 @@ impl Measure {
         self.embedding(mean)
     }
 
-    /// Symmetric; rises with the likeness.
+    /// Compares two embeddings; symmetric, and higher for more similar ones.
     pub(crate) fn of(&self, a: &[f32], b: &[f32]) -> f32 {
         match self {
             Self::Cosine => dot(a, b),
@@ -99,7 +99,7 @@ impl Measure {
     }
 }
 
-/// From a measure to log-odds: score = `scale` * measure - `offset`.
+/// The map from a measure to log-odds: score = `scale` * measure - `offset`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Calibration {
     scale: f64,
@@ -107,41 +107,40 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// `None` unless `scale` is above 0 and every finite measure gets a finite score: the score rises
-    /// with the measure.
+    /// Creates a calibration; `None` unless `scale` is above 0 and every finite measure has a finite score.
     pub fn new(scale: f64, offset: f64) -> Option<Self> {
         let furthest = scale * f64::from(f32::MAX) + offset.abs();
         (scale > 0.0 && furthest.is_finite()).then_some(Self { scale, offset })
     }
 
-    /// Factor of the measure, above 0.
+    /// Returns the factor of the measure, above 0.
     pub fn scale(&self) -> f64 {
         self.scale
     }
 
-    /// What is taken off, in log-odds.
+    /// Returns the offset that is subtracted, in log-odds.
     pub fn offset(&self) -> f64 {
         self.offset
     }
 
-    /// This calibration followed by another of its scores, `scale` * score - `offset`; `None` as
+    /// Returns this calibration followed by another of its scores, `scale` * score - `offset`; `None` as
     /// in [`new`](Self::new).
     pub fn then(&self, scale: f64, offset: f64) -> Option<Self> {
         Self::new(scale * self.scale, scale * self.offset + offset)
     }
 
-    /// The score of two embeddings that the measure gives this value.
+    /// Returns the score for a value of the measure.
     pub fn score(&self, measured: f32) -> Score {
         Score(self.scale * f64::from(measured) - self.offset)
     }
 }
 
-/// How a model's embeddings are compared.
+/// The comparison of a model's embeddings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparator {
-    /// How alike they are.
+    /// The measure.
     pub measure: Measure,
-    /// What that means.
+    /// The calibration of the measure.
     pub calibration: Calibration,
 }
 
@@ -152,7 +151,7 @@ impl Comparator {
     }
 }
 
-/// The inner product of two vectors of one length, summed in lanes so that the compiler can use
+/// Returns the inner product of two vectors of one length, summed in lanes so that the compiler can use
 /// the processor's widest registers.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 32;
@@ -167,16 +166,16 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-/// One row of a model's measured error rates: at this score, strangers match this often.
+/// A row of a model's measured error rates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ErrorRate {
     /// False match rate: the share of impostor comparisons that reach `score`.
     pub fmr: f64,
     /// The score.
     pub score: f64,
-    /// Where the score of this rate lies with 95 %, where that is known.
+    /// The 95 % confidence interval of the score, if known.
     pub interval: Option<[f64; 2]>,
-    /// Different pairs of people behind the false matches, where that is known.
+    /// The number of different pairs of people among the false matches, if known.
     pub pairs: Option<u64>,
 }
 
@@ -184,7 +183,7 @@ pub struct ErrorRate {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorRates(Vec<ErrorRate>);
 
-/// A table that cannot be right, or a target stricter than it supports.
+/// An invalid table of error rates, or a target that is stricter than the table supports.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ErrorRatesError {
     /// Rates must fall and scores must rise from row to row, all within their ranges.
@@ -192,17 +191,17 @@ pub enum ErrorRatesError {
         "error rates must be between 0 and 1 and decrease from row to row as the scores increase"
     )]
     Disordered,
-    /// An interval must hold the score, and somebody must be behind the errors.
+    /// An interval must contain the score, and the number of pairs must be at least 1.
     #[error(
         "the interval of an error rate must contain its score, and its pairs must be at least 1"
     )]
     Doubtful,
-    /// No row is as strict as that.
+    /// No row is as strict as the target.
     #[error(
         "a false match rate of {target} is stricter than the error rates of this model support; the strictest is {strictest}"
     )]
     TooStrict {
-        /// The rate that was asked for.
+        /// The target rate.
         target: f64,
         /// The strictest rate of the table.
         strictest: f64,
@@ -210,11 +209,11 @@ pub enum ErrorRatesError {
 }
 
 impl ErrorRates {
-    /// A table from its rows.
+    /// Creates a table from its rows.
     ///
     /// # Errors
-    /// [`ErrorRatesError::Disordered`] where it is empty or not from lenient to strict,
-    /// [`ErrorRatesError::Doubtful`] where a row contradicts itself.
+    /// [`ErrorRatesError::Disordered`] if it is empty or not in order from lenient to strict,
+    /// [`ErrorRatesError::Doubtful`] if a row is inconsistent.
     pub fn new(rows: Vec<ErrorRate>) -> Result<Self, ErrorRatesError> {
         let ranged = rows.iter().all(|r| r.fmr > 0.0 && r.fmr < 1.0 && r.score.is_finite());
         let ordered = rows.is_sorted_by(|a, b| a.fmr > b.fmr && a.score < b.score);
@@ -228,15 +227,15 @@ impl ErrorRates {
         Ok(Self(rows))
     }
 
-    /// The rows, from lenient to strict.
+    /// Returns the rows, from lenient to strict.
     pub fn rows(&self) -> &[ErrorRate] {
         &self.0
     }
 
-    /// The threshold for verification at a false match rate of at most `fmr`.
+    /// Returns the threshold for verification at a false match rate of at most `fmr`.
     ///
     /// # Errors
-    /// [`ErrorRatesError::TooStrict`] where no row is as strict.
+    /// [`ErrorRatesError::TooStrict`] if no row is as strict.
     pub fn for_verification(&self, fmr: f64) -> Result<Threshold, ErrorRatesError> {
         let row = self.0.iter().find(|row| row.fmr <= fmr);
         let row =
@@ -244,10 +243,10 @@ impl ErrorRates {
         Ok(Threshold { score: Score(row.score), target: row.fmr, basis: Basis::Table })
     }
 
-    /// The threshold for identification at a false positive identification rate of `fpir` among
+    /// Returns the threshold for identification at a false positive identification rate of `fpir` among
     /// `gallery_size` people.
     ///
-    /// A stranger is compared with everyone, so FPIR is at most `gallery_size` times FMR. Where
+    /// A stranger is compared with everyone, so FPIR is at most `gallery_size` times FMR. If
     /// no row is strict enough for that, the strictest is used, and the threshold's `target` is
     /// the bound that then holds.
     pub fn for_identification(&self, fpir: f64, gallery_size: usize) -> Threshold {
@@ -264,16 +263,16 @@ impl ErrorRates {
         }
     }
 
-    /// The strictest row of the table.
+    /// Returns the strictest row of the table.
     pub(crate) fn strictest(&self) -> ErrorRate {
         *self.0.last().expect("a table has at least one row, since new refuses an empty one")
     }
 }
 
-/// A score to decide at, and the error rate that it stands for.
+/// A decision threshold and its target error rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Threshold {
-    /// The least score of a match.
+    /// The lowest score of a match.
     pub score: Score,
     /// FMR for verification, FPIR for identification.
     pub target: f64,
@@ -300,12 +299,12 @@ impl Threshold {
     }
 }
 
-/// Whether two photos are taken to show the same person.
+/// The decision of a comparison.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Decision {
     /// The score reaches the threshold.
     Match,
-    /// It does not.
+    /// The score is below the threshold.
     NonMatch,
 }
 

@@ -66,7 +66,7 @@ impl Thresholds {
         self.choose(table, fpir, fpir / people.max(1) as f64)
     }
 
-    /// Returns the strictest score of the error rates. Pairs of references that reach it are taken for relatives or for
+    /// Returns the strictest score of the error rates. Pairs of references that reach it count as relatives or as
     /// one person enrolled twice, not for a sample of the impostors.
     pub(super) fn strictest(&self) -> Score {
         Score::new(self.error_rates.strictest().score)
