@@ -115,7 +115,7 @@ impl Pipeline {
         let (width, height) = (self.present.width, self.present.height);
         let aligned = timings.time("align", || face::align(photo, &face, width, height));
         let quality = timings.time("assess", || {
-            let seen = self.network.assess(photo, &face);
+            let seen = self.network.assess(photo, &face, &aligned);
             seen.map(|seen| quality::assess(&face, &aligned, seen))
         })?;
         let mut embeddings = Vec::with_capacity(self.encoders.len());

@@ -14,7 +14,7 @@ use super::manifest::{About, Golden, SquareInput, parse};
 use super::model::{ModelError, ModelSource};
 use super::network::{Network, Plan, tensor};
 use super::pixels::{PixelFormat, test_pattern};
-use crate::face::{self, Face};
+use crate::face::{self, AlignedFace, Face};
 use crate::photo::Photo;
 use crate::quality::Recognizability;
 
@@ -49,14 +49,17 @@ impl QualityNetwork {
         Ok(network)
     }
 
-    /// Assesses the face as an encoder of this side would see it.
+    /// Assesses a face of a photo; `aligned` is the same face, aligned for an encoder, and read if its side is right.
     pub(super) fn assess(
         &self,
         photo: &Photo,
         face: &Face,
+        aligned: &AlignedFace,
     ) -> Result<Recognizability, EngineError> {
-        let aligned = face::align(photo, face, self.side, self.side);
-        let [agreement, covered] = self.run(aligned.pixels()).map_err(EngineError::run)?;
+        let fits = aligned.pixels().dimensions() == (self.side, self.side);
+        let another = (!fits).then(|| face::align(photo, face, self.side, self.side));
+        let pixels = another.as_ref().unwrap_or(aligned).pixels();
+        let [agreement, covered] = self.run(pixels).map_err(EngineError::run)?;
         Ok(Recognizability::new(agreement, covered))
     }
 
