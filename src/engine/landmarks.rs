@@ -5,7 +5,6 @@
 
 use std::array;
 
-use anyhow::ensure;
 use image::RgbImage;
 use image::imageops::flip_horizontal;
 use tract_onnx::prelude::*;
@@ -13,17 +12,15 @@ use tract_onnx::prelude::*;
 use super::error::EngineError;
 use super::manifest::LandmarksManifest;
 use super::model::{ModelError, ModelSource};
-use super::network::{Network, Plan, tensor};
-use super::pixels::{PixelFormat, test_pattern};
+use super::square_network::SquareNetwork;
 use crate::face::{self, Face, Point};
 use crate::photo::Photo;
 
 /// A landmark network that reproduced the golden output of its manifest.
 #[derive(Debug)]
 pub(super) struct LandmarkRefiner {
-    plan: Plan,
-    pixels: PixelFormat,
-    side: u32,
+    /// The confidence, 0..=1, then the landmarks, x before y, in sides of the square.
+    network: SquareNetwork<11>,
     score: f32,
 }
 
@@ -40,20 +37,15 @@ impl LandmarkRefiner {
     pub(super) fn load(source: &ModelSource) -> Result<Self, ModelError> {
         let LandmarksManifest { about, pixels, side, score, golden } =
             LandmarksManifest::of(source)?;
-        let (network, _) = Network::read(source, &about)?;
-        let failed = |error: TractError| source.error(format!("{error:#}"));
-        let plan = network.plan(&pixels.shape(side, side)).map_err(failed)?;
-        let refiner = Self { plan, pixels, side, score };
-        let output = refiner.run(&test_pattern(side, side)).map_err(failed)?;
-        golden.check(&output).map_err(|e| source.error(e))?;
-        Ok(refiner)
+        let network = SquareNetwork::load(source, &about, (side, pixels), &golden)?;
+        Ok(Self { network, score })
     }
 
     /// Returns the faces that the network confirms, with refined landmarks.
     pub(super) fn refine(&self, photo: &Photo, faces: &[Face]) -> Result<Vec<Face>, EngineError> {
         let mut kept = Vec::with_capacity(faces.len());
         for found in faces {
-            let square = face::glance(photo, found, self.side);
+            let square = face::glance(photo, found, self.network.side);
             let Estimate { confidence, landmarks } =
                 self.estimate(square.pixels()).map_err(EngineError::run)?;
             if confidence.is_nan() || confidence < self.score {
@@ -67,27 +59,18 @@ impl LandmarkRefiner {
 
     /// Returns the mean estimate of the square and its mirror image.
     fn estimate(&self, square: &RgbImage) -> TractResult<Estimate> {
-        let estimate = self.read(self.run(square)?);
-        let mirrored = self.read(self.run(&flip_horizontal(square))?);
-        Ok(estimate.and(&mirrored.mirrored(self.side)))
+        let estimate = self.read(self.network.run(square)?);
+        let mirrored = self.read(self.network.run(&flip_horizontal(square))?);
+        Ok(estimate.and(&mirrored.mirrored(self.network.side)))
     }
 
     /// Reads the output of the network.
     fn read(&self, [confidence, landmarks @ ..]: [f32; 11]) -> Estimate {
-        let place = |i: usize| f64::from(landmarks[i]) * f64::from(self.side);
+        let place = |i: usize| f64::from(landmarks[i]) * f64::from(self.network.side);
         Estimate {
             confidence,
             landmarks: array::from_fn(|k| Point { x: place(2 * k), y: place(2 * k + 1) }),
         }
-    }
-
-    /// Returns the confidence, 0..=1, then the landmarks, x before y, in sides of the square.
-    fn run(&self, square: &RgbImage) -> TractResult<[f32; 11]> {
-        let outputs = self.plan.run(tvec!(tensor(&self.pixels, square)?.into_tvalue()))?;
-        let view = outputs[0].to_plain_array_view::<f32>()?;
-        ensure!(view.len() == 11, "the output has {} values, not 11", view.len());
-        let mut values = view.iter().copied();
-        Ok(array::from_fn(|_| values.next().unwrap_or(f32::NAN)))
     }
 }
 

@@ -18,6 +18,7 @@ mod operators;
 mod pixels;
 mod recognizability;
 mod reference_check;
+mod square_network;
 
 use std::sync::Arc;
 
