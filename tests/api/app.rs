@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use likeness::access::LocalCredential;
+use likeness::audit::Actor;
+use likeness::embedding::Embedding;
+use likeness::employee::{AuditId, EmployeeId, Reference};
 use likeness::engine::{Engine, EngineOptions, ModelSource};
 use likeness::http::{self, AppState, HttpOptions};
 use likeness::photo::PhotoLimits;
 use likeness::recognizer::{GalleryThresholds, Policy, Recognizer};
 use likeness::seal::{MasterKeys, Sealer};
-use likeness::store::{Location, Store};
+use likeness::store::{Location, Store, Written};
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder};
@@ -145,6 +148,24 @@ impl App {
         .await
     }
 
+    /// Enrolls an embedding, sealed as the service seals it; the audit id is this number.
+    pub(crate) async fn enroll_embedding(
+        &self,
+        employee: &str,
+        number: u128,
+        embedding: &Embedding,
+    ) {
+        let masters = MasterKeys::open_or_create(&self.folder.path().join("master.key")).unwrap();
+        let employee = EmployeeId::parse(employee).unwrap();
+        let model = ENGINE.encoder().model().clone();
+        let (key, template) = Sealer::new(masters).seal(&employee, model.id, embedding);
+        let audit_id = AuditId::from_bytes(number.to_le_bytes());
+        let enrolled_at = Timestamp::UNIX_EPOCH;
+        let reference = Reference { employee, audit_id, enrolled_at, expires_at: None, model };
+        let written = Written { key: &key, template: &template, replace: false, seen: None };
+        self.store.enroll(&reference, written, &Actor::Local).await.unwrap();
+    }
+
     pub(crate) async fn verify(&self, employee: &str, photo: Vec<u8>) -> Answer {
         self.post(
             "/verify",
@@ -213,6 +234,16 @@ pub(crate) async fn send(request: RequestBuilder) -> Answer {
 /// Returns a file part without a file extension.
 pub(crate) fn file(photo: Vec<u8>) -> Part {
     Part::bytes(photo).file_name("photo")
+}
+
+/// Uniform numbers from -0.5 to 0.5, the same at each call.
+pub(crate) fn noise() -> impl FnMut() -> f32 {
+    let mut state = 1_u64;
+    move || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+    }
 }
 
 pub(crate) fn data(name: &str) -> PathBuf {

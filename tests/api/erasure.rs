@@ -4,11 +4,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use likeness::audit::Actor;
 use likeness::embedding::Embedding;
-use likeness::employee::{AuditId, EmployeeId, Reference};
-use likeness::seal::{MasterKeys, Sealer};
-use likeness::store::{StoredTemplate, Written};
+use likeness::store::StoredTemplate;
 use reqwest::multipart::Form;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -158,19 +155,10 @@ async fn master_key_rotation_survives_a_kill_at_any_point() {
     const PEOPLE: usize = 1200;
     let app = App::spawn().await;
     let master = app.folder.path().join("master.key");
-    let sealer = Sealer::new(MasterKeys::open_or_create(&master).unwrap());
-    let model = ENGINE.encoder().model();
     for person in 0..PEOPLE {
-        let employee = EmployeeId::parse(&format!("e-{person}")).unwrap();
         let values = (0..128).map(|k| ((person * 31 + k * 17) % 101) as f32 - 50.0).collect();
         let embedding = Embedding::normalize(values).unwrap();
-        let (key, template) = sealer.seal(&employee, model.id, &embedding);
-        let enrolled_at = Timestamp::UNIX_EPOCH;
-        let audit_id = AuditId::from_bytes((person as u128).to_le_bytes());
-        let (expires_at, model) = (None, model.clone());
-        let reference = Reference { employee, audit_id, enrolled_at, expires_at, model };
-        let written = Written { key: &key, template: &template, replace: false, seen: None };
-        app.store.enroll(&reference, written, &Actor::Local).await.unwrap();
+        app.enroll_embedding(&format!("e-{person}"), person as u128, &embedding).await;
     }
     let former = std::fs::read(&master).unwrap();
     let (mut killed, mut app) = (0, app);

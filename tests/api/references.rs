@@ -2,46 +2,24 @@
 
 use std::process::Command;
 
-use jiff::Timestamp;
-use likeness::audit::Actor;
 use likeness::embedding::Embedding;
-use likeness::employee::{AuditId, EmployeeId, Reference};
-use likeness::seal::{MasterKeys, Sealer};
-use likeness::store::Written;
 use reqwest::multipart::Form;
 use serde_json::json;
 
-use crate::app::{App, ENGINE, file, photo};
+use crate::app::{App, ENGINE, file, noise, photo};
 
 /// An embedding that the encoder takes for that of an unrecognizable face.
 fn unrecognizable() -> Embedding {
-    let mut state = 1_u64;
-    let mut noise = move || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
+    let mut noise = noise();
     let mut tries =
         (0..1000).map(|_| Embedding::normalize((0..128).map(|_| noise()).collect()).unwrap());
     tries.find(|embedding| !ENGINE.encoder().accepts_reference(embedding)).unwrap()
 }
 
-async fn enroll_as_formerly(app: &App, employee: &str) {
-    let masters = MasterKeys::open_or_create(&app.folder.path().join("master.key")).unwrap();
-    let employee = EmployeeId::parse(employee).unwrap();
-    let model = ENGINE.encoder().model().clone();
-    let (key, template) = Sealer::new(masters).seal(&employee, model.id, &unrecognizable());
-    let audit_id = AuditId::from_bytes([7; 16]);
-    let enrolled_at = Timestamp::UNIX_EPOCH;
-    let reference = Reference { employee, audit_id, enrolled_at, expires_at: None, model };
-    let written = Written { key: &key, template: &template, replace: false, seen: None };
-    app.store.enroll(&reference, written, &Actor::Local).await.unwrap();
-}
-
 #[tokio::test]
 async fn an_unrecognizable_reference_matches_nobody_until_it_is_replaced() {
     let app = App::spawn().await;
-    enroll_as_formerly(&app, "e-old").await;
+    app.enroll_embedding("e-old", 7, &unrecognizable()).await;
     let app = app.restarted(&ENGINE).await;
     app.enroll("e-new", photo("people/p02-a.jpg")).await;
     let answer = app.verify("e-old", photo("people/p01-a.jpg")).await;

@@ -2,39 +2,20 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use likeness::audit::Actor;
 use likeness::embedding::Embedding;
-use likeness::employee::{AuditId, EmployeeId, Reference};
 use likeness::recognizer::{GalleryThresholds, Policy};
-use likeness::seal::{MasterKeys, Sealer};
-use likeness::store::Written;
 use serde_json::Value;
 
-use crate::app::{App, ENGINE, OPEN, POLICY, photo};
+use crate::app::{App, ENGINE, OPEN, POLICY, noise, photo};
 
 /// Enrolls people whose references resemble each other more than those of the encoder's error rates do: all lie about
 /// one direction.
 async fn enroll_relatives(app: &App, people: u32) {
-    let masters = MasterKeys::open_or_create(&app.folder.path().join("master.key")).unwrap();
-    let (sealer, model) = (Sealer::new(masters), ENGINE.encoder().model());
-    let mut state = 1_u64;
-    let mut noise = move || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
+    let mut noise = noise();
     for person in 0..people {
-        let employee = EmployeeId::parse(&format!("e-{person}")).unwrap();
         let values = (0..128).map(|k| 2.0 * noise() + if k % 2 == 0 { 0.35 } else { -0.35 });
         let embedding = Embedding::normalize(values.collect()).unwrap();
-        let (key, template) = sealer.seal(&employee, model.id, &embedding);
-        let audit_id = AuditId::from_bytes(u128::from(person).to_le_bytes());
-        let (enrolled_at, expires_at) = (Timestamp::UNIX_EPOCH, None);
-        let reference =
-            Reference { employee, audit_id, enrolled_at, expires_at, model: model.clone() };
-        let written = Written { key: &key, template: &template, replace: false, seen: None };
-        app.store.enroll(&reference, written, &Actor::Local).await.unwrap();
+        app.enroll_embedding(&format!("e-{person}"), person.into(), &embedding).await;
     }
 }
 
