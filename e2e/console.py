@@ -19,7 +19,7 @@ from pathlib import Path
 
 from browser import enrolling, everywhere, listing, recognizing
 from browser.chromium import Browser, Failed, executable
-from browser.page import Console, enrol, service
+from browser.page import Console, enroll, service
 from browser.walk import Walk
 from service import PEOPLE, ROOT
 
@@ -92,15 +92,15 @@ def draw(binary, folder, pictures):
     with service(binary, folder / "data") as url:
         for number, ends in [(1, ""), (3, ""), (4, "2030-06-30"), (5, ""), (6, "2027-12-31"), (9, "")]:
             fields = {"expires_at": f"{ends}T22:00:00Z"} if ends else {}
-            enrol(url, f"e-{number + 16}", f"p{number:02}-a.jpg", **fields)
-        for section, webcam in [("enrol", "near"), ("identify", "known"), ("employees", None)]:
+            enroll(url, f"e-{number + 16}", f"p{number:02}-a.jpg", **fields)
+        for section, webcam in [("enroll", "near"), ("identify", "known"), ("employees", None)]:
             with Console(folder / section, url, webcam and folder / f"{webcam}.mjpeg") as console:
                 console.shape(1100, 680)
                 console.open(section)
                 if webcam:
                     console.push("Start camera")
-                if section == "enrol":
-                    console.fill("#enrol-id", "e-18")
+                if section == "enroll":
+                    console.fill("#enroll-id", "e-18")
                     console.shows(".guidance", "Good. Take the photo.")
                 elif section == "identify":
                     console.shows(".verdict", "Above the threshold")

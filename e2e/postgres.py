@@ -72,7 +72,7 @@ class Place:
         return done.stderr
 
 
-def enrol(replica, employee, person):
+def enroll(replica, employee, person):
     fields = {"employee_id": employee, "photo": photo(person, "a"), "confirm_lookalike": "true"}
     return replica.call("POST", "/enroll", fields)
 
@@ -98,7 +98,7 @@ def keys_apart(place):
     assert len(held()) == 2 and held() == used(), "those of the founder and of the audit trail"
     replica = place.start("apart", key, data, "--key-database", keys)
     assert found(replica, "p01") == "founder"
-    assert enrol(replica, "p02", "p02")[0] == 201
+    assert enroll(replica, "p02", "p02")[0] == 201
     assert len(held()) == 3 and held() == used()
     replica.stop()
     replica = place.start("apart", key, data, "--key-database", keys)
@@ -129,7 +129,7 @@ def encrypted(place, authority):
         assert why in said, said
         print(f"  {host} with {Path(root).name}: {said.strip()}")
     replica = place.start("tls", key, url("localhost", authority))
-    assert enrol(replica, "p01", "p01")[0] == 201
+    assert enroll(replica, "p01", "p01")[0] == 201
     assert found(replica, "p01") == "p01"
     connections = sql(place.server + "/postgres", f"select ssl from pg_stat_ssl join pg_stat_activity using (pid) where datname = '{data.path[1:]}'")
     assert len(connections) >= 5 and set(connections) == {"t"}, connections
@@ -138,18 +138,18 @@ def encrypted(place, authority):
 
 
 def rotated(place):
-    """The master key is replaced while two replicas run, each with its copy of the file, and somebody enrols."""
+    """The master key is replaced while two replicas run, each with its copy of the file, and somebody enrolls."""
     old = make_key(place.folder / "replica-a.key")
     copy = place.folder / "replica-b.key"
     shutil.copy(old, copy)
     data, staff, put_off = place.database(), ["p01", "p02", "p03"], []
     a, b = (place.start(f"replica {key.stem[-1]}", key, data) for key in (old, copy))
     for person, replica in zip(staff, (a, b, a)):
-        assert enrol(replica, person, person)[0] == 201
+        assert enroll(replica, person, person)[0] == 201
 
     def go_on_enrolling():
         while not put_off:
-            status, answer = enrol(b, f"new-{len(staff)}", "p04")
+            status, answer = enroll(b, f"new-{len(staff)}", "p04")
             if status == 201:
                 staff.append(answer["employee_id"])
             else:
@@ -167,14 +167,14 @@ def rotated(place):
     for replica in (a, b):
         replica.until_ready()
         assert [found(replica, person) for person in staff[:3]] == staff[:3], "with the former key in memory"
-        put_off.append(enrol(replica, "p05", "p05"))
+        put_off.append(enroll(replica, "p05", "p05"))
     for status, answer in put_off:
         assert (status, answer["code"]) == (503, "not_ready") and "master key" in answer["detail"], (status, answer)
     assert b.call("DELETE", f"/employees/{staff.pop()}")[0] == 200, "nobody waits for the new key to be erased"
 
     a.stop()
     a = place.start("replica a", old, data)
-    assert enrol(a, "p05", "p05")[0] == 201
+    assert enroll(a, "p05", "p05")[0] == 201
     staff.append("p05")
     time.sleep(LAG)
     status, answer = b.call("POST", "/identify", {"photo": photo("p05", "b")})
@@ -184,7 +184,7 @@ def rotated(place):
     assert "does not open" in why, why
     shutil.copy(old, copy)
     b = place.start("replica b", copy, data)
-    assert enrol(b, "p06", "p06")[0] == 201
+    assert enroll(b, "p06", "p06")[0] == 201
     staff.append("p06")
     time.sleep(LAG)
     for replica in (a, b):
@@ -215,7 +215,7 @@ def blackholed(place, rounds=4):
     replica.start()
     place.running.append(replica)
     replica.until_ready()
-    assert enrol(replica, "p01", "p01")[0] == 201
+    assert enroll(replica, "p01", "p01")[0] == 201
     sent, answered, enough = [0], [0], threading.Event()
 
     def decide():
@@ -252,7 +252,7 @@ def blackholed(place, rounds=4):
 
     def enrolled():
         """Connections that nothing has used since are given up one by one."""
-        status, answer = enrol(replica, "p02", "p02")
+        status, answer = enroll(replica, "p02", "p02")
         assert status in (201, 503), (status, answer)
         return status == 201
 

@@ -128,10 +128,10 @@ def change(history, replicas, until, people, seed):
     enrolled = dict.fromkeys(people, False)
     while now() < until:
         person, replica = rng.choice(people), rng.choice(replicas)
-        kind = "erase" if enrolled[person] else "enrol"
+        kind = "erase" if enrolled[person] else "enroll"
         entry = [kind, now(), None, replica]
         history.changes[person].append(entry)
-        if kind == "enrol":
+        if kind == "enroll":
             fields = {"employee_id": person, "photo": photo(person, "a")}
             if any(person in pair for pair in history.alike):
                 fields["confirm_lookalike"] = "true"
@@ -140,14 +140,14 @@ def change(history, replicas, until, people, seed):
             status, answer = replica.call("DELETE", f"/employees/{person}")
         answered = now()
         history.count(kind, status)
-        if (kind, status) in [("enrol", 201), ("erase", 200), ("erase", 202)]:
+        if (kind, status) in [("enroll", 201), ("erase", 200), ("erase", 202)]:
             entry[2] = answered
-            enrolled[person] = kind == "enrol"
-        elif (kind, status) in [("enrol", 409), ("erase", 404)]:
+            enrolled[person] = kind == "enroll"
+        elif (kind, status) in [("enroll", 409), ("erase", 404)]:
             # An earlier call of unknown end had been done after all.
-            if kind == "enrol" and answer["code"] != "already_enrolled":
+            if kind == "enroll" and answer["code"] != "already_enrolled":
                 history.changes[person].append(["wrong", entry[1], answered, replica])
-            enrolled[person] = kind == "enrol"
+            enrolled[person] = kind == "enroll"
             entry[0] = "unknown"
         else:
             # It may or may not have been done: what is true is asked for by the next call of the other kind.
@@ -224,9 +224,9 @@ def check(history):
                 break
             # Known is only what was answered long enough before the probe and is the last thing that was begun.
             lag = 0 if by is replica else LAG
-            settled = change_kind in ("enrol", "erase") and ended is not None and ended + lag <= sent
+            settled = change_kind in ("enroll", "erase") and ended is not None and ended + lag <= sent
             known = change_kind if settled else None
-        if known == "enrol":
+        if known == "enroll":
             judged["enrolled"] += 1
             if whom is None:
                 faults.append(f"lost: {tell}")
@@ -249,7 +249,7 @@ def the_checker_finds():
     ]
     for whom, sent, replica, fault in told:
         history = History()
-        history.changes["p01"] = [["enrol", 0, 1, here], ["erase", 10, 11, here]]
+        history.changes["p01"] = [["enroll", 0, 1, here], ["erase", 10, 11, here]]
         history.cuts = [[there, 5, 9]]
         history.probes = [("p01", sent, sent + 0.1, replica, "identify", 200, whom)]
         faults, _ = check(history)
@@ -281,17 +281,17 @@ def still_there(replicas):
 
 
 def race(replicas, rounds):
-    """Two replicas enrol one employee at the same moment; how often the first one won."""
+    """Two replicas enroll one employee at the same moment; how often the first one won."""
     first = 0
     for number in range(rounds):
         pair, person = random.sample(replicas, 2), PEOPLE[number % len(PEOPLE)]
         barrier, statuses = threading.Barrier(2), [None, None]
 
-        def enrol(side):
+        def enroll(side):
             barrier.wait()
             statuses[side], _ = pair[side].call("POST", "/enroll", {"employee_id": f"race-{number}", "photo": photo(person, "a")})
 
-        threads = [threading.Thread(target=enrol, args=(side,)) for side in (0, 1)]
+        threads = [threading.Thread(target=enroll, args=(side,)) for side in (0, 1)]
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
         assert sorted(statuses) == [201, 409], f"race {number}: {statuses}"

@@ -25,7 +25,7 @@ class Address(str):
 
     @classmethod
     def of(cls, url, data):
-        """The URL of a service with this data folder."""
+        """The URL of a service with this data directory."""
         address, file = cls(url), Path(data) / "local.header"
         if file.exists():
             name, value = file.read_text().strip().split(": ")
@@ -75,7 +75,7 @@ class Service:
 def started(command, data=None):
     """Runs the command until the block ends; gives the address that it says it is ready at, and its process id.
 
-    `data`: the data folder, where the command does not name it by --data-dir."""
+    `data`: the data directory, where the command does not name it by --data-dir."""
     command = [str(part) for part in command]
     data = data or (command[command.index("--data-dir") + 1] if "--data-dir" in command else "likeness-data")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

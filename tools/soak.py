@@ -4,7 +4,7 @@
     cargo build --release
     tools/soak.py --minutes 60 --rate 15 --picture docs/soak.png     (matplotlib, for the plot)
 
-Starts target/release/likeness with a new data folder. Two workers enroll, replace, verify, identify,
+Starts target/release/likeness with a new data directory. Two workers enroll, replace, verify, identify,
 compare, list and erase; every tenth call is invalid: half a photo, no face, an unknown field, a client
 that disconnects within its photo or before its answer. Each answer is checked. Memory (VmRSS) is read
 every five seconds; the result compares its median in the second tenth of the time with the last.

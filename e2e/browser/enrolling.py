@@ -21,20 +21,20 @@ DIFFERENCE = """(async (canvas) => {
 
 
 def from_files(walk, console):
-    console.open("enrol")
+    console.open("enroll")
     console.push("Enroll")
     console.shows(".outcome", "Enter an employee ID")
     console.last_day("2099-12-31")
-    console.enrol("e-17", PEOPLE / "p01-b.jpg")
+    console.enroll("e-17", PEOPLE / "p01-b.jpg")
     console.shows(".outcome", "2099")
     console.says("#about", "1 enrolled")
     walk.step(console, "enrolled from a file")
 
-    console.enrol("e-18", ODD / "no-face.jpg", says="No face found.")
+    console.enroll("e-18", ODD / "no-face.jpg", says="No face found.")
     console.shows(".guidance", "No face found.")
-    console.enrol("e-18", ODD / "two-faces.jpg", says="One person at a time")
-    console.enrol("no such id", PEOPLE / "p03-b.jpg", says="An employee_id must be 1 to 64 characters")
-    console.enrol("e-18", walk.folder / "dark.jpg", says="is not suitable as a reference")
+    console.enroll("e-18", ODD / "two-faces.jpg", says="One person at a time")
+    console.enroll("no such id", PEOPLE / "p03-b.jpg", says="An employee_id must be 1 to 64 characters")
+    console.enroll("e-18", walk.folder / "dark.jpg", says="is not suitable as a reference")
     console.shows(".outcome", "Too dark: turn toward the light.")
     walk.step(console, "refused with reasons")
     console.choose(f"{console.here} input[type=file]", ROOT / "Cargo.toml")
@@ -42,11 +42,11 @@ def from_files(walk, console):
     console.last_day("2020-12-31")
     console.push("Enroll")
     console.shows(".outcome", "today or later")
-    console.focus_is("enrol-end")
+    console.focus_is("enroll-end")
 
 
 def upright_and_shrunk(walk, console):
-    console.open("enrol")
+    console.open("enroll")
     marks = []
     for orientation in range(1, 9):
         console.photo(ODD / f"orientation-{orientation}.jpg")
@@ -67,9 +67,9 @@ def upright_and_shrunk(walk, console):
 
 def nothing_is_lost(walk, console):
     """Whatever comes back, it is said, and all that was filled in is still there for the next try."""
-    console.open("enrol")
+    console.open("enroll")
     console.photo(PEOPLE / "p10-b.jpg")
-    console.fill("#enrol-id", "e-20")
+    console.fill("#enroll-id", "e-20")
     console.last_day("2099-12-31")
     for status, body, words in [
         (503, '{"code": "busy", "detail": ""}', "busy. Try again in a moment"),
@@ -86,10 +86,10 @@ def nothing_is_lost(walk, console):
     console.push("Enroll")
     console.shows(".outcome", "No response")
     console.offline(False)
-    kept = console.value("['id', 'end'].map((name) => document.querySelector(`#enrol-${name}`).value).join()")
+    kept = console.value("['id', 'end'].map((name) => document.querySelector(`#enroll-${name}`).value).join()")
     require(kept == "e-20,2099-12-31" and console.marked()["landmarks"] == 5, f"not all is there still: {kept}")
     walk.step(console, "no answer came")
-    console.value("calls = 0, document.querySelector('#enrol-id').focus()")
+    console.value("calls = 0, document.querySelector('#enroll-id').focus()")
     console.press("Enter")
     console.press("Enter")
     console.shows(".outcome", "e-20 is enrolled.")
@@ -100,8 +100,8 @@ def nothing_is_lost(walk, console):
 
 
 def questions(walk, console):
-    console.open("enrol")
-    console.enrol("e-18", PEOPLE / "p01-c.jpg", says="Enrolling")
+    console.open("enroll")
+    console.enroll("e-18", PEOPLE / "p01-c.jpg", says="Enrolling")
     console.says("dialog", "Two different people?", "matches e-17")
     walk.step(console, "asked about a look-alike")
     console.press("Escape")
@@ -110,7 +110,7 @@ def questions(walk, console):
     console.push("Yes, different people")
     console.shows(".outcome", "e-18 is enrolled.")
 
-    console.enrol("e-17", PEOPLE / "p01-b.jpg", says="Enrolling")
+    console.enroll("e-17", PEOPLE / "p01-b.jpg", says="Enrolling")
     console.says("dialog", "e-17 is already enrolled")
     console.push("Keep existing")
     console.shows(".outcome", "Nothing was changed.")
@@ -122,11 +122,11 @@ def questions(walk, console):
 
 
 def without_a_webcam(walk, console):
-    console.open("enrol")
+    console.open("enroll")
     console.push("Start camera")
     console.shows(".guidance", "No webcam found.")
     as_before = console.on_new_pages("Object.defineProperty(Navigator.prototype, 'mediaDevices', { value: undefined })")
-    console.open("enrol")
+    console.open("enroll")
     console.shows(".picker", "only on localhost or over TLS")
     console.until(f"document.querySelector('{console.here} .buttons :nth-child(2)').disabled")
     walk.step(console, "without a webcam")
@@ -135,11 +135,11 @@ def without_a_webcam(walk, console):
 
 def guided(walk, console):
     """Enrols from the webcam without a mouse."""
-    console.open("enrol")
+    console.open("enroll")
     guidance = f"document.querySelector('{console.here} .guidance')"
     console.value(f"""window.heard = new Set();
         new MutationObserver(() => heard.add({guidance}.innerText)).observe({guidance}, {{ childList: true, characterData: true, subtree: true }})""")
-    console.tab_to("enrol-id")
+    console.tab_to("enroll-id")
     console.type("e-19")
     console.tab_to("Start camera")
     console.press("Enter")
@@ -156,7 +156,7 @@ def guided(walk, console):
     console.tab_to("Enroll")
     console.press("Enter")
     console.shows(".outcome", "e-19 is enrolled.")
-    console.focus_is("enrol-id")
+    console.focus_is("enroll-id")
     require(console.value("most") == 1, "more than one call was under way")
     walk.step(console, "enrolled by keyboard and webcam")
 

@@ -114,8 +114,8 @@ def keys(walk, console, data):
     console.says("#key-refused", "This key is not valid")
     console.value("document.querySelector('#key').select()")
     sign_in(admin)
-    console.at("enrol")
-    console.enrol("k-1", PEOPLE / "p05-b.jpg")
+    console.at("enroll")
+    console.enroll("k-1", PEOPLE / "p05-b.jpg")
     console.reload()
     console.says("#about", "1 enrolled")
     console.push("Sign out")
@@ -127,7 +127,7 @@ def keys(walk, console, data):
     console.photo(PEOPLE / "p09-b.jpg")
     console.shows(".who", "No match")
     console.says("header", "This key can only verify and identify")
-    for section in ["enrol", "employees"]:
+    for section in ["enroll", "employees"]:
         require(not console.value(f"document.querySelector('nav a[href=\"#{section}\"]').checkVisibility()"), f"{section} is shown to a terminal")
         console.value(f"location.hash = '{section}'")
         console.at("identify")
@@ -135,10 +135,10 @@ def keys(walk, console, data):
     console.push("Sign out")
 
     sign_in(desk)
-    console.click('nav a[href="#enrol"]')
-    console.at("enrol")
+    console.click('nav a[href="#enroll"]')
+    console.at("enroll")
     console.photo(PEOPLE / "p06-b.jpg")
-    console.fill("#enrol-id", "k-2")
+    console.fill("#enroll-id", "k-2")
     key("revoke", "enroller")
     time.sleep(1.1)
     console.push("Enroll")
@@ -153,17 +153,17 @@ def keys(walk, console, data):
 def faults_are_seen(walk, console):
     """What would be a complaint is one."""
     for breaks, told in [
-        ("document.querySelector('[data-section=enrol] .lead').style.color = '#ccc'", "a contrast of"),
-        ("document.querySelector('[for=enrol-id]').remove()", "a field without a visible label"),
+        ("document.querySelector('[data-section=enroll] .lead').style.color = '#ccc'", "a contrast of"),
+        ("document.querySelector('[for=enroll-id]').remove()", "a field without a visible label"),
         ("document.querySelector('.act button').textContent = ''", "a button without a name"),
         ("document.querySelector('footer').style.width = '1300px'", "wide on a screen of 1280"),
     ]:
-        console.open("enrol")
+        console.open("enroll")
         console.value(breaks)
         faults = accessible.faults(console)
         require(any(told in fault for fault in faults), f"not seen: {breaks}; but {faults}")
     for breaks, told in [("style.outline = 'none'", "the focus can't be seen"), ("tabIndex = 5", "takes the way")]:
-        console.open("enrol")
+        console.open("enroll")
         console.value(f"document.querySelector('.act button').{breaks}")
         require(told in str(accessible.focus_faults(console)), f"not seen: {breaks}")
 

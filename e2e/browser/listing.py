@@ -6,7 +6,7 @@ import sqlite3
 from service import PEOPLE
 
 from .chromium import wait
-from .page import enrol, require
+from .page import enroll, require
 
 
 def employees(walk, console):
@@ -47,8 +47,8 @@ def employees(walk, console):
 
 def held_up(walk, console, database):
     """Erases while another program reads the database."""
-    console.open("enrol")
-    console.enrol("e-21", PEOPLE / "p10-b.jpg")
+    console.open("enroll")
+    console.enroll("e-21", PEOPLE / "p10-b.jpg")
     reader = sqlite3.connect(database)
     reader.execute("begin")
     reader.execute("select * from template").fetchall()
@@ -77,7 +77,7 @@ def saved(console, employee):
 
 def paging(walk, console):
     for number in range(60):
-        enrol(console.url, f"p-{number:02}", "p01-a.jpg", confirm_lookalike="true")
+        enroll(console.url, f"p-{number:02}", "p01-a.jpg", confirm_lookalike="true")
     console.open("employees")
     console.shows(".found", "50 employees on page 1.")
     console.push("Next")

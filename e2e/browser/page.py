@@ -8,7 +8,7 @@ from service import DATA, PEOPLE, started
 from .chromium import Browser, Failed
 
 ODD = DATA / "odd"
-SECTIONS = ["enrol", "verify", "identify", "employees"]
+SECTIONS = ["enroll", "verify", "identify", "employees"]
 
 # What the page calls and may be refused, which a browser tells on its console whatever the page does.
 CALLS = ["/check", "/enroll", "/verify", "/identify", "/employees"]
@@ -96,16 +96,16 @@ class Console(Browser):
         self.until(f"document.querySelector('{self.here} .still canvas')")
         self.until(f"!/^(Reading|Checking)/.test(document.querySelector('{self.here} .guidance').innerText)")
 
-    def enrol(self, employee, path, says=None):
+    def enroll(self, employee, path, says=None):
         """Says that they are enrolled, or what is given."""
         self.photo(path)
-        self.fill("#enrol-id", employee)
+        self.fill("#enroll-id", employee)
         self.push("Enroll")
         if not self.value("document.querySelector('dialog').open"):
             self.shows(".outcome", says or f"{employee} is enrolled.")
 
     def last_day(self, day):
-        self.value(f"document.querySelector('#enrol-end').value = '{day}'")
+        self.value(f"document.querySelector('#enroll-end').value = '{day}'")
 
     def erase(self, employee):
         self.push(f"Erase {employee}")
@@ -122,7 +122,7 @@ def service(binary, data):
         yield url
 
 
-def enrol(url, employee, photo, **fields):
+def enroll(url, employee, photo, **fields):
     """Without the page."""
     given = [f"employee_id={employee}", f"photo=@{PEOPLE / photo}", *(f"{name}={value}" for name, value in fields.items())]
     credential = [f"{name}: {value}" for name, value in url.header.items()]

@@ -73,7 +73,7 @@ pub enum Action {
     /// A backup is restored.
     Restore,
     /// The retention limit brings expiries forward.
-    LimitEnrolments,
+    LimitEnrollments,
     /// The thresholds of a gallery are fitted to the people enrolled.
     FitThreshold,
 }
@@ -94,7 +94,7 @@ impl Action {
             Self::Migrate => "migrate_store",
             Self::Backup => "backup",
             Self::Restore => "restore",
-            Self::LimitEnrolments => "limit_enrolments",
+            Self::LimitEnrollments => "limit_enrolments",
             Self::FitThreshold => "fit_threshold",
         }
     }

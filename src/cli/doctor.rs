@@ -211,7 +211,7 @@ async fn templates(
 ) {
     let running =
         [Some(engine.encoder().model().id), engine.former_encoder().map(|e| e.model().id)];
-    let policy = Policy { longest_enrolment: None, ..config.policy() };
+    let policy = Policy { longest_enrollment: None, ..config.policy() };
     let started =
         Recognizer::start(engine, store.clone(), sealer, policy, super::wall_clock()).await;
     let started = checks.of(started.map_err(anyhow::Error::from), |recognizer| {

@@ -267,7 +267,7 @@ impl Config {
             verify_fmr: self.verify_fmr,
             identify_fpir: self.identify_fpir,
             gallery_thresholds: self.gallery_thresholds,
-            longest_enrolment: self.enrollment_days.or(self.enrolment_days).map(days),
+            longest_enrollment: self.enrollment_days.or(self.enrolment_days).map(days),
         }
     }
 
@@ -364,7 +364,7 @@ mod tests {
     fn the_former_name_of_a_flag_is_accepted() {
         for flag in ["--enrollment-days", "--enrolment-days"] {
             let cli = Cli::parse_from(["likeness", flag, "400"]);
-            assert_eq!(cli.config.policy().longest_enrolment, Some(days(400)), "{flag}");
+            assert_eq!(cli.config.policy().longest_enrollment, Some(days(400)), "{flag}");
         }
     }
 }

@@ -45,7 +45,7 @@ impl LandmarkRefiner {
     pub(super) fn refine(&self, photo: &Photo, faces: &[Face]) -> Result<Vec<Face>, EngineError> {
         let mut kept = Vec::with_capacity(faces.len());
         for found in faces {
-            let square = face::glance(photo, found, self.network.side);
+            let square = face::align_square(photo, found, self.network.side);
             let Estimate { confidence, landmarks } =
                 self.estimate(square.pixels()).map_err(EngineError::run)?;
             if confidence.is_nan() || confidence < self.score {

@@ -16,7 +16,7 @@ const SAMPLE_SPACING: f64 = 1.5;
 const SPACING_IN_COPY: f64 = 2.0;
 
 /// The same for uses that need positions, but not sharpness.
-const SPACING_AT_A_GLANCE: f64 = 1.0;
+const SPACING_IN_SQUARE: f64 = 1.0;
 
 /// Fractional bits of fixed-point coordinates.
 const FRACTION: u32 = 16;
@@ -74,8 +74,8 @@ pub fn align(photo: &Photo, face: &Face, width: u32, height: u32) -> AlignedFace
 }
 
 /// Aligns to a square with fewer samples; a large face becomes slightly less sharp.
-pub fn glance(photo: &Photo, face: &Face, side: u32) -> AlignedFace {
-    aligned(photo, face, (side, side), SPACING_AT_A_GLANCE)
+pub fn align_square(photo: &Photo, face: &Face, side: u32) -> AlignedFace {
+    aligned(photo, face, (side, side), SPACING_IN_SQUARE)
 }
 
 fn aligned(photo: &Photo, face: &Face, (width, height): (u32, u32), spacing: f64) -> AlignedFace {

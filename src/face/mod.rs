@@ -2,13 +2,13 @@
 //!
 //! A [`Face`] is what the detector found, in pixels of the upright photo as it was sent; one rule
 //! ([`prominent`]) tells the prominent faces from bystanders; [`align`] turns, scales and samples it. Only
-//! `align` and [`glance`] make an [`AlignedFace`], so whatever reaches the encoder has been aligned.
+//! `align` and [`align_square`] make an [`AlignedFace`], so whatever reaches the encoder has been aligned.
 
 mod alignment;
 mod similarity;
 mod yaw;
 
-pub use self::alignment::{AlignedFace, align, glance};
+pub use self::alignment::{AlignedFace, align, align_square};
 use self::similarity::{Similarity, TEMPLATE};
 pub(crate) use self::yaw::SyntheticYaw;
 use crate::photo::Photo;

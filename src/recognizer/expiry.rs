@@ -13,7 +13,7 @@ const SAME_PHOTO: f64 = 0.01;
 impl Recognizer {
     /// Returns the expiry that a requested one becomes, bounded by the longest enrollment.
     pub fn expiry_of(&self, reference: &Reference, asked: Option<Timestamp>) -> Option<Timestamp> {
-        let longest = self.longest_enrolment;
+        let longest = self.longest_enrollment;
         let latest = longest.and_then(|time| reference.enrolled_at.checked_add(time).ok());
         asked.into_iter().chain(latest).min()
     }

@@ -14,7 +14,7 @@ use super::error::Error;
 use super::model_gallery::{LoadError, ModelGalleries, ModelGallery};
 use super::searcher::SearchEnded;
 use crate::seal::{DoesNotOpen, Sealer};
-use crate::store::{Census, Change, ChangeListener, Changes, Store, StoreError};
+use crate::store::{Change, ChangeListener, Changes, FeedSnapshot, Store, StoreError};
 
 /// Maximum age of a confirmed gallery.
 const IN_STEP: Duration = Duration::from_secs(1);
@@ -206,12 +206,13 @@ impl Inner {
     }
 
     async fn is_proven(&self, read: &mut u64) -> Result<bool, FollowError> {
-        let Census { changes, rolls } = patient(LONG_PATIENCE, self.store.census(*read)).await?;
+        let FeedSnapshot { changes, digests } =
+            patient(LONG_PATIENCE, self.store.feed_snapshot(*read)).await?;
         let Changes::Next { changes, .. } = changes else { return Ok(false) };
         self.apply(changes, read).await?;
         let is_whole = |gallery: &ModelGallery| {
             gallery.references.digest()
-                == rolls.get(&gallery.model().id).copied().unwrap_or_default()
+                == digests.get(&gallery.model().id).copied().unwrap_or_default()
         };
         Ok(self.galleries.all().all(is_whole))
     }

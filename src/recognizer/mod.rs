@@ -1,11 +1,11 @@
 //! The use cases, without HTTP, and the composition of the parts that they need.
 //!
-//! `decision` decides on photos, `enrolment` and `expiry` change who is enrolled, `query` reads, and `operation` is for
+//! `decision` decides on photos, `enrollment` and `expiry` change who is enrolled, `query` reads, and `operation` is for
 //! operators. The event of a decision is written before its response, unless the database is unavailable (`journal`).
 
 mod code;
 mod decision;
-mod enrolment;
+mod enrollment;
 mod error;
 mod expiry;
 mod feed;
@@ -58,7 +58,7 @@ pub struct Policy {
     /// False positive identification rate of an identification.
     pub identify_fpir: f64,
     /// Maximum duration of an enrollment.
-    pub longest_enrolment: Option<SignedDuration>,
+    pub longest_enrollment: Option<SignedDuration>,
     /// Whether the people enrolled decide on the thresholds.
     pub gallery_thresholds: GalleryThresholds,
 }
@@ -102,7 +102,7 @@ pub struct Recognizer {
     wiper: Wiper,
     /// Present if others write to the store.
     feed: Option<Feed>,
-    longest_enrolment: Option<SignedDuration>,
+    longest_enrollment: Option<SignedDuration>,
     /// Held from before a commit until the gallery has followed.
     writing: Arc<Mutex<()>>,
 }
@@ -119,8 +119,8 @@ impl Recognizer {
         policy: Policy,
         now: Timestamp,
     ) -> Result<Self, StartError> {
-        if let Some(longest) = policy.longest_enrolment {
-            store.limit_enrolments(longest, now).await?;
+        if let Some(longest) = policy.longest_enrollment {
+            store.limit_enrollments(longest, now).await?;
         }
         let gallery = |encoder: &Arc<Encoder>| ModelGallery::new(encoder.clone(), policy);
         let present = gallery(engine.encoder())?;
@@ -147,7 +147,7 @@ impl Recognizer {
             }
         }
         let (journal, wiper) = (Journal::start(store.clone()), Wiper::start(store.clone()));
-        let longest_enrolment = policy.longest_enrolment;
+        let longest_enrollment = policy.longest_enrollment;
         let writing = Arc::default();
         Ok(Self {
             engine,
@@ -157,7 +157,7 @@ impl Recognizer {
             journal,
             wiper,
             feed,
-            longest_enrolment,
+            longest_enrollment,
             writing,
         })
     }

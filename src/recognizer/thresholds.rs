@@ -113,12 +113,13 @@ mod tests {
     use crate::comparison::ErrorRate;
 
     fn thresholds(gallery_thresholds: GalleryThresholds) -> Thresholds {
-        let row = |fmr, score| ErrorRate { fmr, score, interval: None, pairs: None };
+        let row =
+            |fmr, score| ErrorRate { fmr, score, interval: None, pairs: None };
         let rates = ErrorRates::new(vec![row(1e-2, 1.0), row(1e-3, 3.0), row(1e-4, 5.0)]).unwrap();
         let policy = Policy {
             verify_fmr: 1e-3,
             identify_fpir: 1e-2,
-            longest_enrolment: None,
+            longest_enrollment: None,
             gallery_thresholds,
         };
         Thresholds::new(rates, 0.5, policy).unwrap()

@@ -60,11 +60,11 @@ pub enum Changes {
 
 /// A consistent snapshot of the feed and the gallery digests.
 #[derive(Debug)]
-pub struct Census {
+pub struct FeedSnapshot {
     /// The changes.
     pub changes: Changes,
     /// The gallery digest of each model.
-    pub rolls: HashMap<ModelId, GalleryDigest>,
+    pub digests: HashMap<ModelId, GalleryDigest>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -105,7 +105,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn census(&self, after: u64) -> Result<Census, StoreError> {
+    pub async fn feed_snapshot(&self, after: u64) -> Result<FeedSnapshot, StoreError> {
         let snapshot = "begin isolation level repeatable read, read only";
         let mut tx = self.data.feed.begin_with(snapshot).await?;
         let mut rows = Vec::new();
@@ -116,9 +116,9 @@ impl Store {
             from = last.number.unsigned_abs() + 1;
             rows.extend(next);
         }
-        let rolls = rolls(&mut tx).await?;
+        let digests = digests(&mut tx).await?;
         tx.rollback().await?;
-        Ok(Census { changes: self.read(rows, after).await?, rolls })
+        Ok(FeedSnapshot { changes: self.read(rows, after).await?, digests })
     }
 
     /// Deletes expired rows, except the newest row.
@@ -277,10 +277,10 @@ async fn page(connection: &mut AnyConnection, from: u64) -> Result<Vec<ChangeRow
     Ok(rows)
 }
 
-async fn rolls(
+async fn digests(
     connection: &mut AnyConnection,
 ) -> Result<HashMap<ModelId, GalleryDigest>, StoreError> {
-    let mut rolls: HashMap<ModelId, GalleryDigest> = HashMap::new();
+    let mut digests: HashMap<ModelId, GalleryDigest> = HashMap::new();
     let mut after = DataKeyId::AUDIT.as_bytes().to_vec();
     loop {
         let rows: Vec<(Vec<u8>, String, Vec<u8>)> = sqlx::query_as(
@@ -291,15 +291,15 @@ async fn rolls(
         .bind(COUNTED)
         .fetch_all(&mut *connection)
         .await?;
-        let Some((.., last)) = rows.last() else { return Ok(rolls) };
+        let Some((.., last)) = rows.last() else { return Ok(digests) };
         after.clone_from(last);
         for (model, employee, key) in rows {
             let inconsistent = |column| StoreError::inconsistent("template", column, &employee);
             let model = model_id(&model).ok_or_else(|| inconsistent("model_id"))?;
             let key = key.try_into().map_err(|_| inconsistent("key_id"))?;
             let employee = EmployeeId::parse(&employee).map_err(|_| inconsistent("employee_id"))?;
-            let roll = rolls.entry(model).or_default();
-            *roll += GalleryDigest::of(&employee, DataKeyId::from_bytes(key));
+            let digest = digests.entry(model).or_default();
+            *digest += GalleryDigest::of(&employee, DataKeyId::from_bytes(key));
         }
     }
 }

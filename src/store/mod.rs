@@ -7,7 +7,7 @@
 //!
 //! Each statement is written once, for both engines; `sqlite` and `postgres` hold the differences.
 //! The methods of [`Store`] are in `access_keys`, `archive`, `audit`, `changes`, `copying`,
-//! `data_keys`, `employees`, `enrolment` and `expiry`.
+//! `data_keys`, `employees`, `enrollment` and `expiry`.
 
 mod access_keys;
 mod archive;
@@ -17,7 +17,7 @@ mod copying;
 mod data_keys;
 mod database;
 mod employees;
-mod enrolment;
+mod enrollment;
 mod expiry;
 mod impostor_tails;
 mod location;
@@ -27,10 +27,10 @@ mod sqlite;
 mod tests;
 
 pub use self::audit::Attempt;
-pub use self::changes::{Census, Change, Changes};
+pub use self::changes::{Change, Changes, FeedSnapshot};
 use self::database::Database;
 pub use self::employees::{EmployeeExport, StoredTemplate};
-pub use self::enrolment::{Enrolled, Extent, Receipt, Written};
+pub use self::enrollment::{Enrolled, Extent, Receipt, Written};
 pub use self::impostor_tails::StoredTail;
 pub use self::location::{DatabaseUrl, Location};
 pub use self::postgres::ChangeListener;

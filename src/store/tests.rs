@@ -416,7 +416,7 @@ async fn enrollments_are_limited_and_expire(place: Place) {
     let sooner = Reference { expires_at: Some(end), ..reference("bob", 1) };
     enroll(&store, &sooner, "2", false).await;
     for _ in 0..2 {
-        store.limit_enrolments(SignedDuration::from_hours(48), end).await.unwrap();
+        store.limit_enrollments(SignedDuration::from_hours(48), end).await.unwrap();
     }
     let rule = ("limit_enrolments".to_owned(), None);
     assert_eq!(trail(&store).await[2..], [rule], "once, when it changed somebody's");
@@ -544,9 +544,9 @@ async fn feed_lists_changed_enrollments() {
     assert_eq!(changes(&store, 2).await, Some(all[2..].to_vec()));
     assert_eq!(changes(&store, 3).await, Some(vec![]));
     assert_eq!(changes(&store, 9).await, None, "a database that was put back to an earlier state");
-    let census = store.census(1).await.unwrap();
-    assert!(matches!(census.changes, Changes::Next { changes, .. } if changes.len() == 2));
-    assert_eq!(census.rolls[&bob.model.id], GalleryDigest::of(&bob.employee, sealed("2").0.id));
+    let snapshot = store.feed_snapshot(1).await.unwrap();
+    assert!(matches!(snapshot.changes, Changes::Next { changes, .. } if changes.len() == 2));
+    assert_eq!(snapshot.digests[&bob.model.id], GalleryDigest::of(&bob.employee, sealed("2").0.id));
     assert_eq!(store.last_change().await.unwrap(), 3);
     store.drop_changes().await.unwrap();
     assert_eq!(
@@ -571,13 +571,13 @@ async fn feed_lists_enrollments_shortened_by_a_limit() {
     let sooner = Reference { expires_at: Some(bob.enrolled_at + day), ..bob };
     enroll(&store, &sooner, "2", false).await;
     let mut listener = store.listener().await.unwrap().unwrap();
-    store.limit_enrolments(day, ada.enrolled_at).await.unwrap();
+    store.limit_enrollments(day, ada.enrolled_at).await.unwrap();
     listener.changed().await.unwrap();
     let Changes::Next { changes: told, .. } = store.changes(2).await.unwrap() else { panic!() };
     let (_, stored) = told[0].present.clone().unwrap();
     assert_eq!((told.len(), told[0].number), (1, 3));
     assert_eq!((stored.employee, stored.expires_at), (ada.employee, Some(ada.enrolled_at + day)));
-    store.limit_enrolments(day, ada.enrolled_at).await.unwrap();
+    store.limit_enrollments(day, ada.enrolled_at).await.unwrap();
     assert_eq!(changes(&store, 3).await, Some(vec![]), "the same rule again changes nothing");
 }
 
@@ -738,7 +738,7 @@ async fn change_feed_has_its_own_connections() {
     }
     assert!(store.list(None, 1).await.is_err(), "every reader is taken");
     assert_eq!(changes(&store, 0).await, Some(vec![(1, "ada".to_owned(), true)]));
-    assert_eq!(store.census(0).await.unwrap().rolls.len(), 1);
+    assert_eq!(store.feed_snapshot(0).await.unwrap().digests.len(), 1);
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| engine(2, 64));
 pub(crate) const POLICY: Policy = Policy {
     verify_fmr: 1e-4,
     identify_fpir: 1e-2,
-    longest_enrolment: None,
+    longest_enrollment: None,
     gallery_thresholds: GalleryThresholds::Stricter,
 };
 

@@ -99,7 +99,7 @@ async fn receipt_is_returned_again_and_does_not_erase_reenrolled_employee() {
         assert_eq!((unread.status, &unread.body["code"]), (400, &json!("malformed")));
     }
     let second = app.delete("/employees/e-1").await.body;
-    assert_ne!(second["audit_id"], first.body["audit_id"], "another enrolment, another id");
+    assert_ne!(second["audit_id"], first.body["audit_id"], "another enrollment, another id");
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn tampering_is_detected_and_truncation_by_a_receipt() {
 async fn enrollment_limit_applies_to_existing_enrollments() {
     let app = App::spawn().await;
     app.enroll("e-1", photo("people/p01-a.jpg")).await;
-    let policy = Policy { longest_enrolment: Some(SignedDuration::from_hours(24)), ..POLICY };
+    let policy = Policy { longest_enrollment: Some(SignedDuration::from_hours(24)), ..POLICY };
     let app = app.restarted_with(&ENGINE, OPEN, policy).await;
     app.enroll("e-2", photo("people/p02-a.jpg")).await;
     let later = Form::new()

@@ -9,7 +9,7 @@ const NEAR = 0.2;
 
 export async function guidance({ canvas, blob }, live) {
   // A terminal's key is not allowed to call it.
-  if (!session.mayEnrol) return { faces: [], words: "", good: false };
+  if (!session.mayEnroll) return { faces: [], words: "", good: false };
   try {
     const { face, reasons } = await check(blob);
     if (reasons.length) return { faces: [face], words: reasons.map(reasonInWords).join(" "), good: false };

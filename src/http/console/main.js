@@ -2,14 +2,14 @@
 
 import { ready } from "./api.js";
 import { employees } from "./employees.js";
-import { enrol } from "./enrol.js";
+import { enroll } from "./enroll.js";
 import { identify } from "./identify.js";
 import { session } from "./session.js";
 import { admitted, refuse, signIn } from "./signin.js";
 import { verify } from "./verify.js";
 import { problemInWords } from "./words.js";
 
-const SECTIONS = { enrol, verify, identify, employees };
+const SECTIONS = { enroll, verify, identify, employees };
 const NOT_YET = 1000;
 
 const [nav, out] = [document.querySelector("nav"), document.querySelector("#sign-out")];
@@ -34,7 +34,7 @@ function begin(moved = false) {
   starting.textContent = "";
   nav.hidden = false;
   out.hidden = !session.key;
-  narrow.hidden = session.mayEnrol;
+  narrow.hidden = session.mayEnroll;
   for (const name of Object.keys(SECTIONS)) {
     nav.querySelector(`[href="#${name}"]`).parentElement.hidden = !may(name);
   }
@@ -47,7 +47,7 @@ function go() {
   if (nav.hidden) return;
   const asked = location.hash.slice(1);
   const known = Object.hasOwn(SECTIONS, asked) && may(asked);
-  const name = known ? asked : session.mayEnrol ? "enrol" : "identify";
+  const name = known ? asked : session.mayEnroll ? "enroll" : "identify";
   const moved = open !== null && open !== name;
   leave();
   open = name;
@@ -62,7 +62,7 @@ function go() {
   if (moved) headingOf(name).focus();
 }
 
-const may = (name) => session.mayEnrol || !SECTIONS[name].needsEnroller;
+const may = (name) => session.mayEnroll || !SECTIONS[name].needsEnroller;
 const headingOf = (name) => SECTIONS[name].root.querySelector("h1");
 
 function leave() {

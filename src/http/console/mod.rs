@@ -14,7 +14,7 @@ static CONSOLE: Page = Page::new(assets!(
     "dates.js",
     "element.js",
     "employees.js",
-    "enrol.js",
+    "enroll.js",
     "erasure.js",
     "gauge.js",
     "guidance.js",

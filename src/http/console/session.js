@@ -4,7 +4,7 @@ const NAME = "likeness-key";
 
 export const session = new (class extends EventTarget {
   /** Whether the key allows enrolling, listing and erasing; a terminal's key does not. */
-  mayEnrol = false;
+  mayEnroll = false;
 
   /** Takes the key from an address such as `/#key=KEY`, and removes it from the address and the history. */
   takeFromAddress() {
@@ -24,7 +24,7 @@ export const session = new (class extends EventTarget {
 
   forget() {
     sessionStorage.removeItem(NAME);
-    this.mayEnrol = false;
+    this.mayEnroll = false;
   }
 
   /** Ends the session; `why` is the reason if the service refused the key. */

@@ -15,7 +15,7 @@ const refused = root.querySelector("#key-refused");
 export async function admitted() {
   try {
     await list(1);
-    session.mayEnrol = true;
+    session.mayEnroll = true;
     return true;
   } catch (problem) {
     if (problem.code === "no_key") return false;

@@ -69,7 +69,7 @@ impl Recognizer {
             return Err(Error::PoorPhoto { reasons, quality: quality.unified_score() });
         }
         let model = self.model().clone();
-        let latest = self.longest_enrolment.and_then(|time| call.at.checked_add(time).ok());
+        let latest = self.longest_enrollment.and_then(|time| call.at.checked_add(time).ok());
         let expires_at = options.expires_at.into_iter().chain(latest).min();
         let audit_id = AuditId::from_bytes(*random());
         let reference = Reference { employee, audit_id, enrolled_at: call.at, expires_at, model };

@@ -157,7 +157,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Driver`].
-    pub async fn limit_enrolments(
+    pub async fn limit_enrollments(
         &self,
         longest: SignedDuration,
         now: Timestamp,
@@ -173,7 +173,7 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         if limited.rows_affected() > 0 {
-            let (actor, action) = (Actor::Retention, Action::LimitEnrolments);
+            let (actor, action) = (Actor::Retention, Action::LimitEnrollments);
             let event = Event { at: now, actor, action, outcome: Outcome::Done, subject: None };
             audit::append(&mut tx, &self.audit, &[event]).await?;
         }

@@ -1,6 +1,6 @@
 // Enrollment: the employee, the photo, and the questions of the service.
 
-import { enroll } from "./api.js";
+import * as api from "./api.js";
 import { endOf, moment, today } from "./dates.js";
 import { element } from "./element.js";
 import { guidance } from "./guidance.js";
@@ -9,9 +9,9 @@ import { ask } from "./question.js";
 import { submitted } from "./submission.js";
 import { problemInWords, reasonInWords, sentence } from "./words.js";
 
-const root = document.querySelector('[data-section="enrol"]');
+const root = document.querySelector('[data-section="enroll"]');
 const [form, outcome] = [root.querySelector("form"), root.querySelector(".outcome")];
-const [id, end] = [root.querySelector("#enrol-id"), root.querySelector("#enrol-end")];
+const [id, end] = [root.querySelector("#enroll-id"), root.querySelector("#enroll-end")];
 const picker = new Picker(root.querySelector(".picker"), { look: guidance, changed: () => outcome.replaceChildren() });
 
 /** The codes that ask for a confirmation, with the field that confirms. */
@@ -36,7 +36,7 @@ submitted(form, () => {
   const missing = whatIsMissing();
   if (missing) return say(missing);
   say("Enrolling…");
-  return enrolAsking({ employee_id: id.value.trim(), photo: picker.shot.blob, expires_at: endOf(end.value) });
+  return enrollAsking({ employee_id: id.value.trim(), photo: picker.shot.blob, expires_at: endOf(end.value) });
 });
 
 function whatIsMissing() {
@@ -47,13 +47,13 @@ function whatIsMissing() {
   return "";
 }
 
-async function enrolAsking(fields) {
+async function enrollAsking(fields) {
   try {
-    welcome(await enroll(fields), fields.photo);
+    welcome(await api.enroll(fields), fields.photo);
   } catch (problem) {
     const question = QUESTIONS[problem.code]?.(fields.employee_id, problem);
     if (!question) return refuse(problem);
-    if (await ask(question)) return enrolAsking({ ...fields, [question.field]: true });
+    if (await ask(question)) return enrollAsking({ ...fields, [question.field]: true });
     say("Nothing was changed.");
   }
 }
@@ -93,4 +93,4 @@ function refuse(problem) {
 
 const say = (words) => outcome.replaceChildren(element("p", {}, words));
 
-export const enrol = { root, leave: () => picker.rest(), needsEnroller: true };
+export const enroll = { root, leave: () => picker.rest(), needsEnroller: true };
