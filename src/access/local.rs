@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use subtle::ConstantTimeEq;
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use super::{KeyDigest, generate};
@@ -32,13 +32,11 @@ impl LocalCredential {
     /// If the system has no random numbers.
     pub fn issue(folder: &Path) -> io::Result<(Self, Zeroizing<String>)> {
         let key = generate();
-        let (file, partial) = (Self::file(folder), folder.join("local.header.partial"));
-        remove(&partial)?;
-        let mut written =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
         let header = Zeroizing::new(format!("Authorization: Bearer {}\n", key.as_str()));
-        written.write_all(header.as_bytes())?;
-        fs::rename(&partial, &file).inspect_err(|_| drop(fs::remove_file(&partial)))?;
+        // Created with mode 0600, and deleted if it doesn't get its name.
+        let mut file = NamedTempFile::new_in(folder)?;
+        file.write_all(header.as_bytes())?;
+        file.persist(Self::file(folder))?;
         Ok((Self(KeyDigest::of(&key)), key))
     }
 

@@ -1,12 +1,12 @@
 //! Archives: copies of both SQLite files, and the checks before a restored copy serves.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
+use tempfile::NamedTempFile;
 
 use super::database::{Database, Engine};
 use super::{Store, StoreError};
@@ -77,23 +77,17 @@ impl Database {
         if path.exists() {
             return Err(io::Error::from(io::ErrorKind::AlreadyExists).into());
         }
-        let partial = with_ending(path, ".partial");
-        let _ = fs::remove_file(&partial);
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        // Created with mode 0600, and deleted if the copy fails.
+        let partial = NamedTempFile::new_in(folder)?;
         // As bytes, since a path may not be Unicode; absolute, since SQLite takes "file:" for a URI.
         sqlx::query("vacuum into cast($1 as text)")
             .bind(std::path::absolute(&partial)?.into_os_string().into_vec())
             .execute(&self.readers)
             .await?;
-        File::open(&partial)?.sync_all()?;
-        fs::rename(&partial, path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        Ok(File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?)
+        partial.as_file().sync_all()?;
+        partial.persist_noclobber(path).map_err(io::Error::from)?;
+        Ok(File::open(folder)?.sync_all()?)
     }
-}
-
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }
