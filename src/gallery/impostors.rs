@@ -7,6 +7,7 @@ use crate::evaluation::ImpostorScore;
 
 impl Gallery {
     /// Compares at most `most` people with each other and returns how many they are, with the score of each pair.
+    /// Unrecognizable references match nobody, so they are left out.
     ///
     /// Of a larger gallery those with the lowest data key ids are taken. The ids are random, the same on every replica,
     /// and stay while others join or leave, so the sample is unbiased, shared and stable.
@@ -30,7 +31,8 @@ impl Gallery {
     /// Copies the sample, in the order of its data key ids, so that the gallery is not locked while it is compared.
     fn sample(&self, most: usize) -> (usize, Matrix<f32>) {
         let rows = self.read();
-        let mut chosen: Vec<usize> = (0..rows.enrolled.len()).collect();
+        let recognizable = |row: &usize| rows.enrolled[*row].recognizable;
+        let mut chosen: Vec<usize> = (0..rows.enrolled.len()).filter(recognizable).collect();
         let key = |row: &usize| *rows.enrolled[*row].key.as_bytes();
         if chosen.len() > most {
             chosen.select_nth_unstable_by_key(most, key);
@@ -61,19 +63,21 @@ mod tests {
     /// People whose data key ids descend as their numbers ascend.
     fn gallery(numbers: impl IntoIterator<Item = u8>) -> Gallery {
         let gallery = Gallery::new(2);
-        for number in numbers {
-            let enrolled = Enrolled {
-                employee: EmployeeId::parse(&format!("e-{number}")).unwrap(),
-                audit_id: AuditId::from_bytes([number; 16]),
-                expires_at: None,
-                recognizable: true,
-                key: DataKeyId::from_bytes([200 - number; 16]),
-            };
-            let angle = f32::from(number) / 100.0;
-            let reference = Embedding::normalize(vec![angle.cos(), angle.sin()]).unwrap();
-            gallery.insert(enrolled, &reference);
-        }
+        numbers.into_iter().for_each(|number| enroll(&gallery, number, true));
         gallery
+    }
+
+    fn enroll(gallery: &Gallery, number: u8, recognizable: bool) {
+        let enrolled = Enrolled {
+            employee: EmployeeId::parse(&format!("e-{number}")).unwrap(),
+            audit_id: AuditId::from_bytes([number; 16]),
+            expires_at: None,
+            recognizable,
+            key: DataKeyId::from_bytes([200 - number; 16]),
+        };
+        let angle = f32::from(number) / 100.0;
+        let reference = Embedding::normalize(vec![angle.cos(), angle.sin()]).unwrap();
+        gallery.insert(enrolled, &reference);
     }
 
     #[test]
@@ -86,6 +90,14 @@ mod tests {
             assert_eq!(one.people, people);
         }
         assert_eq!(Gallery::new(2).impostor_scores(100, &comparator()), (0, Vec::new()));
+    }
+
+    #[test]
+    fn unrecognizable_references_are_left_out() {
+        let gallery = gallery([0, 10, 30]);
+        let scores = gallery.impostor_scores(100, &comparator());
+        enroll(&gallery, 50, false);
+        assert_eq!(gallery.impostor_scores(100, &comparator()), scores);
     }
 
     #[test]

@@ -50,12 +50,18 @@ async fn run(
     mut seen: Seen,
     now: fn() -> Timestamp,
 ) {
+    let mut failed = false;
     loop {
         sleep(PERIOD).await;
         let Some(galleries) = galleries.upgrade() else { return };
-        if let Err(error) = follow(&galleries, &store, &mut seen, now).await {
+        let outcome = follow(&galleries, &store, &mut seen, now).await;
+        // A store that stays unavailable is reported once.
+        if let Err(error) = outcome.as_ref()
+            && !failed
+        {
             tracing::warn!(%error, "the thresholds could not be fitted to the gallery: {error}");
         }
+        failed = outcome.is_err();
     }
 }
 
