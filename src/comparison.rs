@@ -167,7 +167,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// A row of a model's measured error rates.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ErrorRate {
     /// False match rate: the share of impostor comparisons that reach `score`.
     pub fmr: f64,
@@ -177,6 +177,8 @@ pub struct ErrorRate {
     pub interval: Option<[f64; 2]>,
     /// The number of different pairs of people among the false matches, if known.
     pub pairs: Option<u64>,
+    /// The population with the highest score at this rate, if the row was measured on several.
+    pub population: Option<Box<str>>,
 }
 
 /// A model's measured error rates, from lenient to strict; never empty.
@@ -264,8 +266,8 @@ impl ErrorRates {
     }
 
     /// Returns the strictest row of the table.
-    pub(crate) fn strictest(&self) -> ErrorRate {
-        *self.0.last().expect("a table has at least one row, since new refuses an empty one")
+    pub(crate) fn strictest(&self) -> &ErrorRate {
+        self.0.last().expect("a table has at least one row, since new refuses an empty one")
     }
 }
 
@@ -315,7 +317,8 @@ mod tests {
     use super::*;
 
     fn rates() -> ErrorRates {
-        let row = |fmr, score| ErrorRate { fmr, score, interval: None, pairs: None };
+        let row =
+            |fmr, score| ErrorRate { fmr, score, interval: None, pairs: None, population: None };
         ErrorRates::new(vec![row(1e-2, 1.0), row(1e-3, 3.0), row(1e-4, 5.0)]).unwrap()
     }
 
@@ -344,7 +347,8 @@ mod tests {
 
     #[test]
     fn a_table_that_does_not_get_stricter_is_refused() {
-        let row = |fmr, score| ErrorRate { fmr, score, interval: None, pairs: None };
+        let row =
+            |fmr, score| ErrorRate { fmr, score, interval: None, pairs: None, population: None };
         for rows in [
             vec![],
             vec![row(1e-3, 1.0), row(1e-2, 2.0)],
@@ -367,7 +371,13 @@ mod tests {
 
     #[test]
     fn a_row_that_contradicts_itself_is_refused() {
-        let row = |interval, pairs| ErrorRate { fmr: 1e-2, score: 1.0, interval, pairs };
+        let row = |interval, pairs| ErrorRate {
+            fmr: 1e-2,
+            score: 1.0,
+            interval,
+            pairs,
+            population: None,
+        };
         let table = |interval, pairs| ErrorRates::new(vec![row(interval, pairs)]);
         assert!(table(Some([0.5, 1.0]), Some(1)).is_ok());
         for (interval, pairs) in

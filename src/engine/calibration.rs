@@ -50,11 +50,18 @@ pub(super) struct Row {
     score: f64,
     interval: Option<[f64; 2]>,
     pairs: Option<u64>,
+    population: Option<Box<str>>,
 }
 
 /// Checks the rows of a table of error rates.
 pub(super) fn error_rates(rows: Vec<Row>) -> Result<ErrorRates, ErrorRatesError> {
-    let row = |Row { fmr, score, interval, pairs }| ErrorRate { fmr, score, interval, pairs };
+    let row = |Row { fmr, score, interval, pairs, population }| ErrorRate {
+        fmr,
+        score,
+        interval,
+        pairs,
+        population,
+    };
     ErrorRates::new(rows.into_iter().map(row).collect())
 }
 
@@ -121,7 +128,7 @@ impl Recalibration {
 /// Returns the `[[error_rate]]` tables that [`Row`] reads.
 pub(crate) fn error_rate_tables(rates: &ErrorRates) -> ArrayOfTables {
     let mut rows = ArrayOfTables::new();
-    for ErrorRate { fmr, score, interval, pairs } in rates.rows() {
+    for ErrorRate { fmr, score, interval, pairs, population } in rates.rows() {
         let mut row = Table::new();
         row["fmr"] = value(*fmr);
         row["score"] = value(*score);
@@ -130,6 +137,9 @@ pub(crate) fn error_rate_tables(rates: &ErrorRates) -> ArrayOfTables {
         }
         if let Some(pairs) = pairs {
             row["pairs"] = value(*pairs as i64);
+        }
+        if let Some(population) = population {
+            row["population"] = value(&**population);
         }
         rows.push(row);
     }
@@ -145,7 +155,10 @@ mod tests {
     }
 
     fn recalibration() -> Recalibration {
-        let row = |fmr, score, interval, pairs| ErrorRate { fmr, score, interval, pairs };
+        let row = |fmr, score, interval, pairs: Option<u64>| {
+            let population = pairs.map(|_| "visitors".into());
+            ErrorRate { fmr, score, interval, pairs, population }
+        };
         let rows = vec![
             row(0.01, 1.25, None, None),
             row(1e-3, 3.5, Some([3.25, 4.0]), Some(57)),

@@ -63,6 +63,7 @@ fn error_rate(row: &ErrorRateRow, score: impl Fn(f64) -> f64) -> ErrorRate {
         score: up(score(row.score)),
         interval: Some([down(low), up(high)]),
         pairs: Some(row.pairs),
+        population: None,
     }
 }
 

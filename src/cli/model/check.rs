@@ -58,7 +58,10 @@ pub(super) async fn run(config: &Config, args: &ModelCheckArgs) -> anyhow::Resul
 }
 
 fn table(what: &str, rates: &ErrorRates) {
-    let row = |row: &ErrorRate| format!("{:e} at {:.2}", row.fmr, row.score);
+    let row = |row: &ErrorRate| {
+        let population = row.population.as_ref().map(|name| format!(" ({name})"));
+        format!("{:e} at {:.2}{}", row.fmr, row.score, population.unwrap_or_default())
+    };
     say(what, &format!("FMR {}", rates.rows().iter().map(row).collect::<Vec<_>>().join(", ")));
 }
 
