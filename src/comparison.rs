@@ -179,6 +179,15 @@ pub struct ErrorRate {
     pub pairs: Option<u64>,
     /// The population with the highest score at this rate, if the row was measured on several.
     pub population: Option<Box<str>>,
+    /// False non-match rate at the score, 0 to 1, if known.
+    pub fnmr: Option<f64>,
+}
+
+impl ErrorRate {
+    /// Creates a row of which nothing else is known.
+    pub fn new(fmr: f64, score: f64) -> Self {
+        Self { fmr, score, interval: None, pairs: None, population: None, fnmr: None }
+    }
 }
 
 /// A model's measured error rates, from lenient to strict; never empty.
@@ -193,9 +202,9 @@ pub enum ErrorRatesError {
         "error rates must be between 0 and 1 and decrease from row to row as the scores increase"
     )]
     Disordered,
-    /// An interval must contain the score, and the number of pairs must be at least 1.
+    /// An interval must contain the score, the number of pairs must be at least 1, and an FNMR must be from 0 to 1.
     #[error(
-        "the interval of an error rate must contain its score, and its pairs must be at least 1"
+        "the interval of an error rate must contain its score, its pairs must be at least 1, and its fnmr must be from 0 to 1"
     )]
     Doubtful,
     /// No row is as strict as the target.
@@ -223,7 +232,8 @@ impl ErrorRates {
             return Err(ErrorRatesError::Disordered);
         }
         let holds = |r: &ErrorRate| r.interval.is_none_or(|[a, b]| (a..=b).contains(&r.score));
-        if !rows.iter().all(|row| holds(row) && row.pairs != Some(0)) {
+        let is_share = |r: &ErrorRate| r.fnmr.is_none_or(|fnmr| (0.0..=1.0).contains(&fnmr));
+        if !rows.iter().all(|row| holds(row) && row.pairs != Some(0) && is_share(row)) {
             return Err(ErrorRatesError::Doubtful);
         }
         Ok(Self(rows))
@@ -317,8 +327,7 @@ mod tests {
     use super::*;
 
     fn rates() -> ErrorRates {
-        let row =
-            |fmr, score| ErrorRate { fmr, score, interval: None, pairs: None, population: None };
+        let row = ErrorRate::new;
         ErrorRates::new(vec![row(1e-2, 1.0), row(1e-3, 3.0), row(1e-4, 5.0)]).unwrap()
     }
 
@@ -347,8 +356,7 @@ mod tests {
 
     #[test]
     fn a_table_that_does_not_get_stricter_is_refused() {
-        let row =
-            |fmr, score| ErrorRate { fmr, score, interval: None, pairs: None, population: None };
+        let row = ErrorRate::new;
         for rows in [
             vec![],
             vec![row(1e-3, 1.0), row(1e-2, 2.0)],
@@ -371,13 +379,7 @@ mod tests {
 
     #[test]
     fn a_row_that_contradicts_itself_is_refused() {
-        let row = |interval, pairs| ErrorRate {
-            fmr: 1e-2,
-            score: 1.0,
-            interval,
-            pairs,
-            population: None,
-        };
+        let row = |interval, pairs| ErrorRate { interval, pairs, ..ErrorRate::new(1e-2, 1.0) };
         let table = |interval, pairs| ErrorRates::new(vec![row(interval, pairs)]);
         assert!(table(Some([0.5, 1.0]), Some(1)).is_ok());
         for (interval, pairs) in

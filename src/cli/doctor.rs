@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 
 use self::Mark::{Fail, Pass, Warn};
 use crate::access::Role;
+use crate::comparison::ErrorRates;
 use crate::config::{Config, Files};
 use crate::employee::EmployeeId;
 use crate::engine::Engine;
@@ -68,6 +69,9 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
         let model = engine.encoder().model();
         format!("models load and pass their self-test: {} ({})", model.name, model.id)
     });
+    if let Some(engine) = &engine {
+        checks.say(Pass, &reach(engine, config.policy().verify_fmr));
+    }
     certificate(config, &mut checks).await;
     let files = super::existing_data(config).await?;
     data(config, &files, engine, &mut checks).await;
@@ -91,6 +95,20 @@ fn models(config: &Config) -> anyhow::Result<Engine> {
     )?;
     rates.for_verification(config.policy().verify_fmr)?;
     Ok(engine)
+}
+
+/// Describes what the encoder reaches at the FMR of verification, as far as its manifest tells.
+fn reach(engine: &Engine, fmr: f64) -> String {
+    let rows = engine.encoder().error_rates().map(ErrorRates::rows).unwrap_or_default();
+    let Some(row) = rows.iter().find(|row| row.fmr <= fmr) else {
+        return "the encoder's manifest has no error rates".to_owned();
+    };
+    let missed = row.fnmr.map_or_else(
+        || "its FNMR is unknown".to_owned(),
+        |fnmr| format!("it misses {:.1} % of genuine pairs", 100.0 * fnmr),
+    );
+    let population = row.population.as_ref().map(|name| format!(" (measured on {name})"));
+    format!("at an FMR of {:e}{}, {missed}", row.fmr, population.unwrap_or_default())
 }
 
 async fn certificate(config: &Config, checks: &mut Checks) {

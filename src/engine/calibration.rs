@@ -51,16 +51,18 @@ pub(super) struct Row {
     interval: Option<[f64; 2]>,
     pairs: Option<u64>,
     population: Option<Box<str>>,
+    fnmr: Option<f64>,
 }
 
 /// Checks the rows of a table of error rates.
 pub(super) fn error_rates(rows: Vec<Row>) -> Result<ErrorRates, ErrorRatesError> {
-    let row = |Row { fmr, score, interval, pairs, population }| ErrorRate {
+    let row = |Row { fmr, score, interval, pairs, population, fnmr }| ErrorRate {
         fmr,
         score,
         interval,
         pairs,
         population,
+        fnmr,
     };
     ErrorRates::new(rows.into_iter().map(row).collect())
 }
@@ -128,7 +130,7 @@ impl Recalibration {
 /// Returns the `[[error_rate]]` tables that [`Row`] reads.
 pub(crate) fn error_rate_tables(rates: &ErrorRates) -> ArrayOfTables {
     let mut rows = ArrayOfTables::new();
-    for ErrorRate { fmr, score, interval, pairs, population } in rates.rows() {
+    for ErrorRate { fmr, score, interval, pairs, population, fnmr } in rates.rows() {
         let mut row = Table::new();
         row["fmr"] = value(*fmr);
         row["score"] = value(*score);
@@ -140,6 +142,9 @@ pub(crate) fn error_rate_tables(rates: &ErrorRates) -> ArrayOfTables {
         }
         if let Some(population) = population {
             row["population"] = value(&**population);
+        }
+        if let Some(fnmr) = fnmr {
+            row["fnmr"] = value(*fnmr);
         }
         rows.push(row);
     }
@@ -157,7 +162,8 @@ mod tests {
     fn recalibration() -> Recalibration {
         let row = |fmr, score, interval, pairs: Option<u64>| {
             let population = pairs.map(|_| "visitors".into());
-            ErrorRate { fmr, score, interval, pairs, population }
+            let fnmr = pairs.map(|_| 0.125);
+            ErrorRate { fmr, score, interval, pairs, population, fnmr }
         };
         let rows = vec![
             row(0.01, 1.25, None, None),
@@ -193,6 +199,7 @@ mod tests {
             ("fmr = 0.01", "fmr = 1e-5", "decrease from row to row"),
             ("score = 3.5", "score = 4.5", "interval"),
             ("pairs = 57", "pairs = 0", "pairs"),
+            ("fnmr = 0.125", "fnmr = 1.125", "fnmr"),
             ("pairs = 57", "people = 57", "unknown field"),
             ("[comparison]", "[calibration]", "invalid contents"),
         ] {

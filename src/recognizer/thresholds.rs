@@ -113,8 +113,7 @@ mod tests {
     use crate::comparison::ErrorRate;
 
     fn thresholds(gallery_thresholds: GalleryThresholds) -> Thresholds {
-        let row =
-            |fmr, score| ErrorRate { fmr, score, interval: None, pairs: None, population: None };
+        let row = ErrorRate::new;
         let rates = ErrorRates::new(vec![row(1e-2, 1.0), row(1e-3, 3.0), row(1e-4, 5.0)]).unwrap();
         let policy = Policy {
             verify_fmr: 1e-3,

@@ -59,11 +59,9 @@ fn error_rate(row: &ErrorRateRow, score: impl Fn(f64) -> f64) -> ErrorRate {
     let down = |value: f64| (value * 1e4).floor() / 1e4;
     let [low, high] = row.interval.map(&score);
     ErrorRate {
-        fmr: row.fmr,
-        score: up(score(row.score)),
         interval: Some([down(low), up(high)]),
         pairs: Some(row.pairs),
-        population: None,
+        ..ErrorRate::new(row.fmr, up(score(row.score)))
     }
 }
 
