@@ -150,6 +150,9 @@ fn byte(c: &mut Criterion, case: &Case) -> TractResult<()> {
         weights: &weights,
         biases: &biases,
         scales: &scales,
+        negative_scales: None,
+        depthwise: false,
+        order: bytes::Order::Planar,
     };
     let conv = bytes::Convolution::new(&layer);
     let count = case.input_shape().iter().product();

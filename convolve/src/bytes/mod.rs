@@ -4,7 +4,7 @@
 mod convolution;
 mod products;
 
-pub use self::convolution::{Convolution, Layer, MOST_WEIGHTS};
+pub use self::convolution::{Convolution, Layer, MOST_WEIGHTS, Order};
 use self::products::POSITIONS;
 
 /// The quantization of a map, without its scale.
@@ -26,19 +26,20 @@ impl Bytes {
         if self.signed { self.zero + 128 } else { self.zero }
     }
 
-    /// Requantizes sums: scales, rounds half to even, and saturates.
+    /// Requantizes sums: scales (by the second scale where negative), rounds half to even, and saturates.
     #[inline(always)]
     pub(crate) fn requantize(
         self,
         sums: &[i32; POSITIONS],
         start: i32,
-        scale: f32,
+        [positive, negative]: [f32; 2],
         bytes: &mut [u8],
     ) {
         let [least, most] = self.bounds();
         for (sum, byte) in sums.iter().zip(bytes) {
-            *byte = rounded(sum.wrapping_add(start) as f32 * scale, least, most)
-                .wrapping_add(self.zero) as u8;
+            let sum = sum.wrapping_add(start);
+            let scale = if sum < 0 { negative } else { positive };
+            *byte = rounded(sum as f32 * scale, least, most).wrapping_add(self.zero) as u8;
         }
     }
 

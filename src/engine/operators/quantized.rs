@@ -88,7 +88,18 @@ impl QuantizedConv {
         let weights = of_output.flat_map(|(weights, zero)| weights.iter().map(move |w| w - zero));
         let weights = weights.map(i8::try_from).collect::<Result<Vec<_>, _>>()?;
         let (weights, biases, scales) = (&weights[..], &each(biases, outputs)?[..], &scales[..]);
-        let conv = Convolution::new(&Layer { shape, from, to, weights, biases, scales });
+        let layer = Layer {
+            shape,
+            depthwise: false,
+            order: bytes::Order::Planar,
+            from,
+            to,
+            weights,
+            biases,
+            scales,
+            negative_scales: None,
+        };
+        let conv = Convolution::new(&layer);
         let dims = [1, outputs, shape.output[0], shape.output[1]];
         Ok(Some(Self { conv: Arc::new(conv), output, shape: dims }))
     }
