@@ -48,14 +48,6 @@ impl Shape {
         assert!(!sizes.as_flattened().contains(&0), "a size or stride is zero: {self:?}");
     }
 
-    /// Asserts that slices hold as many values as the input and the output maps.
-    #[track_caller]
-    pub(crate) fn check_maps<T>(&self, input: &[T], output: &[T]) {
-        let len = |channels: usize, [height, width]: [usize; 2]| channels * height * width;
-        assert_eq!(input.len(), len(self.inputs, self.input), "values of the input");
-        assert_eq!(output.len(), len(self.outputs, self.output), "values of the output");
-    }
-
     pub(crate) fn taps(&self) -> impl Iterator<Item = Tap> + Clone {
         let [height, width] = self.kernel;
         (0..height).flat_map(move |y| (0..width).map(move |x| [y, x]))
@@ -83,10 +75,11 @@ impl Shape {
     }
 
     /// Copies the rows of an output map from the computed line, without the padding.
+    #[inline(always)]
     pub(crate) fn keep<T: Copy>(&self, map: &mut [T], line: &[T]) {
         let width = self.output[1];
         for (row, whole) in map.chunks_exact_mut(width).zip(line.chunks(self.row())) {
-            row.copy_from_slice(&whole[..width]);
+            copy_row(whole, row);
         }
     }
 }
@@ -124,12 +117,49 @@ impl Layout {
                     let skipped = before.saturating_sub(phase).div_ceil(stride);
                     (skipped, skipped * stride + phase - before)
                 });
-            let lines = plane.chunks_exact_mut(self.shape.row()).skip(top.0);
+            let below = plane.get_mut(top.0 * self.shape.row()..).unwrap_or_default();
+            let lines = below.chunks_exact_mut(self.shape.row());
             for (line, y) in lines.zip((top.1..height).step_by(down)) {
                 row(line.get_mut(left.0..).unwrap_or_default(), layer, y, left.1.min(width));
             }
         }
     }
+}
+
+/// The first position and the number of vectors of each block of a line of at least one vector. The
+/// last block ends with the line, so it may repeat positions of the block before.
+pub(crate) fn blocks(
+    length: usize,
+    lanes: usize,
+    most: usize,
+) -> impl Iterator<Item = (usize, usize)> {
+    let all = length.div_ceil(lanes);
+    // A single block would reach beyond the line if vectors don't fill it.
+    let blocks = all.div_ceil(most).max(if length.is_multiple_of(lanes) { 1 } else { 2 });
+    (0..blocks).map(move |block| {
+        let [from, to] = [block, block + 1].map(|block| block * all / blocks);
+        ((from * lanes).min(length - (to - from) * lanes), to - from)
+    })
+}
+
+/// Copies as many values as there is room for: faster than a call of `memcpy` for short rows.
+#[inline(always)]
+pub(crate) fn copy_row<T: Copy>(values: &[T], copies: &mut [T]) {
+    match copies.len() {
+        ..4 => copies.iter_mut().zip(values).for_each(|(copy, value)| *copy = *value),
+        4..8 => copy_ends::<4, T>(values, copies),
+        8..16 => copy_ends::<8, T>(values, copies),
+        16..32 => copy_ends::<16, T>(values, copies),
+        len => copies.copy_from_slice(&values[..len]),
+    }
+}
+
+/// Copies the first and the last `N` of `N` to 2 `N` values.
+#[inline(always)]
+fn copy_ends<const N: usize, T: Copy>(values: &[T], copies: &mut [T]) {
+    let last = copies.len() - N;
+    copies[..N].copy_from_slice(&values[..N]);
+    copies[last..].copy_from_slice(&values[last..][..N]);
 }
 
 #[cfg(test)]
@@ -182,6 +212,11 @@ pub(crate) mod tests {
     /// Whether a call panics.
     pub(crate) fn panics<T>(call: impl FnOnce() -> T) -> bool {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).is_err()
+    }
+
+    /// The shape with a 1 x 1 kernel.
+    pub(crate) fn as_pointwise(shape: Shape) -> Shape {
+        Shape { output: shape.input, kernel: [1; 2], stride: [1; 2], before: [0; 2], ..shape }
     }
 
     pub(crate) fn shapes() -> impl Strategy<Value = Shape> {

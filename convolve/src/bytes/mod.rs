@@ -2,10 +2,17 @@
 //! onnxruntime's `QLinearAdd`. Results are bit-identical on every processor.
 
 mod convolution;
+mod dot;
+mod layer;
+mod planes;
 mod products;
+mod values;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
-pub use self::convolution::{Convolution, Layer, MOST_WEIGHTS, Order};
-use self::products::POSITIONS;
+pub use self::convolution::Convolution;
+pub use self::layer::{Layer, MOST_WEIGHTS, Order};
+use self::values::scaled;
 
 /// The quantization of a map, without its scale.
 #[derive(Clone, Copy, Debug)]
@@ -26,21 +33,12 @@ impl Bytes {
         if self.signed { self.zero + 128 } else { self.zero }
     }
 
-    /// Requantizes sums: scales (by the second scale where negative), rounds half to even, and saturates.
+    /// Requantizes a sum: scales it, by the second scale if it is negative, rounds half to even,
+    /// and saturates.
     #[inline(always)]
-    pub(crate) fn requantize(
-        self,
-        sums: &[i32; POSITIONS],
-        start: i32,
-        [positive, negative]: [f32; 2],
-        bytes: &mut [u8],
-    ) {
+    pub(crate) fn requantize(self, sum: i32, scales: [f32; 2]) -> u8 {
         let [least, most] = self.bounds();
-        for (sum, byte) in sums.iter().zip(bytes) {
-            let sum = sum.wrapping_add(start);
-            let scale = if sum < 0 { negative } else { positive };
-            *byte = rounded(sum as f32 * scale, least, most).wrapping_add(self.zero) as u8;
-        }
+        rounded(scaled(sum, scales), least, most).wrapping_add(self.zero) as u8
     }
 
     /// The least and the greatest value of a byte, relative to the zero point.

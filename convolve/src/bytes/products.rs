@@ -1,31 +1,28 @@
-//! 8-bit kernels: sums of products for several outputs and positions, the same on each processor.
+//! The work of the 8-bit kernels: sums of products for four outputs at several positions.
 
-/// Positions that are computed at once.
-pub(crate) const POSITIONS: usize = 32;
+use super::Bytes;
+use super::layer::{INTERLEAVED, Layer};
+use super::planes::Four;
+use super::values::Value;
+use crate::shape::Tap;
 
 /// Outputs that are computed at once.
-pub(crate) const OUTPUTS: usize = 8;
-
-/// Channels that are interleaved in 32 bits.
-pub(crate) const INTERLEAVED: usize = 4;
-
-/// The sum of each position for each output.
-pub(crate) type Sums = [[i32; POSITIONS]; OUTPUTS];
+pub(super) const OUTPUTS: usize = 4;
 
 /// Interleaved weights for each output.
-pub(crate) type Row = [u32; OUTPUTS];
+pub(super) type Row = [u32; OUTPUTS];
 
 /// An instruction set that an 8-bit kernel uses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Isa {
+pub(super) enum Isa {
     /// AVX-512 VNNI: four products and their sum in one instruction, 16 positions.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
     /// AVX-VNNI: the same for 8 positions.
     #[cfg(target_arch = "x86_64")]
     AvxVnni,
-    /// AVX2: two 16-bit products and their sum in one instruction. AVX2's 8-bit instruction would
-    /// saturate.
+    /// AVX2: two products and their 16-bit sum in one instruction, which saturates. Weights for
+    /// which it would are multiplied in a second step.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// No instruction set in particular; the compiler vectorizes.
@@ -33,24 +30,8 @@ pub(crate) enum Isa {
 }
 
 impl Isa {
-    /// The weights of a step, four for each output, as the kernel reads them.
-    pub(crate) fn laid_out(self, fours: [[i8; INTERLEAVED]; OUTPUTS]) -> Vec<Row> {
-        #[cfg(target_arch = "x86_64")]
-        if self == Self::Avx2 {
-            let pair = |low: i8, high: i8| {
-                let [low, high] = [low, high].map(|weight| i16::from(weight).cast_unsigned());
-                u32::from(low) | u32::from(high) << 16
-            };
-            return vec![
-                fours.map(|[a, _, c, _]| pair(a, c)),
-                fours.map(|[_, b, _, d]| pair(b, d)),
-            ];
-        }
-        vec![fours.map(|four| u32::from_le_bytes(four.map(i8::cast_unsigned)))]
-    }
-
     /// The instruction sets of this processor, the fastest first.
-    pub(crate) fn detected() -> Vec<Self> {
+    pub(super) fn detected() -> Vec<Self> {
         let mut isas = vec![Self::Scalar];
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") {
@@ -68,139 +49,149 @@ impl Isa {
         isas.reverse();
         isas
     }
-}
 
-/// Computes the sums of the first positions of the planes. `steps` has the offset of the four
-/// channels of each row of weights.
-pub(crate) fn scalar(planes: &[u32], steps: &[usize], weights: &[Row]) -> Sums {
-    by_quarters(planes, |planes, half| {
-        let mut sums = [[0; POSITIONS / 2]; OUTPUTS / 2];
-        for (step, weights) in steps.iter().zip(weights) {
-            let positions = &planes[*step..][..POSITIONS / 2];
-            let channel = |k: usize| -> [i32; POSITIONS / 2] {
-                std::array::from_fn(|position| {
-                    (positions[position] >> (8 * k) & 0xff).cast_signed()
-                })
-            };
-            let channels = [channel(0), channel(1), channel(2), channel(3)];
-            for (sums, weights) in sums.iter_mut().zip(&weights[half * OUTPUTS / 2..]) {
-                for (values, weight) in channels.iter().zip(weights.to_le_bytes()) {
-                    let weight = i32::from(weight.cast_signed());
-                    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * weight);
-                }
-            }
-        }
-        sums
-    })
-}
-
-type Quarter = [[i32; POSITIONS / 2]; OUTPUTS / 2];
-
-/// Computes half of the outputs at half of the positions at a time: as many as registers hold.
-#[inline(always)]
-fn by_quarters(planes: &[u32], quarter: impl Fn(&[u32], usize) -> Quarter) -> Sums {
-    let mut all = [[0; POSITIONS]; OUTPUTS];
-    for (half, all) in all.chunks_exact_mut(OUTPUTS / 2).enumerate() {
-        for first in [0, POSITIONS / 2] {
-            for (all, sums) in all.iter_mut().zip(quarter(&planes[first..], half)) {
-                all[first..][..POSITIONS / 2].copy_from_slice(&sums);
-            }
+    /// Positions of a vector, and the most vectors of a block.
+    pub(super) fn sizes(self) -> [usize; 2] {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => [16, 4],
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => [8, 3],
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => [8, 2],
+            Self::Scalar => [8, 1],
         }
     }
-    all
+
+    /// Whether the sum of two products saturates at 16 bits.
+    fn saturates(self) -> bool {
+        match self {
+            Self::Scalar => false,
+            #[cfg(target_arch = "x86_64")]
+            simd => simd == Self::Avx2,
+        }
+    }
 }
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) mod x86 {
-    use std::arch::x86_64::{
-        __m256i, __m512i, _mm256_add_epi32, _mm256_and_si256, _mm256_dpbusd_avx_epi32,
-        _mm256_loadu_si256, _mm256_madd_epi16, _mm256_set1_epi16, _mm256_set1_epi32,
-        _mm256_setzero_si256, _mm256_srli_epi16, _mm512_dpbusd_epi32, _mm512_loadu_si512,
-        _mm512_set1_epi32, _mm512_setzero_si512,
+/// The parameters of outputs that are computed together.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// Four weights of each output for each step.
+    pub(super) weights: Vec<Row>,
+    /// Steps and weights of each output that the kernel for AVX2 adds.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "for AVX2 only"))]
+    pub(super) excess: [Vec<(usize, u32)>; OUTPUTS],
+    /// The bias minus the contribution of the input's zero point.
+    pub(super) starts: [i32; OUTPUTS],
+    /// The scales for sums from 0 on and for negative sums.
+    pub(super) scales: [[f32; 2]; OUTPUTS],
+}
+
+impl Group {
+    /// The outputs from `first` on. The steps are fours of inputs at taps of the kernel.
+    pub(super) fn new(
+        isa: Isa,
+        layer: &Layer<'_>,
+        first: usize,
+        steps: impl Iterator<Item = (usize, Tap)>,
+    ) -> Self {
+        let outputs: [usize; OUTPUTS] = std::array::from_fn(|k| first + k);
+        let mut excess = [const { Vec::new() }; OUTPUTS];
+        let row = |(step, (four, tap)): (usize, (usize, Tap))| {
+            std::array::from_fn(|k| {
+                let weights = |input| layer.weight(outputs[k], four * INTERLEAVED + input, tap);
+                let weights = std::array::from_fn(weights);
+                let (weights, rest) =
+                    if isa.saturates() { split(weights) } else { (weights, [0; INTERLEAVED]) };
+                if rest != [0; INTERLEAVED] {
+                    excess[k].push((step, packed(rest)));
+                }
+                packed(weights)
+            })
+        };
+        Self {
+            weights: steps.enumerate().map(row).collect(),
+            excess,
+            starts: outputs.map(|output| layer.start(output)),
+            scales: outputs.map(|output| layer.scales(output)),
+        }
+    }
+
+    /// The size of the weights in bytes.
+    pub(super) fn size(&self) -> usize {
+        size_of_val(&self.weights[..])
+    }
+}
+
+/// Splits weights such that the products of two neighbors and bytes fit in 16 bits together:
+/// 255 x 128 = 32,640.
+fn split([a, b, c, d]: [i8; INTERLEAVED]) -> ([i8; INTERLEAVED], [i8; INTERLEAVED]) {
+    let pair = |low: i8, high: i8| {
+        let fits = low.unsigned_abs().saturating_add(high.unsigned_abs()) <= 128;
+        if fits { ([low, high], [0, 0]) } else { ([low, 0], [0, high]) }
     };
+    let (([a, b], [e, f]), ([c, d], [g, h])) = (pair(a, b), pair(c, d));
+    ([a, b, c, d], [e, f, g, h])
+}
 
-    use super::{OUTPUTS, POSITIONS, Quarter, Row, Sums, by_quarters};
+fn packed(weights: [i8; INTERLEAVED]) -> u32 {
+    u32::from_le_bytes(weights.map(i8::cast_unsigned))
+}
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    pub(crate) fn avx512_vnni(planes: &[u32], steps: &[usize], weights: &[Row]) -> Sums {
-        let mut sums = [[_mm512_setzero_si512(); POSITIONS / 16]; OUTPUTS];
-        for (step, weights) in steps.iter().zip(weights) {
-            let positions = load_512(&planes[*step..]);
-            for (sums, weights) in sums.iter_mut().zip(weights) {
-                let weights = _mm512_set1_epi32(weights.cast_signed());
-                for (sum, positions) in sums.iter_mut().zip(positions) {
-                    *sum = _mm512_dpbusd_epi32(*sum, positions, weights);
-                }
+/// The work of one kernel call: neighboring positions of the outputs of a group.
+pub(super) struct Block<'a, T> {
+    /// The values of the first position; those of the others follow.
+    pub(super) positions: &'a [Four],
+    /// The offset of each step's values.
+    pub(super) steps: &'a [usize],
+    /// Vectors of positions.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "the scalar kernel has one")
+    )]
+    pub(super) vectors: usize,
+    pub(super) group: &'a Group,
+    /// The quantization of the results.
+    pub(super) to: Bytes,
+    /// The results: a line of positions for each value of the group.
+    pub(super) lines: &'a mut [T],
+    /// Positions of a line.
+    pub(super) length: usize,
+    /// The first position that is computed.
+    pub(super) first: usize,
+}
+
+impl<T: Value> Block<'_, T> {
+    /// Writes the sums of each output at a vector of positions.
+    #[inline(always)]
+    pub(super) fn write<const LANES: usize>(
+        &mut self,
+        vector: usize,
+        sums: &[[i32; LANES]; OUTPUTS],
+    ) {
+        let first = self.first + vector * LANES;
+        T::write(self.to, &self.group.scales, sums, self.lines, self.length, first);
+    }
+}
+
+/// Computes a block without an instruction set in particular.
+pub(super) fn scalar<T: Value>(mut block: Block<'_, T>) {
+    const LANES: usize = 8;
+    let mut sums = block.group.starts.map(|start| [start; LANES]);
+    for (step, weights) in block.steps.iter().zip(&block.group.weights) {
+        let positions = &block.positions[*step..][..LANES];
+        let channel = |k: usize| -> [i32; LANES] {
+            std::array::from_fn(|position| {
+                (u32::from_le_bytes(positions[position]) >> (8 * k) & 0xff).cast_signed()
+            })
+        };
+        let channels = [channel(0), channel(1), channel(2), channel(3)];
+        for (sums, weights) in sums.iter_mut().zip(weights) {
+            for (values, weight) in channels.iter().zip(weights.to_le_bytes()) {
+                let weight = i32::from(weight.cast_signed());
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * weight);
             }
         }
-        #[expect(unsafe_code, reason = "arrays of the same size, of plain integers")]
-        unsafe {
-            std::mem::transmute::<[[__m512i; POSITIONS / 16]; OUTPUTS], Sums>(sums)
-        }
     }
-
-    #[target_feature(enable = "avx2,avxvnni")]
-    pub(crate) fn avx_vnni(planes: &[u32], steps: &[usize], weights: &[Row]) -> Sums {
-        by_quarters(planes, |planes, half| {
-            let mut sums = [[_mm256_setzero_si256(); POSITIONS / 16]; OUTPUTS / 2];
-            for (step, weights) in steps.iter().zip(weights) {
-                let positions = load_256(&planes[*step..]);
-                for (sums, weights) in sums.iter_mut().zip(&weights[half * OUTPUTS / 2..]) {
-                    let weights = _mm256_set1_epi32(weights.cast_signed());
-                    for (sum, positions) in sums.iter_mut().zip(positions) {
-                        *sum = _mm256_dpbusd_avx_epi32(*sum, positions, weights);
-                    }
-                }
-            }
-            quarter(sums)
-        })
-    }
-
-    #[target_feature(enable = "avx2")]
-    pub(crate) fn avx2(planes: &[u32], steps: &[usize], weights: &[Row]) -> Sums {
-        let (weights, _) = weights.as_chunks::<2>();
-        by_quarters(planes, |planes, half| {
-            let mut sums = [[_mm256_setzero_si256(); POSITIONS / 16]; OUTPUTS / 2];
-            for (step, weights) in steps.iter().zip(weights) {
-                let positions = load_256(&planes[*step..]);
-                let even =
-                    positions.map(|position| _mm256_and_si256(position, _mm256_set1_epi16(0xff)));
-                let odd = positions.map(|position| _mm256_srli_epi16::<8>(position));
-                for (positions, weights) in [even, odd].iter().zip(weights) {
-                    for (sums, weights) in sums.iter_mut().zip(&weights[half * OUTPUTS / 2..]) {
-                        let weights = _mm256_set1_epi32(weights.cast_signed());
-                        for (sum, positions) in sums.iter_mut().zip(positions) {
-                            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(*positions, weights));
-                        }
-                    }
-                }
-            }
-            quarter(sums)
-        })
-    }
-
-    fn quarter(sums: [[__m256i; POSITIONS / 16]; OUTPUTS / 2]) -> Quarter {
-        #[expect(unsafe_code, reason = "arrays of the same size, of plain integers")]
-        unsafe {
-            std::mem::transmute::<[[__m256i; POSITIONS / 16]; OUTPUTS / 2], Quarter>(sums)
-        }
-    }
-
-    #[target_feature(enable = "avx512f")]
-    fn load_512(positions: &[u32]) -> [__m512i; POSITIONS / 16] {
-        let positions = &positions[..POSITIONS];
-        #[expect(unsafe_code, reason = "reads two times 64 bytes, the length of the slice")]
-        unsafe {
-            std::array::from_fn(|k| _mm512_loadu_si512(positions.as_ptr().add(16 * k).cast()))
-        }
-    }
-
-    #[target_feature(enable = "avx2")]
-    fn load_256(positions: &[u32]) -> [__m256i; POSITIONS / 16] {
-        let positions = &positions[..POSITIONS / 2];
-        #[expect(unsafe_code, reason = "reads two times 32 bytes, the length of the slice")]
-        unsafe {
-            std::array::from_fn(|k| _mm256_loadu_si256(positions.as_ptr().add(8 * k).cast()))
-        }
-    }
+    block.write(0, &sums);
 }

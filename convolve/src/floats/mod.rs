@@ -121,7 +121,10 @@ impl Convolution {
     /// # Panics
     /// If the slices have not as many values as the layer's shape says.
     pub fn run(&self, input: &[f32], output: &mut [f32]) {
-        self.shape.check_maps(input, output);
+        let Shape { inputs, outputs, input: [height, width], output: [rows, columns], .. } =
+            self.shape;
+        assert_eq!(input.len(), inputs * height * width, "values of the input");
+        assert_eq!(output.len(), outputs * rows * columns, "values of the output");
         match self.isa {
             #[expect(unsafe_code, reason = "Isa::detected found the instruction set")]
             Isa::Avx512 => unsafe { self.run_avx512(input, output) },
@@ -241,7 +244,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::shape::tests::{SMALL, panics, shapes, with_a_zero};
+    use crate::shape::tests::{SMALL, as_pointwise, panics, shapes, with_a_zero};
 
     /// The convolution by its definition, in 64 bits.
     fn reference(layer: &Layer<'_>, input: &[f32]) -> Vec<f32> {
@@ -350,11 +353,6 @@ mod tests {
             assert!(panics(run), "{inputs} {outputs}");
         }
         conv.run(&[0.0; 40], &mut [0.0; 60]);
-    }
-
-    /// The shape with a 1 x 1 kernel.
-    fn as_pointwise(shape: Shape) -> Shape {
-        Shape { output: shape.input, kernel: [1; 2], stride: [1; 2], before: [0; 2], ..shape }
     }
 
     proptest! {

@@ -1,5 +1,7 @@
 //! Float kernels: sums of products for several outputs and positions, kept in registers.
 
+use crate::shape;
+
 /// An instruction set that a float kernel uses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Isa {
@@ -46,16 +48,10 @@ impl Isa {
         lanes * operands
     }
 
-    /// The first position and the number of vectors of each block of a line. The last block ends
-    /// with the line, so it may repeat positions of the block before.
+    /// The first position and the number of vectors of each block of a line.
     pub(super) fn blocks(self, length: usize) -> impl Iterator<Item = (usize, usize)> {
         let [lanes, most, _] = self.sizes();
-        let all = length.div_ceil(lanes);
-        let blocks = all.div_ceil(most);
-        (0..blocks).map(move |block| {
-            let [from, to] = [block, block + 1].map(|block| block * all / blocks);
-            ((from * lanes).min(length - (to - from) * lanes), to - from)
-        })
+        shape::blocks(length, lanes, most)
     }
 }
 
