@@ -126,16 +126,16 @@ impl Layout {
     }
 }
 
-/// The first position and the number of vectors of each block of a line of at least one vector. The
-/// last block ends with the line, so it may repeat positions of the block before.
+/// The first position and the number of vectors of each block of a line. A line is whole vectors or
+/// longer than a block. The last block ends with the line, so it may repeat positions of the block
+/// before.
 pub(crate) fn blocks(
     length: usize,
     lanes: usize,
     most: usize,
 ) -> impl Iterator<Item = (usize, usize)> {
     let all = length.div_ceil(lanes);
-    // A single block would reach beyond the line if vectors don't fill it.
-    let blocks = all.div_ceil(most).max(if length.is_multiple_of(lanes) { 1 } else { 2 });
+    let blocks = all.div_ceil(most);
     (0..blocks).map(move |block| {
         let [from, to] = [block, block + 1].map(|block| block * all / blocks);
         ((from * lanes).min(length - (to - from) * lanes), to - from)

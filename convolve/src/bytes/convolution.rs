@@ -26,7 +26,7 @@ pub struct Convolution {
     from: Bytes,
     to: Bytes,
     kind: Kind,
-    /// Positions of a computed line, at least one vector.
+    /// Positions of a computed line.
     length: usize,
     /// The first position and the vectors of each block of a line.
     blocks: Vec<(usize, usize)>,
@@ -61,8 +61,9 @@ impl Convolution {
         let fours = shape.inputs.div_ceil(INTERLEAVED);
         let firsts = (0..shape.outputs).step_by(OUTPUTS);
         let [lanes, most] = isa.sizes();
-        let length = shape.positions().max(lanes);
-        let at_once = if shape.positions() < lanes { lanes } else { 1 };
+        // A short line is padded to whole vectors, so that one block computes it.
+        let at_once = if shape.positions() < lanes * most { lanes } else { 1 };
+        let length = shape.positions().next_multiple_of(at_once);
         let kind = if depthwise {
             let steps = |four| shape.steps(1).map(move |(_, tap)| (four, tap));
             let group = |first| Group::new(isa, layer, first, steps(first / INTERLEAVED));
