@@ -2,15 +2,14 @@
 
 use std::arch::x86_64::{
     __m256i, __m512i, _mm256_add_epi32, _mm256_adds_epi16, _mm256_blendv_ps, _mm256_castsi256_ps,
-    _mm256_cvtepi32_ps, _mm256_cvtps_epi32, _mm256_dpbusd_avx_epi32, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_min_ps, _mm256_mul_ps, _mm256_packs_epi32,
-    _mm256_packus_epi16, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
-    _mm256_setr_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_xor_si256,
-    _mm512_adds_epi16, _mm512_cmplt_epi32_mask, _mm512_cvtepi32_ps, _mm512_cvtps_epi32,
-    _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_mask_blend_ps, _mm512_min_ps, _mm512_mul_ps,
-    _mm512_packs_epi32, _mm512_packus_epi16, _mm512_set1_epi8, _mm512_set1_epi16,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_set4_epi32, _mm512_setzero_si512,
-    _mm512_shuffle_epi8, _mm512_xor_si512,
+    _mm256_cvtepi32_ps, _mm256_cvtps_epi32, _mm256_dpbusd_avx_epi32, _mm256_madd_epi16,
+    _mm256_maddubs_epi16, _mm256_min_ps, _mm256_mul_ps, _mm256_packs_epi32, _mm256_packus_epi16,
+    _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_xor_si256, _mm512_adds_epi16,
+    _mm512_cmplt_epi32_mask, _mm512_cvtepi32_ps, _mm512_cvtps_epi32, _mm512_dpbusd_epi32,
+    _mm512_mask_blend_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_packs_epi32, _mm512_packus_epi16,
+    _mm512_set1_epi8, _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_set4_epi32,
+    _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_xor_si512,
 };
 
 use super::Bytes;
@@ -218,19 +217,27 @@ fn lanes_256(vectors: [__m256i; OUTPUTS]) -> [[i32; 8]; OUTPUTS] {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load_512<const VECTORS: usize>(positions: &[Four]) -> [__m512i; VECTORS] {
-    let positions = &positions[..16 * VECTORS];
-    #[expect(unsafe_code, reason = "the slice was cut to exactly as many values")]
-    unsafe {
-        std::array::from_fn(|k| _mm512_loadu_si512(positions.as_ptr().add(16 * k).cast()))
+    let mut vectors = [_mm512_setzero_si512(); VECTORS];
+    let (positions, _) = positions[..16 * VECTORS].as_chunks::<16>();
+    for (vector, positions) in vectors.iter_mut().zip(positions) {
+        #[expect(unsafe_code, reason = "plain integers of the same size")]
+        unsafe {
+            *vector = std::mem::transmute::<[Four; 16], __m512i>(*positions);
+        }
     }
+    vectors
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load_256<const VECTORS: usize>(positions: &[Four]) -> [__m256i; VECTORS] {
-    let positions = &positions[..8 * VECTORS];
-    #[expect(unsafe_code, reason = "the slice was cut to exactly as many values")]
-    unsafe {
-        std::array::from_fn(|k| _mm256_loadu_si256(positions.as_ptr().add(8 * k).cast()))
+    let mut vectors = [_mm256_setzero_si256(); VECTORS];
+    let (positions, _) = positions[..8 * VECTORS].as_chunks::<8>();
+    for (vector, positions) in vectors.iter_mut().zip(positions) {
+        #[expect(unsafe_code, reason = "plain integers of the same size")]
+        unsafe {
+            *vector = std::mem::transmute::<[Four; 8], __m256i>(*positions);
+        }
     }
+    vectors
 }
