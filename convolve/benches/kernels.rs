@@ -151,7 +151,7 @@ fn byte(c: &mut Criterion, case: &Case) -> TractResult<()> {
         biases: &biases,
         scales: &scales,
         negative_scales: None,
-        depthwise: false,
+        depthwise: case.depthwise,
         order: bytes::Order::Planar,
     };
     let conv = bytes::Convolution::new(&layer);
@@ -187,9 +187,7 @@ fn kernels(c: &mut Criterion) {
     for case in &CASES {
         #[cfg(target_arch = "x86_64")]
         float(c, case).expect("tract runs the layer");
-        if !case.depthwise {
-            byte(c, case).expect("tract runs the layer");
-        }
+        byte(c, case).expect("tract runs the layer");
     }
 }
 
