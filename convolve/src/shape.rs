@@ -5,6 +5,8 @@
 //! the end of a row. Sums that belong to padding are dropped. With a stride, each phase of the
 //! stride has a plane of its own.
 
+use std::ops::Range;
+
 /// Sizes of the maps and the kernel, stride and padding; pairs are height and width.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
@@ -32,11 +34,22 @@ pub(crate) type Tap = [usize; 2];
 pub(crate) struct Layout {
     shape: Shape,
     /// Planes of a phase: channels, or groups of interleaved channels.
-    layers: usize,
+    pub(crate) layers: usize,
     /// Positions of a plane.
     plane: usize,
     /// The offset of each step's value for the first position.
     pub(crate) offsets: Vec<usize>,
+    /// The stored lines of the first layer.
+    lines: Vec<Line>,
+}
+
+/// The part of a row that a phase of the stride stores.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    /// Where it is stored.
+    pub(crate) stored: Range<usize>,
+    /// The rest of its row in the map of the layer. A stride lies between values that are stored.
+    pub(crate) row: Range<usize>,
 }
 
 impl Shape {
@@ -74,6 +87,25 @@ impl Shape {
         (self.output[0] - 1) * self.row() + self.output[1]
     }
 
+    /// The lines of a phase of the stride, which are stored in `plane`.
+    fn lines(&self, [down, right]: [usize; 2], plane: Range<usize>) -> Vec<Line> {
+        let Self { input: [height, width], stride, before, .. } = *self;
+        // Positions of this phase that are padding, and the map's first position behind them.
+        let [top, left] = [(down, 0), (right, 1)].map(|(phase, axis)| {
+            let skipped = before[axis].saturating_sub(phase).div_ceil(stride[axis]);
+            (skipped, skipped * stride[axis] + phase - before[axis])
+        });
+        let length = width.saturating_sub(left.1).div_ceil(stride[1]);
+        let length = length.min(self.row().saturating_sub(left.0));
+        let starts = plane.clone().step_by(self.row()).skip(top.0);
+        let lines = starts.zip((top.1..height).step_by(stride[0])).filter_map(|(start, y)| {
+            let stored = start + left.0..start + left.0 + length;
+            let row = y * width + left.1..(y + 1) * width;
+            (length > 0 && stored.end <= plane.end).then_some(Line { stored, row })
+        });
+        lines.collect()
+    }
+
     /// Copies the rows of an output map from the computed line, without the padding.
     #[inline(always)]
     pub(crate) fn keep<T: Copy>(&self, map: &mut [T], line: &[T]) {
@@ -95,7 +127,11 @@ impl Layout {
             (phase * layers + layer) * plane + y / down * shape.row() + x / right
         };
         let offsets = shape.steps(layers).map(offset).collect();
-        Self { shape, layers, plane, offsets }
+        let lines = (0..down * right).flat_map(|phase| {
+            let first = phase * layers * plane;
+            shape.lines([phase / right, phase % right], first..first + plane)
+        });
+        Self { shape, layers, plane, offsets, lines: lines.collect() }
     }
 
     /// Planes that hold padding only.
@@ -104,25 +140,14 @@ impl Layout {
         vec![zero; down * right * self.layers * self.plane]
     }
 
-    /// Fills the planes: `row(line, layer, y, x)` copies every stride-th value of a layer's row
-    /// `y`, from column `x`, into `line`.
+    /// The lines of a layer that are to be copied into the planes.
     #[inline(always)]
-    pub(crate) fn fill<T>(&self, planes: &mut [T], row: impl Fn(&mut [T], usize, usize, usize)) {
-        let Shape { input: [height, width], stride: [down, right], before, .. } = self.shape;
-        for (k, plane) in planes.chunks_exact_mut(self.plane).enumerate() {
-            let (phase, layer) = (k / self.layers, k % self.layers);
-            // Positions of this phase that are padding, and the map's first position behind them.
-            let [top, left] = [(phase / right, down, before[0]), (phase % right, right, before[1])]
-                .map(|(phase, stride, before)| {
-                    let skipped = before.saturating_sub(phase).div_ceil(stride);
-                    (skipped, skipped * stride + phase - before)
-                });
-            let below = plane.get_mut(top.0 * self.shape.row()..).unwrap_or_default();
-            let lines = below.chunks_exact_mut(self.shape.row());
-            for (line, y) in lines.zip((top.1..height).step_by(down)) {
-                row(line.get_mut(left.0..).unwrap_or_default(), layer, y, left.1.min(width));
-            }
-        }
+    pub(crate) fn lines(&self, layer: usize) -> impl Iterator<Item = Line> {
+        let first = layer * self.plane;
+        self.lines.iter().map(move |Line { stored, row }| Line {
+            stored: first + stored.start..first + stored.end,
+            row: row.clone(),
+        })
     }
 }
 

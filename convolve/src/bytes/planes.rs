@@ -2,7 +2,7 @@
 
 use super::Bytes;
 use super::layer::{INTERLEAVED, Layer, Order};
-use crate::shape::{self, Layout, Shape};
+use crate::shape::{self, Layout, Line, Shape};
 
 /// The values of four channels at a position.
 pub(super) type Four = [u8; INTERLEAVED];
@@ -60,33 +60,34 @@ impl Planes {
     #[inline(always)]
     fn interleave(&self, input: &[u8], first: usize, planes: &mut [Four]) {
         let Shape { inputs, input: [height, width], stride: [_, right], .. } = self.shape;
-        self.layout.fill(planes, |line, layer, y, x| {
+        for layer in 0..self.layout.layers {
             // The weights of a channel beyond the last are 0, so its values don't matter.
-            let channel = |k: usize| {
-                let channel = ((first + layer) * INTERLEAVED + k).min(inputs - 1);
-                &input[(channel * height + y) * width..][x..width]
-            };
-            let four = [channel(0), channel(1), channel(2), channel(3)];
-            interleave(line, four, right, self.from.flip());
-        });
+            let four = std::array::from_fn(|k| ((first + layer) * INTERLEAVED + k).min(inputs - 1));
+            let four = four.map(|channel| &input[channel * height * width..][..height * width]);
+            for Line { stored, row } in self.layout.lines(layer) {
+                let four = four.map(|map| &map[row.clone()]);
+                interleave(&mut planes[stored], four, right, self.from.flip());
+            }
+        }
     }
 
     #[inline(always)]
     fn copy(&self, input: &[Four], first: usize, planes: &mut [Four]) {
         let Shape { input: [height, width], stride: [_, right], .. } = self.shape;
-        self.layout.fill(planes, |line, layer, y, x| {
-            let row = &input[((first + layer) * height + y) * width..][x..width];
-            let positions = row.len().div_ceil(right).min(line.len());
-            let line = &mut line[..positions];
-            match right {
-                1 => shape::copy_row(row, line),
-                2 => every_other(row, line),
-                _ => (0..positions).for_each(|k| line[k] = row[k * right]),
+        for layer in 0..self.layout.layers {
+            let map = &input[(first + layer) * height * width..][..height * width];
+            for Line { stored, row } in self.layout.lines(layer) {
+                let (line, row) = (&mut planes[stored], &map[row]);
+                match right {
+                    1 => shape::copy_row(row, line),
+                    2 => every_other(row, line),
+                    _ => line.iter_mut().zip(row.iter().step_by(right)).for_each(|(a, b)| *a = *b),
+                }
+                if self.from.signed {
+                    line.as_flattened_mut().iter_mut().for_each(|byte| *byte ^= self.from.flip());
+                }
             }
-            if self.from.signed {
-                line.as_flattened_mut().iter_mut().for_each(|byte| *byte ^= self.from.flip());
-            }
-        });
+        }
     }
 }
 
@@ -106,9 +107,7 @@ fn every_other(row: &[Four], line: &mut [Four]) {
 /// Interleaves every `stride`-th value of four channels.
 #[inline(always)]
 fn interleave(line: &mut [Four], four: [&[u8]; INTERLEAVED], stride: usize, flip: u8) {
-    let positions = four[0].len().div_ceil(stride).min(line.len());
     let [a, b, c, d] = four;
-    let line = &mut line[..positions];
     let all = |four: [u8; INTERLEAVED]| four.map(|value| value ^ flip);
     // Fixed strides are faster.
     match stride {

@@ -12,7 +12,7 @@
 mod products;
 
 use self::products::{Block, Group, Isa};
-use crate::shape::{Layout, Shape};
+use crate::shape::{self, Layout, Line, Shape};
 
 /// The parameters of a convolution and its activation.
 #[derive(Clone, Copy, Debug)]
@@ -215,15 +215,16 @@ impl Convolution {
     #[inline(always)]
     fn lay_out(&self, layout: &Layout, input: &[f32], planes: &mut [f32]) {
         let Shape { input: [height, width], stride: [_, right], .. } = self.shape;
-        layout.fill(planes, |line, layer, y, x| {
-            let row = &input[(layer * height + y) * width..][x..width];
-            let positions = row.len().div_ceil(right).min(line.len());
-            match right {
-                1 => line[..positions].copy_from_slice(&row[..positions]),
-                2 => every_other(row, &mut line[..positions]),
-                _ => (0..positions).for_each(|k| line[k] = row[k * right]),
+        for (layer, map) in input.chunks_exact(height * width).enumerate() {
+            for Line { stored, row } in layout.lines(layer) {
+                let (line, row) = (&mut planes[stored], &map[row]);
+                match right {
+                    1 => shape::copy_row(row, line),
+                    2 => every_other(row, line),
+                    _ => line.iter_mut().zip(row.iter().step_by(right)).for_each(|(a, b)| *a = *b),
+                }
             }
-        });
+        }
     }
 }
 
