@@ -189,7 +189,10 @@ pub(super) fn scalar<T: Value>(mut block: Block<'_, T>) {
         for (sums, weights) in sums.iter_mut().zip(weights) {
             for (values, weight) in channels.iter().zip(weights.to_le_bytes()) {
                 let weight = i32::from(weight.cast_signed());
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * weight);
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    // Wraps as SIMD does; checks of overflow would prevent vectorization.
+                    *sum = sum.wrapping_add(value.wrapping_mul(weight));
+                }
             }
         }
     }
