@@ -181,7 +181,7 @@ fn groups_are_measured_in_summary_report_and_det_points() {
     let whole: Vec<&str> = row("all people");
     assert_eq!(whole[2..4], ["20", "62"], "{whole:?}");
     for expected in [
-        "Groups at the current threshold, score 0.2792",
+        "Groups at the current threshold, score 1.5483",
         "(failure to enroll, FTE ",
         "no embedding",
         "FNMR: no false non-match in any group.",

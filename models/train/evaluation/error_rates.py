@@ -33,7 +33,7 @@ class Tail:
         order = np.argpartition(-pairs.impostor, kept)[:kept]
         order = order[np.argsort(-pairs.impostor[order], kind="stable")]
         self.cosines, self.a, self.b = pairs.impostor[order], pairs.a[order].astype(int), pairs.b[order].astype(int)
-        self.counts = pairs.impostor_counts()
+        self.counts = pairs.impostor_counts().astype(np.float64)
 
     def reached(self, people):
         """The share of all impostor pairs that each of these pairs and those before it make up, people weighing so much."""

@@ -29,6 +29,27 @@ SIZES = (100, 200)
 ORIGINS = ("white", "black", "Asian", "Indian", "other")
 
 
+def congress(args):
+    named = {}
+    for row in csv.DictReader((args.vote / "members.csv").open()):
+        if int(row["congress"]) >= 85 and row["image"] and (args.vote / row["image"]).exists():
+            named[row["name"]] = args.vote / row["image"]
+    return list(named.values())
+
+
+def all_age_faces(args, kept_back):
+    """Adults; the numbers divisible by 5 are kept back from training and fitting."""
+    age = {path: re.match(r"(\d+)A(\d+)", path.name) for path in sorted(args.aaf.rglob("*.jpg"))}
+    return [path for path, name in age.items() if name and (int(name[1]) % 5 == 0) == kept_back and int(name[2]) >= ADULT]
+
+
+def utk(args):
+    """Adults by origin."""
+    adults = [(path, re.match(r"(\d+)_[01]_([0-4])_", path.name)) for path in sorted(args.utk.rglob("*.jpg"))]
+    for number, origin in enumerate(ORIGINS):
+        yield f"UTKFace adults, {origin}", [path for path, name in adults if name and int(name[1]) >= ADULT and int(name[2]) == number]
+
+
 def populations(args):
     """Name and photos, of each person a reference and a probe (the same photo where there is only one)."""
     listed, frontal = protocol(args.cfp), {}
@@ -36,16 +57,15 @@ def populations(args):
         if is_frontal:
             frontal.setdefault(int(person), []).append(photo)
     yield "CFP, folds 6-10", [tuple(sorted(frontal[person])[:2]) for person in listed.people("FF", REPORTING).tolist()]
-    named = {}
-    for row in csv.DictReader((args.vote / "members.csv").open()):
-        if int(row["congress"]) >= 85 and row["image"] and (args.vote / row["image"]).exists():
-            named[row["name"]] = args.vote / row["image"]
-    yield "Congress portraits", [(photo, photo) for photo in named.values()]
-    age = {path: re.match(r"(\d+)A(\d+)", path.name) for path in sorted(args.aaf.rglob("*.jpg"))}
-    yield "All-Age-Faces, numbers divisible by 5", [(path, path) for path, name in age.items() if name and int(name[1]) % 5 == 0 and int(name[2]) >= ADULT]
-    adults = [(path, re.match(r"(\d+)_[01]_([0-4])_", path.name)) for path in sorted(args.utk.rglob("*.jpg"))]
-    for number, origin in enumerate(ORIGINS):
-        yield f"UTKFace adults, {origin}", [(path, path) for path, name in adults if name and int(name[1]) >= ADULT and int(name[2]) == number]
+    for name, photos in (("Congress portraits", congress(args)), ("All-Age-Faces, numbers divisible by 5", all_age_faces(args, True)), *utk(args)):
+        yield name, [(photo, photo) for photo in photos]
+
+
+def fitting(args):
+    """Name and photos of the populations beside CFP that tables of error rates are fitted to, and each photo's group within them."""
+    yield "Congress portraits", {"": congress(args)}
+    yield "All-Age-Faces, numbers not divisible by 5", {"": all_age_faces(args, False)}
+    yield "UTKFace adults", dict(utk(args))
 
 
 def scores(binary, options, photos, folder):
@@ -130,12 +150,16 @@ def measure(args, name, pairs, options, table, teacher):
         print(f"| {name} | {len(kept)} | {by_table:.1f} | {size} | {'/'.join(sorted(bases))} | {spread(fmr)} | {spread(fpir)} |", flush=True)
 
 
-def main():
-    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(description):
+    ask = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("binary", "teacher", "cfp", "utk", "aaf", "vote"):
         ask.add_argument(f"--{name}", required=True, type=Path)
     ask.add_argument("--encoder", type=Path)
-    args = ask.parse_args()
+    return ask
+
+
+def main():
+    args = arguments(__doc__).parse_args()
     manifest = tomllib.loads((args.encoder or Path(__file__).parents[2] / "encoder.onnx").with_suffix(".toml").read_text())
     table = next(row["score"] for row in manifest["error_rate"] if row["fmr"] == FMR)
     teacher = tomllib.loads(args.teacher.with_suffix(".toml").read_text())
