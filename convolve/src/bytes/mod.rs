@@ -3,6 +3,7 @@
 
 mod convolution;
 mod dot;
+mod interleaved;
 mod layer;
 mod planes;
 mod products;
@@ -11,6 +12,7 @@ mod values;
 mod x86;
 
 pub use self::convolution::Convolution;
+pub use self::interleaved::{dequantize_interleaved, look_up_interleaved, quantize_interleaved};
 pub use self::layer::{Layer, MOST_WEIGHTS, Order};
 use self::values::scaled;
 
