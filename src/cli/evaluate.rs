@@ -15,8 +15,9 @@ use super::groups;
 use super::labeled_folder::LabeledFolder;
 use super::photo_files::file_name;
 use super::photos::Sides;
-use crate::comparison::Threshold;
+use crate::comparison::{Threshold, dot};
 use crate::config::{Config, EvaluateArgs};
+use crate::embedding::Embedding;
 use crate::engine::{Encoder, Engine, ExtractError, Extraction};
 use crate::face::NoProminentFace;
 use crate::photo::PhotoError;
@@ -89,6 +90,15 @@ impl LabeledPhotos {
         Ok(Self { folder, extractions, groupings: Vec::new() })
     }
 
+    /// Returns the cosine between the embeddings of the last two encoders for each photo, as a reference.
+    pub(super) fn cosines(&self) -> Vec<f32> {
+        let references = |found: &Extraction| match &found.embeddings[..] {
+            [.., a, _, b, _] => Some(cosine(a, b)),
+            _ => None,
+        };
+        self.extractions.iter().flatten().filter_map(references).collect()
+    }
+
     /// Reports on the last encoder whose embeddings are left, and removes them.
     pub(super) fn report(
         &mut self,
@@ -145,6 +155,11 @@ impl LabeledPhotos {
         }
         (photos, all_sides)
     }
+}
+
+fn cosine(a: &Embedding, b: &Embedding) -> f32 {
+    let (a, b) = (a.values(), b.values());
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
 /// Returns what a photo is good for; without reasons it gave no embedding.

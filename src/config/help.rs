@@ -6,8 +6,9 @@ use super::Cli;
 
 const TLS: &[&str] = &["tls_cert", "tls_key"];
 const STORAGE: &[&str] = &["data_dir", "database", "key_database", "master_key_file"];
-const ENCODER: &[&str] = &["encoder", "calibration"];
-const MODELS: &[&str] = &["encoder", "former_encoder", "detector", "landmarks", "calibration"];
+const ENCODER: &[&str] = &["encoder", "precision", "calibration"];
+const FORMER: &[&str] = &["former_encoder", "former_precision"];
+const FINDERS: &[&str] = &["detector", "landmarks"];
 const DECISION: &[&str] = &["verify_fmr", "identify_fpir", "gallery_thresholds"];
 const LOGGING: &[&str] = &["log", "log_format"];
 
@@ -22,14 +23,18 @@ fn used_by(command: &str) -> Option<Vec<&'static str>> {
         "likeness" | "serve" => return None,
         "audit verify" | "audit export" | "backup" | "export" | "keys add" | "keys list"
         | "keys revoke" | "keys rotate-master" | "restore" => &[STORAGE],
-        "doctor" => &[&["listen"], TLS, STORAGE, MODELS, DECISION],
-        "evaluate" => &[MODELS, &["verify_fmr", "workers"]],
+        "doctor" => &[&["listen"], TLS, STORAGE, ENCODER, FORMER, FINDERS, DECISION],
+        "evaluate" => &[ENCODER, FORMER, FINDERS, &["verify_fmr", "workers"]],
         "health" => &[&["listen"], TLS],
-        "import" | "sync" => &[STORAGE, MODELS, DECISION, &["workers", "enrollment_days"]],
-        "lookalikes" | "model switch" => &[STORAGE, MODELS, DECISION, &["enrollment_days"]],
+        "import" | "sync" => {
+            &[STORAGE, ENCODER, FORMER, FINDERS, DECISION, &["workers", "enrollment_days"]]
+        }
+        "lookalikes" | "model switch" => {
+            &[STORAGE, ENCODER, FORMER, FINDERS, DECISION, &["enrollment_days"]]
+        }
         "migrate-store" => &[&["key_database", "master_key_file"]],
-        "model check" => &[&["detector", "landmarks", "verify_fmr", "workers"]],
-        "score" => &[ENCODER, &["detector", "landmarks", "workers"]],
+        "model check" => &[FINDERS, &["precision", "verify_fmr", "workers"]],
+        "score" => &[ENCODER, FINDERS, &["workers"]],
         // Commands that only group others.
         _ => &[],
     };

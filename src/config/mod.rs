@@ -17,7 +17,7 @@ pub use self::commands::{
     KeysAddArgs, KeysCommand, LookalikesArgs, MigrateStoreArgs, ModelCheckArgs, ModelCommand,
     ScoreArgs, SyncArgs,
 };
-use crate::engine::{CalibrationSource, EngineOptions, ModelSource};
+use crate::engine::{CalibrationSource, EngineOptions, ModelSource, Precision};
 use crate::http::HttpOptions;
 use crate::photo::PhotoLimits;
 use crate::recognizer::{GalleryThresholds, Policy};
@@ -106,6 +106,18 @@ pub struct Config {
     #[arg(long, env = "LIKENESS_FORMER_ENCODER", value_name = "FILE")]
     #[arg(global = true, help_heading = "Models")]
     former_encoder: Option<PathBuf>,
+
+    /// Arithmetic of --encoder: `bytes` runs a float network in 8 bits by the ranges in its
+    /// manifest, `float` does not. Templates of one are not compared with those of the other.
+    /// [default: `bytes` if the manifest has ranges, else `float`]
+    #[arg(long, env = "LIKENESS_PRECISION", value_name = "PRECISION", value_parser = precision)]
+    #[arg(global = true, help_heading = "Models")]
+    precision: Option<Precision>,
+
+    /// Arithmetic of --former-encoder, as --precision.
+    #[arg(long, env = "LIKENESS_FORMER_PRECISION", value_name = "PRECISION")]
+    #[arg(value_parser = precision, global = true, help_heading = "Models")]
+    former_precision: Option<Precision>,
 
     /// Face detector to use instead of the embedded one: an ONNX file with its manifest (.toml) in
     /// the same directory.
@@ -226,12 +238,13 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.map_or(cores, |workers| workers as usize);
         Ok(EngineOptions {
-            encoder: model(&self.encoder, ModelSource::embedded_encoder)?,
+            encoder: model(&self.encoder, ModelSource::embedded_encoder)?
+                .in_precision(self.precision),
             former_encoder: match &self.former_encoder {
                 Some(word) if word.as_os_str() == "embedded" => {
-                    Some(ModelSource::embedded_encoder())
+                    Some(ModelSource::embedded_encoder().in_precision(self.former_precision))
                 }
-                Some(path) => Some(ModelSource::read(path)?),
+                Some(path) => Some(ModelSource::read(path)?.in_precision(self.former_precision)),
                 None => None,
             },
             detector: model(&self.detector, ModelSource::embedded_detector)?,
@@ -244,6 +257,11 @@ impl Config {
             queue: self.queue.map_or(workers.div_ceil(2), |queue| queue as usize),
             limits: PhotoLimits::default(),
         })
+    }
+
+    /// Returns the precision of the encoder, if it was chosen.
+    pub fn precision(&self) -> Option<Precision> {
+        self.precision
     }
 
     /// Returns the options of the HTTP server.
@@ -337,6 +355,14 @@ fn gallery_thresholds(text: &str) -> Result<GalleryThresholds, String> {
         "off" => Ok(GalleryThresholds::Off),
         "stricter" => Ok(GalleryThresholds::Stricter),
         _ => Err("expected stricter, always or off".to_owned()),
+    }
+}
+
+fn precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "float" => Ok(Precision::Float),
+        "bytes" => Ok(Precision::Bytes),
+        _ => Err("expected float or bytes".to_owned()),
     }
 }
 

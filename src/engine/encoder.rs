@@ -13,6 +13,8 @@ use super::manifest::{EncoderManifest, Golden, Views};
 use super::model::{ModelError, ModelSource};
 use super::network::{Network, Plan, tensor};
 use super::pixels::{PixelFormat, test_pattern};
+use super::quantization::Precision;
+use super::range_meter::RangeMeter;
 use super::reference_check::ReferenceCheck;
 use crate::comparison::{Comparator, ErrorRates};
 use crate::embedding::Embedding;
@@ -21,6 +23,9 @@ use crate::face::{AlignedFace, SyntheticYaw};
 
 /// Angles of the synthetic yaw views of a reference, to either side, in degrees.
 const YAW_DEGREES: [f64; 3] = [20.0, 40.0, 60.0];
+
+const NO_RANGES: &str = "its manifest has no [quantization], so it does not run in 8 bits: `likeness model check FILE \
+    --calibrate DIR` measures the ranges, and --precision float needs none";
 
 /// The role of a sample in a comparison (ISO/IEC 2382-37).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,6 +47,10 @@ pub struct Encoder {
     views: Views,
     yaws: Vec<SyntheticYaw>,
     model: ModelName,
+    precision: Precision,
+    /// Whether it gives the same numbers on every processor.
+    is_exact: bool,
+    meter: Option<RangeMeter>,
     comparator: Comparator,
     reference_gap: f64,
     reference_check: Option<ReferenceCheck>,
@@ -56,12 +65,43 @@ impl Encoder {
     /// [`ModelError`] saying what does not fit.
     pub fn load(source: &ModelSource) -> Result<Self, ModelError> {
         let (encoder, golden) = Self::unproven(source)?;
-        let golden = golden.ok_or_else(|| {
-            source.error("its manifest has no [golden] output; `likeness model check` writes it")
-        })?;
         let output = encoder.see_pattern().map_err(|e| source.error(format!("{e:#}")))?;
-        golden.check(&output).map_err(|e| source.error(e))?;
+        let checked = golden.and_then(|golden| match encoder.precision {
+            Precision::Float => Some(golden.check(&output)),
+            Precision::Bytes => golden.check_bytes(&output, encoder.is_exact),
+        });
+        let missing = match encoder.precision {
+            Precision::Float => {
+                "its manifest has no [golden] output; `likeness model check` writes it"
+            }
+            Precision::Bytes => {
+                "its manifest has no golden output in 8 bits ([golden] bytes); `likeness model check` writes it"
+            }
+        };
+        checked.ok_or_else(|| source.error(missing))?.map_err(|e| source.error(e))?;
         Ok(encoder)
+    }
+
+    /// Loads the network in floats, with a meter of the ranges of its maps.
+    ///
+    /// # Errors
+    /// [`ModelError`] saying what does not fit.
+    pub fn measuring(source: &ModelSource) -> Result<Self, ModelError> {
+        let source = source.clone().in_precision(Some(Precision::Float));
+        let (network, _) = Network::read(&source, &EncoderManifest::of(&source)?.about)?;
+        let mut encoder = Self::load(&source)?;
+        let shape = encoder.pixels.shape(encoder.width, encoder.height);
+        let plan = network.plan_with_maps(&shape);
+        let (plan, maps) = plan.map_err(|e| source.error(format!("{e:#}")))?;
+        encoder.plan = plan;
+        encoder.meter = Some(RangeMeter::new(maps));
+        Ok(encoder)
+    }
+
+    /// Returns the ranges of the maps of all faces that this encoder has seen since [`Encoder::measuring`]: the lowest
+    /// and the highest value by the name of each map.
+    pub fn measured_ranges(&self) -> Vec<(String, [f32; 2])> {
+        self.meter.as_ref().map(RangeMeter::ranges).unwrap_or_default()
     }
 
     /// What the network gives for the test pattern, whatever its manifest says of that.
@@ -87,8 +127,14 @@ impl Encoder {
             reference_check,
             error_rates,
             profile_error_rates,
+            ranges,
             golden,
         } = EncoderManifest::of(source)?;
+        let ranges = match source.precision() {
+            Some(Precision::Float) => None,
+            Some(Precision::Bytes) if ranges.is_none() => return Err(source.error(NO_RANGES)),
+            Some(Precision::Bytes) | None => ranges,
+        };
         let (network, model) = Network::read(source, &about)?;
         let shape = pixels.shape(width, height);
         if let Some(input) = network.input().filter(|input| !input.takes(&shape)) {
@@ -96,7 +142,15 @@ impl Encoder {
                 source.error(format!("the manifest's input is {shape:?}, the network's {input}"))
             );
         }
-        let plan = network.plan(&shape).map_err(|e| source.error(format!("{e:#}")))?;
+        let (plan, model, precision) = match ranges {
+            Some(ranges) => {
+                let name = format!("{} (8-bit)", model.name).into();
+                let model = ModelName { name, id: ranges.identity(model.id) };
+                (network.plan_in_bytes(&shape, &ranges), model, Precision::Bytes)
+            }
+            None => (network.plan(&shape).map(|plan| (plan, false)), model, Precision::Float),
+        };
+        let (plan, is_exact) = plan.map_err(|e| source.error(format!("{e:#}")))?;
         let yaws = YAW_DEGREES.into_iter().filter(|_| views.turned_references > 0.0);
         let encoder = Self {
             plan,
@@ -107,6 +161,9 @@ impl Encoder {
             views,
             yaws: yaws.map(|degrees| SyntheticYaw::new(degrees, width, height)).collect(),
             model,
+            precision,
+            is_exact,
+            meter: None,
             comparator,
             reference_gap,
             reference_check,
@@ -119,6 +176,11 @@ impl Encoder {
     /// Its name and identity.
     pub fn model(&self) -> &ModelName {
         &self.model
+    }
+
+    /// Returns the arithmetic that it runs in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Values of one embedding.
@@ -209,9 +271,14 @@ impl Encoder {
     fn see(&self, pixels: &RgbImage) -> TractResult<Vec<f32>> {
         let input = tensor(&self.pixels, pixels)?;
         let outputs = self.plan.run(tvec!(input.into_tvalue()))?;
-        let [output] = outputs.as_slice() else {
-            bail!("the network has {} outputs, not one vector", outputs.len());
+        let (own, maps) =
+            outputs.split_at(outputs.len() - self.meter.as_ref().map_or(0, RangeMeter::maps));
+        let [output] = own else {
+            bail!("the network has {} outputs, not one vector", own.len());
         };
+        if let Some(meter) = &self.meter {
+            meter.measure(maps)?;
+        }
         let values: Vec<f32> = output.to_plain_array_view::<f32>()?.iter().copied().collect();
         if values.len() != self.length {
             bail!("the network outputs {} values, the manifest says {}", values.len(), self.length);
@@ -343,18 +410,92 @@ mod tests {
         similarity: f64,
     }
 
+    /// Faces of generated people, 56 x 56.
+    fn generated_faces() -> impl Iterator<Item = AlignedFace> {
+        let faces = include_bytes!("../../tests/data/koch/faces.u8").chunks_exact(56 * 56);
+        faces.map(|grey| {
+            let rgb = grey.iter().flat_map(|&level| [level; 3]).collect();
+            AlignedFace::from_pixels(RgbImage::from_raw(56, 56, rgb).unwrap())
+        })
+    }
+
+    fn koch(manifest: String) -> ModelSource {
+        ModelSource::new("test".to_owned(), KOCH.0.to_vec(), manifest)
+    }
+
+    /// Returns Koch's manifest with the ranges of its maps and the golden output in 8 bits.
+    fn koch_in_bytes() -> String {
+        let source = koch(KOCH.1.to_owned());
+        let encoder = Encoder::measuring(&source).unwrap();
+        for face in generated_faces() {
+            encoder.encode(&face, Role::Probe).unwrap();
+        }
+        let mut manifest: toml::Table = KOCH.1.parse().unwrap();
+        let ranges = encoder.measured_ranges().into_iter();
+        let ranges = ranges.map(|(name, range)| (name, toml::Value::from(range.to_vec())));
+        manifest.insert("quantization".to_owned(), toml::Value::Table(ranges.collect()));
+        let golden = Encoder::golden_output(&koch(manifest.to_string())).unwrap();
+        manifest["golden"].as_table_mut().unwrap().insert("bytes".to_owned(), golden.into());
+        manifest.to_string()
+    }
+
+    #[test]
+    fn manifest_with_ranges_runs_in_bytes_as_another_model() {
+        let source = koch(koch_in_bytes());
+        let bytes = Encoder::load(&source).unwrap();
+        let floats = Encoder::load(&source.in_precision(Some(Precision::Float))).unwrap();
+        assert_eq!([bytes.precision(), floats.precision()], [Precision::Bytes, Precision::Float]);
+        let file = load_with(KOCH, "koch", "koch").unwrap();
+        assert_eq!(floats.model(), file.model());
+        assert_ne!(bytes.model().id, file.model().id);
+        assert_eq!(&*bytes.model().name, format!("{} (8-bit)", file.model().name));
+        for face in generated_faces() {
+            let [a, b] =
+                [&floats, &bytes].map(|encoder| encoder.encode(&face, Role::Probe).unwrap());
+            let product = |a: &Embedding, b: &Embedding| cosine(a, b);
+            let cosine = product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt();
+            assert!(cosine > 0.99 && a != b, "{cosine}");
+        }
+    }
+
+    #[test]
+    fn bytes_without_valid_ranges_are_refused() {
+        let in_bytes = |manifest: &str| {
+            let source = koch(manifest.to_owned()).in_precision(Some(Precision::Bytes));
+            Encoder::load(&source).unwrap_err().to_string()
+        };
+        let error = in_bytes(KOCH.1);
+        assert!(error.contains("no [quantization]") && error.contains("--calibrate"), "{error}");
+        let manifest: toml::Table = koch_in_bytes().parse().unwrap();
+        let (name, _) = manifest["quantization"].as_table().unwrap().iter().next().unwrap();
+        let with = |name: &str, range: [f64; 2]| {
+            let mut manifest = manifest.clone();
+            let ranges = manifest["quantization"].as_table_mut().unwrap();
+            ranges.insert(name.to_owned(), toml::Value::from(range.to_vec()));
+            in_bytes(&manifest.to_string())
+        };
+        for (name, range, reason) in [
+            (name.as_str(), [f64::NAN, 1.0], "must be finite"),
+            (name, [0.0, f64::INFINITY], "must be finite"),
+            (name, [1.0, -1.0], "the first lower"),
+            ("nothing", [0.0, 1.0], "nothing, which is no map of this network"),
+            (name, [-900.0, 900.0], "golden output"),
+        ] {
+            let error = with(name, range);
+            assert!(error.contains(reason), "{name} {range:?}: {error}");
+        }
+        let mut manifest = manifest.clone();
+        manifest["golden"].as_table_mut().unwrap().remove("bytes");
+        assert!(in_bytes(&manifest.to_string()).contains("no golden output in 8 bits"));
+    }
+
     /// Faces of generated people, 56 x 56 and grey, and what Keras's own Siamese model says of each pair.
     #[test]
     fn a_siamese_network_exported_by_keras_answers_as_keras_does() {
         let encoder = load_with(KOCH, "koch", "koch").unwrap();
-        let faces = include_bytes!("../../tests/data/koch/faces.u8").chunks_exact(56 * 56);
-        let embeddings: Vec<_> = faces
-            .map(|grey| {
-                let rgb = grey.iter().flat_map(|&level| [level; 3]).collect();
-                let pixels = RgbImage::from_raw(56, 56, rgb).unwrap();
-                encoder.encode(&AlignedFace::from_pixels(pixels), Role::Probe).unwrap()
-            })
-            .collect();
+        let faces = generated_faces();
+        let embeddings: Vec<_> =
+            faces.map(|face| encoder.encode(&face, Role::Probe).unwrap()).collect();
         let pairs: Vec<Pair> =
             serde_json::from_str(include_str!("../../tests/data/koch/pairs.json")).unwrap();
         assert_eq!(pairs.len(), 21);

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::calibration::{Row, error_rates};
 use super::model::{ModelError, ModelSource};
 use super::pixels::{Colour, Layout, PixelFormat, Scale};
+use super::quantization::Ranges;
 use super::reference_check::ReferenceCheck;
 use crate::comparison::{Calibration, Comparator, ErrorRates, Head, Measure};
 
@@ -28,6 +29,8 @@ pub(super) struct EncoderManifest {
     pub(super) reference_check: Option<ReferenceCheck>,
     pub(super) error_rates: Option<ErrorRates>,
     pub(super) profile_error_rates: Option<ErrorRates>,
+    /// The ranges of the maps, by which the network can run in 8 bits.
+    pub(super) ranges: Option<Ranges>,
     pub(super) golden: Option<Golden>,
 }
 
@@ -46,6 +49,7 @@ impl EncoderManifest {
             reference_check,
             error_rate,
             profile_error_rate,
+            quantization,
             golden,
         } = parse(source)?;
         let EncoderInput { width, height, channels, layout, colour, mean, scale } = input;
@@ -81,6 +85,7 @@ impl EncoderManifest {
             reference_check: reference_check.map_err(|reason| source.error(reason))?,
             error_rates: table(error_rate)?,
             profile_error_rates: table(profile_error_rate)?,
+            ranges: quantization,
             golden,
         })
     }
@@ -167,6 +172,7 @@ struct EncoderFile {
     error_rate: Vec<Row>,
     #[serde(default)]
     profile_error_rate: Vec<Row>,
+    quantization: Option<Ranges>,
     golden: Option<Golden>,
 }
 
@@ -344,6 +350,9 @@ pub(super) struct About {
 #[serde(deny_unknown_fields)]
 pub(super) struct Golden {
     pub(super) output: Vec<f32>,
+    /// The output in 8 bits.
+    #[serde(default)]
+    bytes: Option<Vec<f32>>,
 }
 
 /// A network that does not see what its manifest says.
@@ -358,13 +367,29 @@ impl Golden {
     /// Compares an output with the golden one, to 1e-4 of its largest value: processors sum
     /// in different orders, while a wrong colour order, scale or layout is far off.
     pub(super) fn check(&self, output: &[f32]) -> Result<(), GoldenMismatch> {
-        let largest = self.output.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
-        // Of an infinite one nothing would be far off.
-        let agrees = largest.is_finite()
-            && self.output.len() == output.len()
-            && self.output.iter().zip(output).all(|(a, b)| (a - b).abs() <= 1e-4 * largest);
-        if agrees { Ok(()) } else { Err(GoldenMismatch) }
+        agree(&self.output, output, 1e-4)
     }
+
+    /// Compares an output in 8 bits with the golden one, to 1e-6 of its largest value if it is exact,
+    /// the same on every processor. Otherwise to 2e-2: a sum in floats that rounds to another byte
+    /// changes more than the sum. `None` if there is no golden one.
+    pub(super) fn check_bytes(
+        &self,
+        output: &[f32],
+        is_exact: bool,
+    ) -> Option<Result<(), GoldenMismatch>> {
+        let tolerance = if is_exact { 1e-6 } else { 2e-2 };
+        self.bytes.as_deref().map(|golden| agree(golden, output, tolerance))
+    }
+}
+
+fn agree(golden: &[f32], output: &[f32], tolerance: f32) -> Result<(), GoldenMismatch> {
+    let largest = golden.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+    // Of an infinite one nothing would be far off.
+    let agrees = largest.is_finite()
+        && golden.len() == output.len()
+        && golden.iter().zip(output).all(|(a, b)| (a - b).abs() <= tolerance * largest);
+    if agrees { Ok(()) } else { Err(GoldenMismatch) }
 }
 
 pub(super) fn parse<M: for<'de> Deserialize<'de>>(source: &ModelSource) -> Result<M, ModelError> {
@@ -426,7 +451,7 @@ mod tests {
     #[test]
     fn a_golden_output_that_is_no_number_agrees_with_nothing() {
         let agrees = |golden: f32, seen: f32| {
-            Golden { output: vec![golden, 1.0] }.check(&[seen, 1.0]).is_ok()
+            Golden { output: vec![golden, 1.0], bytes: None }.check(&[seen, 1.0]).is_ok()
         };
         assert!(agrees(0.5, 0.5) && !agrees(0.5, 0.6));
         for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use super::quantization::Precision;
+
 /// What to do with a network that compares two photos by itself.
 pub(crate) const EXPORT_THE_ENCODER: &str = "A Siamese network has two inputs; export only its shared encoder, \
     with one photo as input and one vector as output (Keras: `model.get_layer(...).export(FILE, format=\"onnx\")` of the shared layer; \
@@ -31,6 +33,7 @@ pub struct ModelSource {
     origin: String,
     onnx: Cow<'static, [u8]>,
     manifest: Cow<'static, str>,
+    precision: Option<Precision>,
 }
 
 impl ModelSource {
@@ -40,6 +43,7 @@ impl ModelSource {
             origin: "encoder (embedded)".to_owned(),
             onnx: include_bytes!("../../models/encoder.onnx").into(),
             manifest: include_str!("../../models/encoder.toml").into(),
+            precision: None,
         }
     }
 
@@ -49,6 +53,7 @@ impl ModelSource {
             origin: "detector (embedded)".to_owned(),
             onnx: include_bytes!("../../models/detector.onnx").into(),
             manifest: include_str!("../../models/detector.toml").into(),
+            precision: None,
         }
     }
 
@@ -58,6 +63,7 @@ impl ModelSource {
             origin: "landmarks (embedded)".to_owned(),
             onnx: include_bytes!("../../models/landmarks.onnx").into(),
             manifest: include_str!("../../models/landmarks.toml").into(),
+            precision: None,
         }
     }
 
@@ -67,12 +73,13 @@ impl ModelSource {
             origin: "quality (embedded)".to_owned(),
             onnx: include_bytes!("../../models/quality.onnx").into(),
             manifest: include_str!("../../models/quality.toml").into(),
+            precision: None,
         }
     }
 
     /// A network and a manifest that are already in memory; `origin` is what errors call it.
     pub fn new(origin: String, onnx: Vec<u8>, manifest: String) -> Self {
-        Self { origin, onnx: onnx.into(), manifest: manifest.into() }
+        Self { origin, onnx: onnx.into(), manifest: manifest.into(), precision: None }
     }
 
     /// Reads `NAME.onnx` and `NAME.toml` beside it.
@@ -90,7 +97,14 @@ impl ModelSource {
             onnx: std::fs::read(onnx).map_err(|e| failed(onnx, e))?.into(),
             manifest: std::fs::read_to_string(&manifest).map_err(|e| failed(&manifest, e))?.into(),
             origin,
+            precision: None,
         })
+    }
+
+    /// Sets the precision of an encoder; without one it runs in 8 bits if its manifest has the ranges for it.
+    #[must_use]
+    pub fn in_precision(self, precision: Option<Precision>) -> Self {
+        Self { precision, ..self }
     }
 
     /// The network's file.
@@ -101,6 +115,11 @@ impl ModelSource {
     /// The manifest's text.
     pub(super) fn manifest(&self) -> &str {
         &self.manifest
+    }
+
+    /// The precision that was asked for.
+    pub(super) fn precision(&self) -> Option<Precision> {
+        self.precision
     }
 
     /// An error of this model.

@@ -11,8 +11,9 @@ use tract_onnx::tract_core::internal::bail;
 use super::inspection::{Port, network_inputs};
 use super::manifest::About;
 use super::model::{EXPORT_THE_ENCODER, ModelError, ModelSource};
-use super::operators;
+use super::operators::{self, Map};
 use super::pixels::PixelFormat;
+use super::quantization::Ranges;
 use crate::embedding::ModelId;
 use crate::employee::ModelName;
 
@@ -59,6 +60,32 @@ impl Network {
 
     /// Optimizes the network for one input shape.
     pub(super) fn plan(&self, shape: &[usize]) -> TractResult<Plan> {
+        runnable(self.typed(shape)?)
+    }
+
+    /// Optimizes the network in 8 bits; returns the plan, and whether it gives the same numbers on every
+    /// processor.
+    pub(super) fn plan_in_bytes(
+        &self,
+        shape: &[usize],
+        ranges: &Ranges,
+    ) -> TractResult<(Plan, bool)> {
+        let lowered = operators::lower(&self.typed(shape)?, ranges)?;
+        let is_exact = operators::is_exact(&lowered);
+        Ok((runnable(lowered)?, is_exact))
+    }
+
+    /// Returns a plan whose results are the network's, and then these maps.
+    pub(super) fn plan_with_maps(&self, shape: &[usize]) -> TractResult<(Plan, Vec<Map>)> {
+        let mut model = self.typed(shape)?;
+        let maps = operators::maps(&model)?;
+        let own = model.output_outlets()?.iter().copied();
+        let outputs: Vec<_> = own.chain(maps.iter().map(|map| map.outlet)).collect();
+        model.select_output_outlets(&outputs)?;
+        Ok((runnable(model)?, maps))
+    }
+
+    fn typed(&self, shape: &[usize]) -> TractResult<TypedModel> {
         let mut model = operators::reader()
             .with_ignore_output_shapes(true)
             .with_ignore_value_info(true)
@@ -66,9 +93,14 @@ impl Network {
             .with_input_fact(0, f32::fact(shape).into())?
             .into_typed()?;
         no_nan_within(&model)?;
-        operators::replace(&mut model)?;
-        model.into_optimized()?.into_runnable()
+        model.prop_consts()?;
+        Ok(model)
     }
+}
+
+fn runnable(mut model: TypedModel) -> TractResult<Plan> {
+    operators::replace(&mut model)?;
+    model.into_optimized()?.into_runnable()
 }
 
 /// Refuses a network with NaN among its constants. NaN need not reach the output: a later maximum

@@ -217,6 +217,40 @@ fn pixel_convention_is_selected_and_calibrated_on_labeled_photos() {
     assert!(good && said.contains("usable        with --encoder"), "{said}");
 }
 
+#[test]
+fn calibration_measures_the_ranges_for_8_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    crate::evaluate::lay_out(&photos);
+    let onnx = folder.path().join("koch.onnx");
+    for ending in ["onnx", "toml"] {
+        let own = data("koch/encoder.onnx").with_extension(ending);
+        std::fs::copy(own, onnx.with_extension(ending)).unwrap();
+    }
+    let (good, said) = check(&onnx, &["--precision", "bytes"]);
+    assert!(!good && said.contains("no [quantization]"), "{said}");
+    let calibrate = ["--calibrate", photos.to_str().unwrap()];
+    let (good, said) = check(&onnx, &[calibrate[0], calibrate[1], "--precision", "float"]);
+    assert!(good && !said.contains("8 bits"), "{said}");
+    let path = onnx.with_extension("toml");
+    let manifest = || std::fs::read_to_string(&path).unwrap().parse::<toml::Table>().unwrap();
+    assert!(!manifest().contains_key("quantization"));
+
+    let (good, said) = check(&onnx, &calibrate);
+    assert!(good && said.contains("cosine of the embeddings"), "{said}");
+    assert!(said.contains("koch-siamese-1\n") && said.contains("koch-siamese-1 (8-bit)"), "{said}");
+    let ranges = manifest()["quantization"].as_table().unwrap().clone();
+    assert!(ranges.len() > 3, "{ranges:?}");
+    let (good, said) = check(&onnx, &[]);
+    assert!(good && said.contains("precision     8 bits"), "{said}");
+    let (good, said) = check(&onnx, &["--precision", "float"]);
+    assert!(good && said.contains("precision     floats"), "{said}");
+    // Ranges that are there stay.
+    let (good, said) = check(&onnx, &calibrate);
+    assert!(good && !said.contains("selected"), "{said}");
+    assert_eq!(&ranges, manifest()["quantization"].as_table().unwrap());
+}
+
 #[tokio::test]
 async fn encoder_of_a_keras_siamese_network_serves() {
     let koch = Path::new(DEFAULT).parent().unwrap().with_file_name("tests/data/koch/encoder.onnx");

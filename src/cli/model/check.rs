@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use super::draft;
 use crate::comparison::{ErrorRate, ErrorRates};
 use crate::config::{Config, ModelCheckArgs};
-use crate::engine::{Encoder, Inspection, ModelSource, Port};
+use crate::engine::{Encoder, Inspection, ModelSource, Port, Precision};
 
 /// Number of timed runs.
 const ROUNDS: usize = 20;
@@ -30,8 +30,14 @@ pub(super) async fn run(config: &Config, args: &ModelCheckArgs) -> anyhow::Resul
     }
     let path = args.file.with_extension("toml");
     complete_manifest(&args.file, &path, onnx, &network)?;
-    let encoder = Encoder::load(&ModelSource::read(&args.file)?)?;
+    let source = ModelSource::read(&args.file)?.in_precision(config.precision());
+    let encoder = Encoder::load(&source)?;
     let time = encoder.time_a_face(ROUNDS)?;
+    let precision = match encoder.precision() {
+        Precision::Float => "floats",
+        Precision::Bytes => "8 bits",
+    };
+    say("precision", precision);
     say("self-test", "the golden output is reproduced");
     say(
         "time",
@@ -92,12 +98,20 @@ fn complete_manifest(
     } else {
         fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?
     };
-    if !is_new && draft::has_golden(&text) {
+    let (lacks_floats, lacks_bytes) = (!draft::has_golden(&text), draft::lacks_golden_bytes(&text));
+    if !lacks_floats && !lacks_bytes {
         say("manifest", &path.display().to_string());
         return Ok(());
     }
     let source = ModelSource::new(file.display().to_string(), onnx, text.clone());
-    let text = draft::with_golden(&text, &Encoder::golden_output(&source)?)?;
+    let golden = |precision| Encoder::golden_output(&source.clone().in_precision(Some(precision)));
+    let text =
+        if lacks_floats { draft::with_golden(&text, &golden(Precision::Float)?)? } else { text };
+    let text = if draft::lacks_golden_bytes(&text) {
+        draft::with_golden_bytes(&text, &golden(Precision::Bytes)?)?
+    } else {
+        text
+    };
     fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
     let what = if is_new { "draft written; review it" } else { "golden output added" };
     say("manifest", &format!("{} ({what})", path.display()));

@@ -118,7 +118,7 @@ pub(super) fn manifest(
     model["provenance"] = value("?");
     let about_input = format!(
         "\n# Pixels become (pixel - mean) * scale.\n{GUESS}\n\
-         # was trained with, and if you change it, delete [golden].\n"
+         # was trained with, and if you change it, delete [golden] and, if it is there, [quantization].\n"
     );
     let input = section(&mut document, "input", &about_input);
     input["width"] = value(width);
@@ -145,6 +145,19 @@ pub(super) fn manifest(
 /// TOML, which is reported when it is read.
 pub(super) fn has_golden(manifest: &str) -> bool {
     manifest.parse::<DocumentMut>().is_ok_and(|document| document.contains_key("golden"))
+}
+
+/// Returns whether a manifest has ranges, but no golden output in 8 bits.
+pub(super) fn lacks_golden_bytes(manifest: &str) -> bool {
+    has_ranges(manifest)
+        && manifest.parse::<DocumentMut>().is_ok_and(|document| {
+            document.get("golden").is_none_or(|golden| golden.get("bytes").is_none())
+        })
+}
+
+/// Returns whether a manifest has the ranges of the network's maps.
+pub(super) fn has_ranges(manifest: &str) -> bool {
+    manifest.parse::<DocumentMut>().is_ok_and(|document| document.contains_key("quantization"))
 }
 
 /// Returns whether the input is still the one that [`manifest`] guessed.
@@ -178,15 +191,54 @@ pub(super) fn with_golden(manifest: &str, output: &[f32]) -> Result<String, toml
     let mut document: DocumentMut = manifest.parse()?;
     let about = "\n# What the network gives for the test pattern: it proves at each start that it still sees\n\
                  # what it saw when this was written.\n";
-    // The shortest decimal of the float, instead of all digits of its value as a double.
-    let short = |v: &f32| v.to_string().parse::<f64>().unwrap_or(f64::from(*v));
-    let mut numbers: Array = output.iter().map(short).collect();
+    section(&mut document, "golden", about)["output"] = value(lines(output));
+    Ok(document.to_string())
+}
+
+/// Returns the manifest with the output in 8 bits beside the golden output.
+///
+/// # Errors
+/// If the manifest is not TOML.
+pub(super) fn with_golden_bytes(
+    manifest: &str,
+    output: &[f32],
+) -> Result<String, toml_edit::TomlError> {
+    let mut document: DocumentMut = manifest.parse()?;
+    document["golden"]["bytes"] = value(lines(output));
+    Ok(document.to_string())
+}
+
+/// Returns the manifest with the ranges of the network's maps.
+///
+/// # Errors
+/// If the manifest is not TOML.
+pub(super) fn with_ranges(
+    manifest: &str,
+    ranges: &[(String, [f32; 2])],
+) -> Result<String, toml_edit::TomlError> {
+    let mut document: DocumentMut = manifest.parse()?;
+    let about = "\n# The range of each map, for 8 bits: the means of the lowest and of the highest values of the faces,\n\
+                 # measured by `likeness model check FILE --calibrate DIR`.\n";
+    let table = section(&mut document, "quantization", about);
+    for (name, range) in ranges {
+        table[name.as_str()] = value(range.iter().copied().map(short).collect::<Array>());
+    }
+    Ok(document.to_string())
+}
+
+/// Returns numbers in lines.
+fn lines(numbers: &[f32]) -> Array {
+    let mut numbers: Array = numbers.iter().copied().map(short).collect();
     for number in numbers.iter_mut().step_by(NUMBERS_A_LINE) {
         number.decor_mut().set_prefix("\n  ");
     }
     numbers.set_trailing("\n");
-    section(&mut document, "golden", about)["output"] = value(numbers);
-    Ok(document.to_string())
+    numbers
+}
+
+/// Returns the shortest decimal of the float, instead of all digits of its value as a double.
+fn short(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or(f64::from(number))
 }
 
 fn section<'a>(document: &'a mut DocumentMut, name: &str, before: &str) -> &'a mut Item {

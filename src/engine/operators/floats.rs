@@ -8,28 +8,22 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use convolve::Shape;
 use convolve::floats::{Convolution, Layer};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::{
-    EvalContext, EvalOp, Op, OutletId, StaticName, TypedModelPatch, TypedOp, as_op, op_as_typed_op,
+    EvalContext, EvalOp, Op, StaticName, TypedModelPatch, TypedOp, as_op, op_as_typed_op,
     op_out_of_plan,
 };
-use tract_onnx::tract_core::ops::binary::TypedBinOp;
-use tract_onnx::tract_core::ops::cnn::Conv;
-use tract_onnx::tract_core::ops::math::{Add, Max, Mul};
 
-use super::constants::{self, each, numbers};
-use super::prelu::PRelu;
+use super::fusion::FusedConvolution;
 
 /// Replaces each dense or depthwise float convolution with constant weights.
 pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     for id in 0..model.nodes().len() {
         let node = model.node(id);
-        let Some(conv) = node.op_as::<Conv>() else { continue };
-        let Some(mut found) = Found::of(conv, model, node)? else { continue };
-        let last = found.take_over(model, node)?;
-        let Some(op) = found.convolution() else { continue };
+        let Some(mut fused) = FusedConvolution::of(model, node)? else { continue };
+        let last = fused.take_over(model, node)?;
+        let Some(op) = FloatConv::of(&fused) else { continue };
         let mut patch = TypedModelPatch::default();
         let input = patch.tap_model(model, node.inputs[0])?;
         let ours = patch.wire_node(&node.name, op, &[input])?;
@@ -39,103 +33,22 @@ pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// A convolution in the graph, with the operators that are fused into it.
-struct Found {
-    shape: Shape,
-    depthwise: bool,
-    weights: Vec<f32>,
-    biases: Vec<f32>,
-    slopes: Vec<f32>,
-}
-
-impl Found {
-    /// Returns `None` for other convolutions, which stay tract's.
-    fn of(conv: &Conv, model: &TypedModel, node: &TypedNode) -> TractResult<Option<Self>> {
-        let facts = model.node_input_facts(node.id)?;
-        let [input, kernel, bias] = facts[..] else { return Ok(None) };
-        let (Some(kernel), Some(bias)) = (&kernel.konst, &bias.konst) else { return Ok(None) };
-        let Some(shape) = constants::shape(conv, input) else { return Ok(None) };
-        let depthwise = conv.group == shape.inputs && shape.outputs == shape.inputs;
-        let is_floats = input.datum_type == f32::datum_type() && conv.q_params.is_none();
-        if !is_floats || !(depthwise || conv.group == 1) {
-            return Ok(None);
-        }
-        let slopes = vec![1.0; shape.outputs];
-        let (weights, biases) = (numbers(kernel)?, each(bias, shape.outputs)?);
-        Ok(Some(Self { shape, depthwise, weights, biases, slopes }))
-    }
-
-    /// Fuses the operators that follow, as far as possible; returns the outlet of the last one.
-    fn take_over(&mut self, model: &TypedModel, conv: &TypedNode) -> TractResult<OutletId> {
-        let mut last = OutletId::new(conv.id, 0);
-        while !model.output_outlets()?.contains(&last)
-            && let Some(next) = model.single_succ(last.node)?
-            && self.takes(model, next, last)?
-        {
-            last = OutletId::new(next.id, 0);
-            if self.slopes.iter().any(|&slope| slope.to_bits() != 1_f32.to_bits()) {
-                break;
-            }
-        }
-        Ok(last)
-    }
-
-    /// Fuses an operator if possible; returns whether it was.
-    fn takes(&mut self, model: &TypedModel, next: &TypedNode, last: OutletId) -> TractResult<bool> {
-        let [first, second] = next.inputs[..] else { return Ok(false) };
-        let other = if first == last { second } else { first };
-        let fact = model.outlet_fact(other)?;
-        let Some(known) = &fact.konst else { return Ok(false) };
-        let outputs = self.shape.outputs;
-        let is_of_channels = known.len() == 1
-            || known.shape() == [outputs, 1, 1]
-            || known.shape() == [1, outputs, 1, 1];
-        if !is_of_channels || known.datum_type() != f32::datum_type() {
-            return Ok(false);
-        }
-        let numbers = each::<f32>(known, outputs)?;
-        if next.op_is::<PRelu>() && other == second {
-            self.slopes = numbers;
-            return Ok(true);
-        }
-        let Some(TypedBinOp(op, None)) = next.op_as() else { return Ok(false) };
-        if op.is::<Mul>() {
-            let of_output = self.weights.len() / outputs;
-            for (weights, scale) in self.weights.chunks_exact_mut(of_output).zip(&numbers) {
-                for weight in weights {
-                    *weight *= scale;
-                }
-            }
-            for (bias, scale) in self.biases.iter_mut().zip(&numbers) {
-                *bias *= scale;
-            }
-        } else if op.is::<Add>() {
-            for (bias, number) in self.biases.iter_mut().zip(&numbers) {
-                *bias += number;
-            }
-        } else if op.is::<Max>() && numbers.iter().all(|&number| number == 0.0) {
-            self.slopes = vec![0.0; outputs];
-        } else {
-            return Ok(false);
-        }
-        Ok(true)
-    }
-
-    /// Returns the operator; `None` if this processor has no fast kernel.
-    fn convolution(&self) -> Option<FloatConv> {
-        let Self { shape, depthwise, weights, biases, slopes } = self;
-        let layer = Layer { shape: *shape, depthwise: *depthwise, weights, biases, slopes };
-        let conv = Convolution::new(&layer)?;
-        let shape = [1, shape.outputs, shape.output[0], shape.output[1]];
-        Some(FloatConv { conv: Arc::new(conv), shape })
-    }
-}
-
 /// A float convolution.
 #[derive(Clone, Debug)]
 struct FloatConv {
     conv: Arc<Convolution>,
     shape: [usize; 4],
+}
+
+impl FloatConv {
+    /// Returns `None` if this processor has no fast kernel.
+    fn of(fused: &FusedConvolution) -> Option<Self> {
+        let FusedConvolution { shape, depthwise, weights, biases, slopes } = fused;
+        let layer = Layer { shape: *shape, depthwise: *depthwise, weights, biases, slopes };
+        let conv = Convolution::new(&layer)?;
+        let shape = [1, shape.outputs, shape.output[0], shape.output[1]];
+        Some(Self { conv: Arc::new(conv), shape })
+    }
 }
 
 impl PartialEq for FloatConv {
@@ -183,11 +96,12 @@ impl TypedOp for FloatConv {
 
 #[cfg(test)]
 mod tests {
-    use tract_onnx::tract_core::internal::Approximation;
-    use tract_onnx::tract_core::ops::cnn::{KernelFormat, PaddingSpec, PoolSpec};
+    use tract_onnx::tract_core::internal::{Approximation, OutletId};
+    use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, PaddingSpec, PoolSpec};
     use tract_onnx::tract_core::ops::math::{add, max, mul};
     use tract_onnx::tract_core::ops::nn::DataFormat;
 
+    use super::super::prelu::PRelu;
     use super::*;
 
     const CHANNELS: usize = 6;

@@ -3,9 +3,13 @@
 mod constants;
 #[cfg(target_arch = "x86_64")]
 mod floats;
+mod fusion;
+mod lowering;
 mod prelu;
 mod quantized;
+mod steps;
 
+pub(super) use self::lowering::{Map, is_exact, lower, maps};
 use tract_onnx::Onnx;
 use tract_onnx::prelude::*;
 
@@ -17,9 +21,8 @@ pub(super) fn reader() -> Onnx {
     reader
 }
 
-/// Replaces tract's operators in a model.
+/// Replaces tract's operators in a model whose constants are propagated.
 pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
-    model.prop_consts()?;
     quantized::replace(model)?;
     #[cfg(target_arch = "x86_64")]
     floats::replace(model)?;
