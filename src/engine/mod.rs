@@ -12,6 +12,7 @@ mod extraction;
 mod inspection;
 mod landmarks;
 mod manifest;
+mod memory;
 mod model;
 mod network;
 mod operators;
@@ -92,14 +93,16 @@ impl Engine {
             return Err(source.error("the former encoder is the one that serves already"));
         }
         let EngineOptions { workers, queue, limits, .. } = *options;
-        Ok(Self {
+        let engine = Self {
             detector: Arc::new(Detector::load(&options.detector, options.landmarks.as_ref())?),
             quality: Arc::new(QualityNetwork::load(&ModelSource::embedded_quality())?),
             encoder: Arc::new(encoder),
             former_encoder: former_encoder.map(Arc::new),
             limits,
             capacity: Capacity::new(workers, queue, limits.max_shared_bytes),
-        })
+        };
+        memory::release_freed();
+        Ok(engine)
     }
 
     /// Returns the encoder of all new enrollments.
