@@ -8,6 +8,7 @@ and `evaluation/cfp.py --fit` adds the calibration.
 """
 
 import hashlib
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -62,6 +63,10 @@ def _value(value):
     return repr(value)
 
 
+def _key(key):
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
+
+
 def write(path, manifest):
     """Tables in the order given; `[[error_rate]]` rows and long lists as people like to read them."""
     lines = []
@@ -71,9 +76,9 @@ def write(path, manifest):
             for key, value in one.items():
                 if isinstance(value, list) and len(value) > 8:
                     rows = [", ".join(_value(v) for v in value[i:i + 8]) for i in range(0, len(value), 8)]
-                    lines.append(f"{key} = [\n  " + ",\n  ".join(rows) + ",\n]")
+                    lines.append(f"{_key(key)} = [\n  " + ",\n  ".join(rows) + ",\n]")
                 else:
-                    lines.append(f"{key} = {_value(value)}")
+                    lines.append(f"{_key(key)} = {_value(value)}")
             lines.append("")
     text = "\n".join(lines)
     assert tomllib.loads(text) == manifest
@@ -127,5 +132,5 @@ if __name__ == "__main__":
     kind, network, target = sys.argv[1:]
     manifest = {"sface": sface, "yunet": yunet}[kind](network)
     if Path(target).exists():  # a calibration that was fitted stays
-        manifest |= {k: v for k, v in read(target).items() if k in FITTED}
+        manifest |= {k: v for k, v in read(target).items() if k in (*FITTED, "quantization")}
     write(target, manifest)

@@ -23,6 +23,7 @@ def arguments():
     parser.add_argument("--detector", default=Path("../detector.onnx"), type=Path)
     parser.add_argument("--binary", default=Path("../../target/release/likeness"), type=Path)
     parser.add_argument("--work", default=Path("work"), type=Path, help="scores are kept here")
+    parser.add_argument("--precision", choices=("float", "bytes"), help="of the binary; by default that of the manifest")
     parser.add_argument("--picture", type=Path, help="where to draw the reliability curve")
     parser.add_argument("--opencv", action="store_true")
     parser.add_argument("--fit", nargs="?", type=Path, const=Path(), metavar="MANIFEST", help="write it, by default beside the encoder")
@@ -34,6 +35,8 @@ def main():
     own = chosen.encoder.with_suffix(".toml")
     manifest, listed = manifests.read(own), cfp_photos.protocol(chosen.cfp)
     name = f"{manifest['model']['name']} {manifest['model']['sha256'][:12]}"
+    if "quantization" in manifest:
+        name += " in floats" if chosen.opencv or chosen.precision == "float" else " in 8 bits"
     print(f"Encoder {name}, detector {chosen.detector.stem}, {'OpenCV and onnxruntime' if chosen.opencv else 'likeness score'}.")
     cosines = (cfp_scores.by_opencv if chosen.opencv else cfp_scores.by_binary)(chosen, listed)
     halves = {"folds 1-5": listed.people("FF", cfp_photos.CHOOSING), "folds 6-10": listed.people("FF", cfp_photos.REPORTING)}

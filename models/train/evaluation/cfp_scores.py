@@ -30,11 +30,18 @@ def by_binary(chosen, listed):
     return np.load(kept)
 
 
+def precision(chosen):
+    """The precision that was asked for; not every program that calls asks."""
+    return getattr(chosen, "precision", None)
+
+
 def fingerprint(chosen):
     """Names what the cosines depend on; the calibration is no part of that."""
     parts = [manifests.digest(path) for path in (chosen.binary, chosen.encoder, chosen.detector, chosen.detector.with_suffix(".toml"))]
     manifest = manifests.read(chosen.encoder.with_suffix(".toml"))
     fixed = {name: table for name, table in manifest.items() if name not in manifests.FITTED}
+    if precision(chosen):
+        parts.append(precision(chosen))
     return hashlib.sha256(json.dumps([*parts, fixed]).encode()).hexdigest()[:16]
 
 
@@ -43,6 +50,8 @@ def score(chosen, listed):
         photos, out = Path(folder) / "photos.txt", Path(folder) / "scores.f32"
         photos.write_text("".join(f"{photo.resolve()}\n" for photo in listed.photos))
         command = [chosen.binary, "score", "--encoder", chosen.encoder, "--detector", chosen.detector, "--photos", photos, "--out", out]
+        if precision(chosen):
+            command += ["--precision", precision(chosen)]
         said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
         scores = np.fromfile(out, "<f4").reshape(len(listed.photos), -1)
     comparison = manifests.read(chosen.encoder.with_suffix(".toml"))["comparison"]
