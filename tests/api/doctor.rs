@@ -30,6 +30,9 @@ async fn doctor_passes_on_a_sound_service() {
         "{said}"
     );
     assert!(said.contains("warn  the master key is stored with the data"), "{said}");
+    assert!(said.contains("ok    at an FMR of 1e-4 (measured on All-Age-Faces"), "{said}");
+    let (_, said) = doctor(app.folder.path(), &["--verify-fmr", "1e-2"]);
+    assert!(said.contains("it misses 4.0 % of genuine pairs"), "{said}");
 }
 
 #[tokio::test]
