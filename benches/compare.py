@@ -5,7 +5,7 @@
     cargo build --release && models/get-sface.sh
     benches/compare.py [--runs 5] [--seconds 5]
 
-Three services: likeness, likeness with SFace and YuNet, and the peer (also SFace and YuNet). Each run
+Four services: likeness, likeness with SFace, likeness with SFace and YuNet, and the peer (also SFace and YuNet). Each run
 calls them in turn, in another order each time; the median of the ratios likeness / peer is printed
 with the lowest and the highest. CPU time is that of the service's process; the services and the
 clients share the cores of this machine.
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -132,8 +133,9 @@ def main():
     bodies = {name: (body, script, size) for name, body, script, size in photos(folder)}
     ours = [args.binary, "serve", "--listen", "127.0.0.1:PORT", "--address-rate-limit", "1000000", "--queue", "64"]
     commands = {
-        "ours": [*ours, "--data-dir", folder / "ours"],
-        "SFace": [*ours, "--data-dir", folder / "SFace", "--encoder", ROOT / "models/sface.onnx", "--detector", ROOT / "models/yunet.onnx", "--landmarks", "none"],
+        "default": [*ours, "--data-dir", folder / "default"],
+        "SFace": [*ours, "--data-dir", folder / "SFace", "--encoder", ROOT / "models/sface.onnx"],
+        "SFace, YuNet": [*ours, "--data-dir", folder / "SFace, YuNet", "--encoder", ROOT / "models/sface.onnx", "--detector", ROOT / "models/yunet.onnx", "--landmarks", "none"],
         "peer": [sys.executable, HERE / "peer/peer.py", "PORT"],
     }
     results, starts = [], {name: [] for name in commands}
@@ -150,12 +152,15 @@ def main():
         rest = {}
         for name, service in services.items():
             for face in sorted((ROOT / "tests/data/people").glob("*-b.jpg")):
-                service.post("/enroll", form({"employee_id": face.stem, "photo": face.read_bytes(), "confirm_lookalike": "true"}))
+                try:
+                    service.post("/enroll", form({"employee_id": face.stem, "photo": face.read_bytes(), "confirm_lookalike": "true"}))
+                except urllib.error.HTTPError as refused:
+                    print(f"{name} refuses {face.name}: {json.load(refused)['detail']}")
             rest[name] = service.memory("VmRSS")
         cases = [("250", 1), ("250", 2), ("250", 4), ("250", 16), ("1344", 1), ("1344", 4), ("12MP", 1), ("12MP", 4)]
         for run in range(args.runs):
             for photo, clients in cases:
-                order = list(services)[run % 3:] + list(services)[: run % 3]
+                order = list(services)[run % len(services):] + list(services)[: run % len(services)]
                 row = {name: services[name].load(bodies[photo][1], clients, args.seconds) for name in order}
                 results.append((photo, clients, row))
                 print(f"\rrun {run + 1}/{args.runs}  {photo} with {clients} clients   ", end="", file=sys.stderr, flush=True)
@@ -168,17 +173,23 @@ def main():
 
 
 def report(bodies, cases, results, starts, rest, most):
-    print("| `/identify` | photo | clients | ours | ours with SFace | peer | ours / peer | SFace in both |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    names = list(starts)
+    ours = [name for name in names if name != "peer"]
+    columns = ["`/identify`", "photo", "clients", *names, *(f"{name} / peer" for name in ours)]
+    print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
+
+    def line(title, photo, clients, middle, ratio, digits):
+        print(f"| {title} | {photo} | {clients} | " + " | ".join([f"{middle[name]:.{digits}f}" for name in names] + [ratio[name] for name in ours]) + " |")
+
     for figure, title, digits in (("cpu", "CPU ms a request", 1), ("rate", "requests a second", 0), ("p50", "p50 ms", 1), ("p99", "p99 ms", 1)):
         for photo, clients in cases:
             rows = [row for p, c, row in results if (p, c) == (photo, clients)]
-            middle = {name: statistics.median(row[name][figure] for row in rows) for name in rows[0]}
-            ratio = {name: spread([row[name][figure] / row["peer"][figure] for row in rows]) for name in ("ours", "SFace")}
-            print(f"| {title} | {photo} ({bodies[photo][2] / 1000:.0f} kB) | {clients} | " + " | ".join(f"{middle[n]:.{digits}f}" for n in ("ours", "SFace", "peer")) + f" | {ratio['ours']} | {ratio['SFace']} |")
-    for title, of in (("CPU s from start to first answer", {n: starts[n] for n in starts}), ("MB at rest", {n: [v] for n, v in rest.items()}), ("MB at most, four 12 MP at once among it", {n: [v] for n, v in most.items()})):
-        ratio = {name: spread([a / b for a, b in zip(of[name], of["peer"])]) for name in ("ours", "SFace")}
-        print(f"| {title} | | | " + " | ".join(f"{statistics.median(of[n]):.2f}" for n in ("ours", "SFace", "peer")) + f" | {ratio['ours']} | {ratio['SFace']} |")
+            middle = {name: statistics.median(row[name][figure] for row in rows) for name in names}
+            ratio = {name: spread([row[name][figure] / row["peer"][figure] for row in rows]) for name in ours}
+            line(title, f"{photo} ({bodies[photo][2] / 1000:.0f} kB)", clients, middle, ratio, digits)
+    for title, of in (("CPU s from start to first answer", starts), ("MB at rest", {n: [v] for n, v in rest.items()}), ("MB at most, four 12 MP at once among it", {n: [v] for n, v in most.items()})):
+        ratio = {name: spread([a / b for a, b in zip(of[name], of["peer"])]) for name in ours}
+        line(title, "", "", {name: statistics.median(of[name]) for name in names}, ratio, 2)
     refused = {name: sum(row[name]["refused"] for _, _, row in results) for name in results[0][2]}
     print(f"\nAnswers other than 200: {refused}. {os.cpu_count()} cores, {next(l for l in open('/proc/cpuinfo') if 'model name' in l).split(': ')[1].strip()}.")
 
