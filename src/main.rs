@@ -11,7 +11,8 @@ use likeness::telemetry;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Cli::read()).await {
+    // Boxed: the future holds the configuration and the state of the largest subcommand.
+    match Box::pin(run(Cli::read())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("likeness: {error:#}");
