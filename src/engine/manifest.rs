@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::calibration::{Row, error_rates};
 use super::model::{ModelError, ModelSource};
-use super::pixels::{Colour, Layout, PixelFormat, Scale};
+use super::pixels::{Color, Layout, PixelFormat, Scale};
 use super::quantization::Ranges;
 use super::reference_check::ReferenceCheck;
 use crate::comparison::{Calibration, Comparator, ErrorRates, Head, Measure};
@@ -183,7 +183,7 @@ struct EncoderInput {
     height: u32,
     channels: usize,
     layout: Layout,
-    colour: Colour,
+    colour: Color,
     mean: Vec<f32>,
     scale: Scale,
 }
@@ -275,7 +275,7 @@ struct DetectorInput {
     sizes: Vec<u32>,
     channels: usize,
     layout: Layout,
-    colour: Colour,
+    colour: Color,
     mean: Vec<f32>,
     scale: Scale,
 }
@@ -310,7 +310,7 @@ pub(super) struct SquareInput {
     side: u32,
     channels: usize,
     layout: Layout,
-    colour: Colour,
+    colour: Color,
     mean: Vec<f32>,
     scale: Scale,
 }

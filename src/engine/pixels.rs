@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Colour {
+pub(super) enum Color {
     Bgr,
     Grey,
     Rgb,
@@ -21,7 +21,7 @@ pub(super) enum Layout {
 /// The conversion of pixels to a network's input: (pixel - mean) * scale for each channel.
 #[derive(Clone, Debug)]
 pub(super) struct PixelFormat {
-    colour: Colour,
+    colour: Color,
     layout: Layout,
     mean: Vec<f32>,
     scale: Vec<f32>,
@@ -39,12 +39,12 @@ impl PixelFormat {
     /// Creates a format; fails with the reason if its parameters are inconsistent.
     pub(super) fn new(
         channels: usize,
-        colour: Colour,
+        colour: Color,
         layout: Layout,
         mean: Vec<f32>,
         scale: Scale,
     ) -> Result<Self, String> {
-        let expected = if colour == Colour::Grey { 1 } else { 3 };
+        let expected = if colour == Color::Grey { 1 } else { 3 };
         if channels != expected {
             return Err(format!("colour = {colour:?} has {expected} channels, not {channels}"));
         }
@@ -76,9 +76,9 @@ impl PixelFormat {
     pub(super) fn values(&self, image: &RgbImage) -> Vec<f32> {
         let (pixels, _) = image.as_raw().as_chunks();
         match self.colour {
-            Colour::Rgb => self.ordered(pixels, |pixel| pixel),
-            Colour::Bgr => self.ordered(pixels, |[r, g, b]| [b, g, r]),
-            Colour::Grey => self.ordered(pixels, |pixel| [luma(pixel)]),
+            Color::Rgb => self.ordered(pixels, |pixel| pixel),
+            Color::Bgr => self.ordered(pixels, |[r, g, b]| [b, g, r]),
+            Color::Grey => self.ordered(pixels, |pixel| [luma(pixel)]),
         }
     }
 
@@ -144,27 +144,27 @@ mod tests {
         let format = |colour, layout, mean: &[f32], scale| {
             PixelFormat::new(mean.len(), colour, layout, mean.to_vec(), Scale::All(scale)).unwrap()
         };
-        let rgb = format(Colour::Rgb, Layout::Nchw, &[0.0; 3], 1.0);
+        let rgb = format(Color::Rgb, Layout::Nchw, &[0.0; 3], 1.0);
         assert_eq!(values(&rgb), [10.0, 40.0, 20.0, 50.0, 30.0, 60.0]);
-        let bgr = format(Colour::Bgr, Layout::Nhwc, &[10.0, 0.0, 0.0], 0.5);
+        let bgr = format(Color::Bgr, Layout::Nhwc, &[10.0, 0.0, 0.0], 0.5);
         assert_eq!(values(&bgr), [10.0, 10.0, 5.0, 25.0, 25.0, 20.0]);
-        let grey = format(Colour::Grey, Layout::Nchw, &[0.0], 1.0);
+        let grey = format(Color::Grey, Layout::Nchw, &[0.0], 1.0);
         assert_eq!(values(&grey), [18.0, 48.0]);
         let each = Scale::Each(vec![1.0, 2.0, 0.5]);
-        let each = PixelFormat::new(3, Colour::Rgb, Layout::Nhwc, vec![0.0; 3], each).unwrap();
+        let each = PixelFormat::new(3, Color::Rgb, Layout::Nhwc, vec![0.0; 3], each).unwrap();
         assert_eq!(values(&each), [10.0, 40.0, 15.0, 40.0, 100.0, 30.0]);
     }
 
     #[test]
     fn inconsistent_format_is_refused() {
         let new = |channels, mean: &[f32], scale| {
-            PixelFormat::new(channels, Colour::Rgb, Layout::Nchw, mean.to_vec(), Scale::All(scale))
+            PixelFormat::new(channels, Color::Rgb, Layout::Nchw, mean.to_vec(), Scale::All(scale))
         };
         assert!(new(1, &[0.0], 1.0).is_err());
         assert!(new(3, &[0.0], 1.0).is_err());
         assert!(new(3, &[0.0; 3], 0.0).is_err());
         assert!(new(3, &[f32::NAN, 0.0, 0.0], 1.0).is_err());
         let two = Scale::Each(vec![1.0; 2]);
-        assert!(PixelFormat::new(3, Colour::Rgb, Layout::Nchw, vec![0.0; 3], two).is_err());
+        assert!(PixelFormat::new(3, Color::Rgb, Layout::Nchw, vec![0.0; 3], two).is_err());
     }
 }
