@@ -2,8 +2,8 @@
 
 use zeroize::Zeroize;
 
-/// The identity of an encoder: the SHA-256 of its ONNX file or, in 8 bits, of that and the ranges of its maps. Embeddings of different models are not comparable, so each
-/// template is stored with it.
+/// The identity of an encoder: the SHA-256 of its ONNX file or, in 8 bits, of that and the ranges of its maps.
+/// Embeddings of different models are not comparable, so each template is stored with it.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct ModelId([u8; 32]);
 

@@ -8,6 +8,8 @@ mod manifest;
 mod model;
 #[path = "../../src/engine/pixels.rs"]
 mod pixels;
+#[path = "../../src/engine/quantization.rs"]
+mod quantization;
 #[path = "../../src/engine/reference_check.rs"]
 mod reference_check;
 
