@@ -41,10 +41,8 @@ impl Value for u8 {
         length: usize,
         first: usize,
     ) {
-        for ((line, sums), scales) in lines.chunks_exact_mut(length).zip(sums).zip(scales) {
-            let line = &mut line[first..][..LANES];
-            line.iter_mut().zip(sums).for_each(|(byte, sum)| *byte = to.requantize(*sum, *scales));
-        }
+        let byte = |sum, scales| to.requantize(sum, scales);
+        write_lines(scales, sums, lines, length, first, byte);
     }
 }
 
@@ -87,10 +85,23 @@ impl Value for f32 {
         length: usize,
         first: usize,
     ) {
-        for ((line, sums), scales) in lines.chunks_exact_mut(length).zip(sums).zip(scales) {
-            let line = &mut line[first..][..LANES];
-            line.iter_mut().zip(sums).for_each(|(float, sum)| *float = scaled(*sum, *scales));
-        }
+        write_lines(scales, sums, lines, length, first, scaled);
+    }
+}
+
+/// Writes the value of each sum into the line of its output.
+#[inline(always)]
+fn write_lines<T, const LANES: usize>(
+    scales: &[[f32; 2]; OUTPUTS],
+    sums: &[[i32; LANES]; OUTPUTS],
+    lines: &mut [T],
+    length: usize,
+    first: usize,
+    value: impl Fn(i32, [f32; 2]) -> T,
+) {
+    for ((line, sums), scales) in lines.chunks_exact_mut(length).zip(sums).zip(scales) {
+        let line = &mut line[first..][..LANES];
+        line.iter_mut().zip(sums).for_each(|(to, sum)| *to = value(*sum, *scales));
     }
 }
 

@@ -94,8 +94,7 @@ impl FusedConvolution {
         node: &TypedNode,
     ) -> TractResult<OutletId> {
         let mut last = OutletId::new(node.id, 0);
-        while !model.output_outlets()?.contains(&last)
-            && let Some(next) = model.single_succ(last.node)?
+        while let Some(next) = following(model, last)?
             && let Some(step) = Step::of(model, next, last, self.shape.outputs)?
             && self.takes(step)
         {
@@ -178,6 +177,14 @@ fn flattened(model: &TypedModel, outlet: OutletId) -> TractResult<OutletId> {
     let [input] = node.inputs[..] else { return Ok(outlet) };
     let is_map = matches!(model.outlet_fact(input)?.shape.as_concrete(), Some([1, _, _, _]));
     Ok(if is_reshape && is_map { same_values(model, input) } else { outlet })
+}
+
+/// Returns the only node that reads an outlet, unless the outlet is an output of the model too.
+pub(super) fn following(model: &TypedModel, outlet: OutletId) -> TractResult<Option<&TypedNode>> {
+    if model.output_outlets()?.contains(&outlet) {
+        return Ok(None);
+    }
+    model.single_succ(outlet.node)
 }
 
 /// Returns the outlet before operators that change nothing in inference.

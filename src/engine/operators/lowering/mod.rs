@@ -65,7 +65,7 @@ pub(in crate::engine) fn lower(model: &TypedModel, ranges: &Ranges) -> TractResu
     let mut lowering = Lowering {
         from: model,
         ranges,
-        parts,
+        parts: &parts,
         to: TypedModel::default(),
         floats: BTreeMap::new(),
         bytes: BTreeMap::new(),
@@ -96,13 +96,13 @@ pub(in crate::engine) fn is_exact(model: &TypedModel) -> bool {
 struct Lowering<'a> {
     from: &'a TypedModel,
     ranges: &'a Ranges,
-    parts: Parts,
+    parts: &'a Parts,
     to: TypedModel,
     floats: BTreeMap<OutletId, OutletId>,
     bytes: BTreeMap<OutletId, (OutletId, Grid)>,
 }
 
-impl Lowering<'_> {
+impl<'a> Lowering<'a> {
     /// Returns a map's range, if it is known.
     fn range(&self, map: OutletId) -> Option<Range> {
         let name = &self.from.node(map.node).name;
@@ -110,7 +110,7 @@ impl Lowering<'_> {
     }
 
     /// Returns the part that computes a map in 8 bits.
-    fn lowered(&self, map: OutletId) -> Option<&Part> {
+    fn lowered(&self, map: OutletId) -> Option<&'a Part> {
         self.parts.lowered(map, &|map| self.range(map).is_some())
     }
 
@@ -180,11 +180,9 @@ impl Lowering<'_> {
             _ => Some(range),
         };
         let grid = Grid::with_zero(range.context("a range on the wrong side of its bound")?);
-        let inputs = part.inputs().to_vec();
-        let inputs = inputs.into_iter().map(|input| self.bytes(input));
+        let inputs = part.inputs().iter().map(|input| self.bytes(*input));
         let (inputs, grids): (Vec<_>, Vec<_>) =
             inputs.collect::<TractResult<Vec<_>>>()?.into_iter().unzip();
-        let part = self.lowered(map).context("a map that is not computed in 8 bits")?;
         let kernel = match part {
             Part::Convolution { fused, .. } => {
                 Kernel::Convolution(convolution(fused, grids[0], grid)?)
@@ -198,11 +196,10 @@ impl Lowering<'_> {
 
     /// Computes a convolution of one position from bytes to floats.
     fn connected(&mut self, outlet: OutletId) -> TractResult<OutletId> {
-        let input = self.lowered(outlet).and_then(|part| part.inputs().first().copied());
-        let (input, grid) = self.bytes(input.context("a layer without an input")?)?;
-        let Some(Part::Convolution { fused, .. }) = self.lowered(outlet) else {
+        let Some(Part::Convolution { input, fused, .. }) = self.lowered(outlet) else {
             bail!("a layer that is not computed in 8 bits");
         };
+        let (input, grid) = self.bytes(*input)?;
         let conv = convolution(fused, grid, Grid { step: 1.0, zero: 0.0 })?;
         self.wire(outlet, "floats", Kernel::Connected(conv), self.float_fact(outlet)?, &[input])
     }

@@ -70,64 +70,77 @@ impl EvalOp for Operator {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext<'_>, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        if matches!(&*self.kernel, Kernel::Sum { .. } | Kernel::Table(_)) {
-            let mut map = inputs.remove(0).into_tensor();
-            let other = inputs.first();
-            self.change(map.try_as_plain_ram_mut()?.as_slice_mut()?, other)?;
-            return Ok(tvec!(map.into_tvalue()));
-        }
-        let shape = self.output.shape.as_concrete().context("a shape that is not known")?;
-        let mut output = if matches!(&*self.kernel, Kernel::Quantize { .. }) {
-            // Bytes of channels beyond the last are not written.
-            Tensor::zero_dt(self.output.datum_type, shape)?
-        } else {
-            #[expect(unsafe_code, reason = "each value is computed")]
-            unsafe {
-                Tensor::uninitialized_dt(self.output.datum_type, shape)?
-            }
-        };
-        let mut plain = output.try_as_plain_ram_mut()?;
-        let input = inputs[0].try_as_plain_ram()?;
-        match &*self.kernel {
+        let input = inputs.remove(0);
+        let output = match &*self.kernel {
             Kernel::Quantize { channels, to } => {
-                let values = input.as_slice::<f32>()?;
-                bytes::quantize_interleaved(
-                    values,
-                    *channels,
-                    [1.0 / to.step, to.zero],
-                    plain.as_slice_mut()?,
-                )
-                .context("a value to quantize is NaN")?;
+                // Bytes of channels beyond the last are not written.
+                let output = Tensor::zero_dt(self.output.datum_type, self.shape()?)?;
+                let grid = [1.0 / to.step, to.zero];
+                computed(output, &input, |values, map| {
+                    bytes::quantize_interleaved(values, *channels, grid, map)
+                        .context("a value to quantize is NaN")
+                })?
             }
             Kernel::Dequantize { channels, from } => {
-                let map = input.as_slice::<u8>()?;
-                bytes::dequantize_interleaved(
-                    map,
-                    *channels,
-                    &from.values(),
-                    plain.as_slice_mut()?,
-                );
+                computed(self.unset()?, &input, |map, values| {
+                    bytes::dequantize_interleaved(map, *channels, &from.values(), values);
+                    Ok(())
+                })?
             }
-            Kernel::Convolution(conv) => conv.run(input.as_slice()?, plain.as_slice_mut()?),
-            Kernel::Connected(conv) => conv.run_to_floats(input.as_slice()?, plain.as_slice_mut()?),
-            Kernel::Sum { .. } | Kernel::Table(_) => {}
-        }
+            Kernel::Convolution(conv) => computed(self.unset()?, &input, |input, output| {
+                conv.run(input, output);
+                Ok(())
+            })?,
+            Kernel::Connected(conv) => computed(self.unset()?, &input, |input, output| {
+                conv.run_to_floats(input, output);
+                Ok(())
+            })?,
+            Kernel::Sum { factors, offset } => {
+                let other = inputs[0].try_as_plain_ram()?;
+                changed(input, |map| {
+                    bytes::add(map, other.as_slice()?, *factors, *offset);
+                    Ok(())
+                })?
+            }
+            Kernel::Table(tables) => changed(input, |map| {
+                bytes::look_up_interleaved(map, tables);
+                Ok(())
+            })?,
+        };
         Ok(tvec!(output.into_tvalue()))
     }
 }
 
 impl Operator {
-    /// Runs a kernel that replaces its input.
-    fn change(&self, map: &mut [u8], other: Option<&TValue>) -> TractResult<()> {
-        match (&*self.kernel, other) {
-            (Kernel::Sum { factors, offset }, Some(other)) => {
-                bytes::add(map, other.try_as_plain_ram()?.as_slice()?, *factors, *offset);
-            }
-            (Kernel::Table(tables), _) => bytes::look_up_interleaved(map, tables),
-            _ => {}
-        }
-        Ok(())
+    fn shape(&self) -> TractResult<&[usize]> {
+        self.output.shape.as_concrete().context("a shape that is not known")
     }
+
+    /// Returns a result for a kernel that computes each of its values.
+    fn unset(&self) -> TractResult<Tensor> {
+        #[expect(unsafe_code, reason = "each value is computed")]
+        unsafe {
+            Tensor::uninitialized_dt(self.output.datum_type, self.shape()?)
+        }
+    }
+}
+
+/// Computes the values of a result from those of the input.
+fn computed<T: Datum, U: Datum>(
+    mut output: Tensor,
+    input: &TValue,
+    compute: impl FnOnce(&[T], &mut [U]) -> TractResult<()>,
+) -> TractResult<Tensor> {
+    let mut values = output.try_as_plain_ram_mut()?;
+    compute(input.try_as_plain_ram()?.as_slice()?, values.as_slice_mut()?)?;
+    Ok(output)
+}
+
+/// Changes the bytes of a map, in place where nothing else reads it.
+fn changed(map: TValue, change: impl FnOnce(&mut [u8]) -> TractResult<()>) -> TractResult<Tensor> {
+    let mut map = map.into_tensor();
+    change(map.try_as_plain_ram_mut()?.as_slice_mut()?)?;
+    Ok(map)
 }
 
 impl TypedOp for Operator {

@@ -7,7 +7,7 @@ use tract_onnx::tract_core::internal::OutletId;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::math::Add;
 
-use super::super::fusion::{FusedConvolution, same_values};
+use super::super::fusion::{FusedConvolution, following, same_values};
 use super::super::steps::Step;
 
 /// The most weights of an output: with them the sum of products of bytes, and a bias of at most
@@ -220,14 +220,6 @@ fn steps(model: &TypedModel, node: &TypedNode) -> TractResult<Option<(OutletId, 
 fn channels(fact: &TypedFact) -> Option<usize> {
     let &[1, channels, _, _] = fact.shape.as_concrete()? else { return None };
     (fact.datum_type == f32::datum_type()).then_some(channels)
-}
-
-/// Returns the only node that reads an outlet, unless the outlet is an output of the model too.
-fn following(model: &TypedModel, outlet: OutletId) -> TractResult<Option<&TypedNode>> {
-    if model.output_outlets()?.contains(&outlet) {
-        return Ok(None);
-    }
-    model.single_succ(outlet.node)
 }
 
 /// Returns the nodes of a part, from its first to its last.
