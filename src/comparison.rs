@@ -249,10 +249,17 @@ impl ErrorRates {
     /// # Errors
     /// [`ErrorRatesError::TooStrict`] if no row is as strict.
     pub fn for_verification(&self, fmr: f64) -> Result<Threshold, ErrorRatesError> {
-        let row = self.0.iter().find(|row| row.fmr <= fmr);
-        let row =
-            row.ok_or(ErrorRatesError::TooStrict { target: fmr, strictest: self.strictest().fmr })?;
+        let row = self.row(fmr)?;
         Ok(Threshold { score: Score(row.score), target: row.fmr, basis: Basis::Table })
+    }
+
+    /// Returns the row for a false match rate of at most `fmr`: the most lenient that is as strict.
+    ///
+    /// # Errors
+    /// [`ErrorRatesError::TooStrict`] if no row is as strict.
+    pub fn row(&self, fmr: f64) -> Result<&ErrorRate, ErrorRatesError> {
+        let row = self.0.iter().find(|row| row.fmr <= fmr);
+        row.ok_or(ErrorRatesError::TooStrict { target: fmr, strictest: self.strictest().fmr })
     }
 
     /// Returns the threshold for identification at a false positive identification rate of `fpir` among

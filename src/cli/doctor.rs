@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use self::Mark::{Fail, Pass, Warn};
 use crate::access::Role;
-use crate::comparison::ErrorRates;
+use crate::comparison::ErrorRate;
 use crate::config::{Config, Files};
 use crate::employee::EmployeeId;
 use crate::engine::Engine;
@@ -65,13 +65,14 @@ impl Checks {
 /// If a check fails.
 pub async fn run(config: &Config) -> anyhow::Result<()> {
     let mut checks = Checks::default();
-    let engine = checks.of(models(config), |engine| {
+    let models = checks.of(models(config), |(engine, _)| {
         let model = engine.encoder().model();
         format!("models load and pass their self-test: {} ({})", model.name, model.id)
     });
-    if let Some(engine) = &engine {
-        checks.say(Pass, &reach(engine, config.policy().verify_fmr));
-    }
+    let engine = models.map(|(engine, row)| {
+        checks.say(Pass, &reach(&row));
+        engine
+    });
     certificate(config, &mut checks).await;
     let files = super::existing_data(config).await?;
     data(config, &files, engine, &mut checks).await;
@@ -87,22 +88,19 @@ fn counted(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
-fn models(config: &Config) -> anyhow::Result<Engine> {
+/// Loads the models; returns them with the row of the encoder's error rates that verification uses.
+fn models(config: &Config) -> anyhow::Result<(Engine, ErrorRate)> {
     let engine = Engine::load(&config.engine_options()?)?;
     let rates = engine.encoder().error_rates();
     let rates = rates.context(
         "the encoder's manifest has no error rates: measure them with `likeness model check --calibrate`",
     )?;
-    rates.for_verification(config.policy().verify_fmr)?;
-    Ok(engine)
+    let row = rates.row(config.policy().verify_fmr)?.clone();
+    Ok((engine, row))
 }
 
-/// Describes what the encoder reaches at the FMR of verification, as far as its manifest tells.
-fn reach(engine: &Engine, fmr: f64) -> String {
-    let rows = engine.encoder().error_rates().map(ErrorRates::rows).unwrap_or_default();
-    let Some(row) = rows.iter().find(|row| row.fmr <= fmr) else {
-        return "the encoder's manifest has no error rates".to_owned();
-    };
+/// Describes what the encoder reaches, as far as its manifest tells.
+fn reach(row: &ErrorRate) -> String {
     let missed = row.fnmr.map_or_else(
         || "its FNMR is unknown".to_owned(),
         |fnmr| format!("it misses {:.1} % of genuine pairs", 100.0 * fnmr),
