@@ -52,16 +52,7 @@ fn decode(c: &mut Criterion) {
 }
 
 fn extract(c: &mut Criterion) {
-    let options = EngineOptions {
-        encoder: ModelSource::embedded_encoder(),
-        former_encoder: None,
-        detector: ModelSource::embedded_detector(),
-        landmarks: Some(ModelSource::embedded_landmarks()),
-        calibration: None,
-        workers: 1,
-        queue: 1,
-        limits: PhotoLimits::default(),
-    };
+    let options = EngineOptions::embedded(1, 1);
     let engine = Engine::load(&options).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     // Once without an encoder, once with: the difference is the encoder's.

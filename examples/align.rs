@@ -7,7 +7,7 @@
 
 use std::io::{BufRead, BufWriter, Write};
 
-use likeness::engine::{Engine, EngineOptions, ModelSource};
+use likeness::engine::{Engine, EngineOptions};
 use likeness::face;
 use likeness::photo::{EncodedPhoto, PhotoLimits};
 
@@ -15,16 +15,7 @@ const SIDE: u32 = 112;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let engine = Engine::load(&EngineOptions {
-        encoder: ModelSource::embedded_encoder(),
-        former_encoder: None,
-        detector: ModelSource::embedded_detector(),
-        landmarks: Some(ModelSource::embedded_landmarks()),
-        calibration: None,
-        workers: 1,
-        queue: 0,
-        limits: PhotoLimits::default(),
-    })?;
+    let engine = Engine::load(&EngineOptions::embedded(1, 0))?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     for path in std::io::stdin().lock().lines() {
         let bytes = bytes::Bytes::from(std::fs::read(path?)?);

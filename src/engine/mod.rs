@@ -65,6 +65,22 @@ pub struct EngineOptions {
     pub limits: PhotoLimits,
 }
 
+impl EngineOptions {
+    /// Returns options for the models that this binary carries.
+    pub fn embedded(workers: usize, queue: usize) -> Self {
+        Self {
+            encoder: ModelSource::embedded_encoder(),
+            former_encoder: None,
+            detector: ModelSource::embedded_detector(),
+            landmarks: Some(ModelSource::embedded_landmarks()),
+            calibration: None,
+            workers,
+            queue,
+            limits: PhotoLimits::default(),
+        }
+    }
+}
+
 /// The loaded models and their bounds; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Engine {

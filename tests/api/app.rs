@@ -10,9 +10,8 @@ use likeness::access::LocalCredential;
 use likeness::audit::Actor;
 use likeness::embedding::Embedding;
 use likeness::employee::{AuditId, EmployeeId, Reference};
-use likeness::engine::{Engine, EngineOptions, ModelSource};
+use likeness::engine::{Engine, EngineOptions};
 use likeness::http::{self, AppState, HttpOptions};
-use likeness::photo::PhotoLimits;
 use likeness::recognizer::{GalleryThresholds, Policy, Recognizer};
 use likeness::seal::{MasterKeys, Sealer};
 use likeness::store::{Location, Store, Written};
@@ -36,16 +35,7 @@ pub(crate) const POLICY: Policy = Policy {
 };
 
 pub(crate) fn engine(workers: usize, queue: usize) -> Engine {
-    let options = EngineOptions {
-        encoder: ModelSource::embedded_encoder(),
-        former_encoder: None,
-        detector: ModelSource::embedded_detector(),
-        landmarks: Some(ModelSource::embedded_landmarks()),
-        calibration: None,
-        workers,
-        queue,
-        limits: PhotoLimits::default(),
-    };
+    let options = EngineOptions::embedded(workers, queue);
     Engine::load(&options).unwrap()
 }
 

@@ -5,7 +5,6 @@ use std::process::Command;
 
 use likeness::embedding::ModelId;
 use likeness::engine::{Encoder, Engine, EngineOptions, ModelSource, Role};
-use likeness::photo::PhotoLimits;
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -42,18 +41,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn engine(encoder: ModelSource, former_encoder: Option<ModelSource>) -> Engine {
-    let detector = ModelSource::embedded_detector();
-    let limits = PhotoLimits::default();
-    let options = EngineOptions {
-        encoder,
-        former_encoder,
-        detector,
-        landmarks: Some(ModelSource::embedded_landmarks()),
-        calibration: None,
-        workers: 2,
-        queue: 64,
-        limits,
-    };
+    let options = EngineOptions { encoder, former_encoder, ..EngineOptions::embedded(2, 64) };
     Engine::load(&options).unwrap()
 }
 
