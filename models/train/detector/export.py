@@ -9,12 +9,11 @@ import argparse
 import hashlib
 from pathlib import Path
 
-import numpy as np
-import onnxruntime
 import torch
 
+from common.exporting import exported
 from common.manifests import pattern
-from common.weights import folded, halve, rounded
+from common.weights import folded, rounded
 from detector.network import MEAN, SCALE, Detector, Exported, network_input
 
 # The longer sides of the copies that a photo is looked at in, chosen on CFP's folds 1-5.
@@ -58,17 +57,8 @@ def main():
     detector = Detector()
     detector.load_state_dict(torch.load(args.work / "detector" / f"{args.name}.pt", weights_only=False)["average"])
     net = rounded(Exported(folded(detector)).eval())
-    torch.onnx.export(net, torch.zeros(1, 3, 320, 320), str(args.out), opset_version=17, dynamo=False, input_names=["image"], output_names=Exported.NAMES,
-                      dynamic_axes={"image": {2: "height", 3: "width"}, **{name: {1: "cells"} for name in Exported.NAMES}})
-    halve(args.out)
-    session = onnxruntime.InferenceSession(str(args.out))
-    for shape in ((192, 192), (640, 640), (256, 320)):
-        image = np.random.default_rng(0).normal(0, 1, (1, 3, *shape)).astype(np.float32)
-        with torch.no_grad():
-            ours = [o.numpy() for o in net(torch.from_numpy(image))]
-        worst = max(np.abs(a - b).max() for a, b in zip(ours, session.run(None, {"image": image})))
-        print(f"{shape[1]} x {shape[0]}: onnxruntime and PyTorch differ by at most {worst:.1e}")
-        assert worst < 1e-4
+    session = exported(net, args.out, [(320, 320), (192, 192), (640, 640), (256, 320)], "image", Exported.NAMES,
+                       {"image": {2: "height", 3: "width"}, **{name: {1: "cells"} for name in Exported.NAMES}})
     golden = [float(o.mean()) for o in session.run(None, {"image": network_input(pattern(SIZES[0], SIZES[0]))})]
     data = args.out.read_bytes()
     assert len(data) <= 1_000_000

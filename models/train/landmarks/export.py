@@ -9,14 +9,13 @@ import argparse
 import hashlib
 from pathlib import Path
 
-import numpy as np
-import onnxruntime
 import torch
 from torch import nn
 
 from common.alignment import TEMPLATE
+from common.exporting import exported
 from common.manifests import pattern
-from common.weights import folded, halve, rounded
+from common.weights import folded, rounded
 from detector.export import LICENCE
 from detector.network import MEAN, SCALE
 from landmarks.network import SIDE, TEMPLATE_SIDE, Landmarks, network_input
@@ -69,14 +68,7 @@ def main():
     network = Landmarks()
     network.load_state_dict(torch.load(args.work / "landmarks" / f"{args.name}.pt", weights_only=False)["average"])
     net = rounded(Exported(folded(network)).eval())
-    torch.onnx.export(net, torch.zeros(1, 3, SIDE, SIDE), str(args.out), opset_version=17, dynamo=False, input_names=["face"], output_names=["landmarks"])
-    halve(args.out)
-    session = onnxruntime.InferenceSession(str(args.out))
-    image = np.random.default_rng(0).normal(0, 1, (1, 3, SIDE, SIDE)).astype(np.float32)
-    with torch.no_grad():
-        worst = np.abs(net(torch.from_numpy(image)).numpy() - session.run(None, {"face": image})[0]).max()
-    print(f"onnxruntime and PyTorch differ by at most {worst:.1e}")
-    assert worst < 1e-4
+    session = exported(net, args.out, [(SIDE, SIDE)], "face", ["landmarks"])
     golden = session.run(None, {"face": network_input(pattern(SIDE, SIDE)[None])})[0][0]
     data = args.out.read_bytes()
     args.out.with_suffix(".toml").write_text(MANIFEST.format(

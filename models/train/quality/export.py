@@ -9,12 +9,11 @@ import argparse
 import hashlib
 from pathlib import Path
 
-import numpy as np
-import onnxruntime
 import torch
 
+from common.exporting import exported
 from common.manifests import pattern
-from common.weights import folded, halve, rounded
+from common.weights import folded, rounded
 from detector.export import LICENCE
 from quality.network import MEAN, SCALE, SIDE, Exported, QualityNetwork, network_input
 
@@ -46,14 +45,7 @@ def main():
     network = QualityNetwork()
     network.load_state_dict(torch.load(args.work / "quality" / "network.pt", map_location="cpu"))
     net = rounded(Exported(folded(network.eval())).eval())
-    torch.onnx.export(net, torch.zeros(1, 3, SIDE, SIDE), str(args.out), opset_version=17, dynamo=False, input_names=["face"], output_names=["quality"])
-    halve(args.out)
-    session = onnxruntime.InferenceSession(str(args.out))
-    image = np.random.default_rng(0).normal(0, 1, (1, 3, SIDE, SIDE)).astype(np.float32)
-    with torch.no_grad():
-        worst = np.abs(net(torch.from_numpy(image)).numpy() - session.run(None, {"face": image})[0]).max()
-    print(f"onnxruntime and PyTorch differ by at most {worst:.1e}")
-    assert worst < 1e-4
+    session = exported(net, args.out, [(SIDE, SIDE)], "face", ["quality"])
     golden = session.run(None, {"face": network_input(pattern(SIDE, SIDE)[None])})[0][0]
     digest = hashlib.sha256(args.out.read_bytes()).hexdigest()
     args.out.with_suffix(".toml").write_text(MANIFEST.format(
