@@ -1,4 +1,4 @@
-"""Error rates of strangers on populations that nothing was fitted to, through the shipped binary: by the model's table, and by thresholds fitted to the gallery.
+"""Error rates of strangers in several populations, through the shipped binary: by the model's table, and by thresholds fitted to the gallery.
 
     python -m evaluation.populations --binary ../../target/release/likeness --teacher ../sface.onnx --cfp CFP --utk UTK --aaf AAF --vote VOTE [--encoder ../sface.onnx]
 
@@ -77,6 +77,17 @@ def scores(binary, options, photos, folder):
     return np.fromfile(matrix, "<f4").reshape(len(photos), -1), good
 
 
+def compared(args, photos):
+    """References by probes, which of these pairs are one person by the teacher, and which photos have no quality defect."""
+    options, teacher = ["--encoder", args.teacher], tomllib.loads(args.teacher.with_suffix(".toml").read_text())["comparison"]
+    with tempfile.TemporaryDirectory() as folder:
+        alike, good = scores(args.binary, options, photos, Path(folder))
+        matrix = alike
+        if args.encoder != args.teacher:
+            matrix, good = scores(args.binary, ["--encoder", args.encoder] if args.encoder else [], photos, Path(folder))
+    return matrix, (alike + teacher["offset"]) / teacher["scale"] >= SAME, good
+
+
 def thresholds(binary, options, photos, folder):
     """Imports a gallery and asks a service for its thresholds: those for verification and identification, and their basis."""
     people, data = folder / "people", folder / "data"
@@ -120,20 +131,17 @@ def spread(values):
     return f"{np.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
-def measure(args, name, pairs, options, table, teacher):
+def measure(args, name, pairs, options, table):
     """A row for each size of gallery."""
     pairs = random.Random(1).sample(pairs, min(MOST, len(pairs)))
     photos = [photo for pair in pairs for photo in pair] if pairs[0][0] != pairs[0][1] else [pair[0] for pair in pairs]
     step = len(photos) // len(pairs)
-    with tempfile.TemporaryDirectory() as folder:
-        matrix, good = scores(args.binary, options, photos, Path(folder))
-        alike, _ = (matrix, good) if args.encoder == args.teacher else scores(args.binary, ["--encoder", args.teacher], photos, Path(folder))
+    matrix, same, good = compared(args, photos)
     first = np.arange(len(pairs)) * step
     last = first + step - 1
     kept = np.flatnonzero(good[first] & good[last])
-    matrix, alike = matrix[np.ix_(first[kept], last[kept])], alike[np.ix_(first[kept], last[kept])]
-    scale, offset = (teacher["comparison"][key] for key in ("scale", "offset"))
-    same = ((alike + offset) / scale >= SAME) | np.eye(len(kept), dtype=bool)
+    pairs_of = np.ix_(first[kept], last[kept])
+    matrix, same = matrix[pairs_of], same[pairs_of] | np.eye(len(kept), dtype=bool)
     by_table = ratios(matrix, same, *[np.arange(len(kept))] * 2, table, np.inf)[0]
     for size in SIZES:
         if size > 0.7 * len(kept):
@@ -162,11 +170,10 @@ def main():
     args = arguments(__doc__).parse_args()
     manifest = tomllib.loads((args.encoder or Path(__file__).parents[2] / "encoder.onnx").with_suffix(".toml").read_text())
     table = next(row["score"] for row in manifest["error_rate"] if row["fmr"] == FMR)
-    teacher = tomllib.loads(args.teacher.with_suffix(".toml").read_text())
     options = ["--encoder", args.encoder] if args.encoder else []
     print("| population | people | FMR / 1e-4 by the table | gallery | basis | FMR / 1e-4 | FPIR / 1e-2 |\n| --- | --- | --- | --- | --- | --- | --- |")
     for name, pairs in populations(args):
-        measure(args, name, pairs, options, table, teacher)
+        measure(args, name, pairs, options, table)
 
 
 if __name__ == "__main__":

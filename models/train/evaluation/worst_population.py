@@ -9,7 +9,6 @@ drawn in equal numbers; each is measured by itself too, and not fitted to. Pairs
 are left out. FNMR is that of CFP's frontal pairs of folds 6-10. Prints Markdown; --fit writes the table into the manifest.
 """
 
-import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,19 +23,17 @@ from evaluation.error_rate_table import manifest_rows
 CFP, MOST, JUDGED = "CFP, frontal", 3000, (1e-3, 1e-4)
 
 
-def impostors(args, groups, line, teacher):
+def impostors(args, groups, line):
     """All comparisons of different people of a population, by cosine, and of each of its groups alone."""
-    rng, options = np.random.default_rng(1), ["--encoder", args.encoder] if args.encoder else []
+    rng = np.random.default_rng(1)
     drawn = [(name, photo) for name, photos in groups.items() for photo in rng.permutation(np.array(photos, object))[:MOST // len(groups)]]
     names, photos = np.array([name for name, _ in drawn]), [photo for _, photo in drawn]
-    with tempfile.TemporaryDirectory() as folder:
-        matrix, good = populations.scores(args.binary, options, photos, Path(folder))
-        alike = matrix if args.encoder == args.teacher else populations.scores(args.binary, ["--encoder", args.teacher], photos, Path(folder))[0]
-    usable = rng.permutation(np.flatnonzero(good & np.isfinite(matrix.diagonal()) & np.isfinite(alike.diagonal())))
+    matrix, same, good = populations.compared(args, photos)
+    usable = rng.permutation(np.flatnonzero(good))
 
     def among(kept):
-        part, same = matrix[np.ix_(kept, kept)], (alike[np.ix_(kept, kept)] + teacher.offset) / teacher.scale >= populations.SAME
-        a, b = np.nonzero(~same & ~np.eye(len(kept), dtype=bool))
+        part = matrix[np.ix_(kept, kept)]
+        a, b = np.nonzero(~same[np.ix_(kept, kept)] & ~np.eye(len(kept), dtype=bool))
         return Pairs(np.arange(len(kept)), np.empty(0), np.empty(0, int), ((part[a, b] + line.offset) / line.scale).astype(np.float32), a, b)
 
     return among(usable), {name: among(usable[names[usable] == name]) for name in groups if name}
@@ -48,9 +45,9 @@ def half(group, which):
     return Pairs(group.people[which::2], group.genuine, group.owner, group.impostor[kept], group.a[kept] // 2, group.b[kept] // 2)
 
 
-def worst(groups, line, draws=RESAMPLES):
+def worst(by_name, line, draws=RESAMPLES):
     """The manifest's rows: of each rate the highest score, with the name of its population."""
-    of = {name: {row["fmr"]: row for row in manifest_rows(error_rates.rows(group, resamples(len(group.people))[:draws]), line)} for name, group in groups.items()}
+    of = {name: {row["fmr"]: row for row in manifest_rows(error_rates.rows(group, resamples(len(group.people))[:draws]), line)} for name, group in by_name.items()}
     found, before = [], {}
     for fmr in error_rates.LADDER:
         carried = {name: rows[fmr] for name, rows in of.items() if fmr in rows}
@@ -109,13 +106,13 @@ def main():
     args = ask.parse_args()
     encoder = args.encoder or Path(__file__).parents[2] / "encoder.onnx"
     own = encoder.with_suffix(".toml")
-    manifest, teacher = manifests.read(own), manifests.read(args.teacher.with_suffix(".toml"))
-    line, teacher = (Line(one["comparison"]["scale"], one["comparison"]["offset"]) for one in (manifest, teacher))
+    manifest = manifests.read(own)
+    line = Line(manifest["comparison"]["scale"], manifest["comparison"]["offset"])
     listed = cfp_photos.protocol(args.cfp)
     cosines = cfp_scores.by_binary(SimpleNamespace(binary=args.binary, encoder=encoder, detector=args.detector, work=args.work), listed)
     fitted, parts = {CFP: pairs(cosines, listed, "FF", sorted(set(listed.person)))}, {}
     for name, groups in populations.fitting(args):
-        fitted[name], of_groups = impostors(args, groups, line, teacher)
+        fitted[name], of_groups = impostors(args, groups, line)
         parts |= of_groups
     rows, cfp_rows = worst(fitted, line), worst({CFP: fitted[CFP]}, line)
     report_groups(fitted, parts, rows, cfp_rows, line)
