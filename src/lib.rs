@@ -5,7 +5,7 @@
 //! `bytes -> Photo -> Face -> AlignedFace -> Embedding -> (Template | Gallery) -> Score -> Decision`
 //!
 //! - [`photo`] detects the format, applies the limits and decodes; [`face`] selects the prominent face and aligns it;
-//!   [`quality`] assesses whether it is suitable as a reference; [`engine`] runs the networks, with bounded concurrency.
+//!   [`quality`] assesses whether it is suitable as a reference, [`presentation`] whether it is live; [`engine`] runs the networks, with bounded concurrency.
 //! - An [`embedding`] is the output of the encoder for a face. It leaves memory only as a sealed template ([`seal`]) for
 //!   the [`store`], and is compared ([`comparison`]) with the references in the [`gallery`].
 //! - [`recognizer`] combines these into use cases; [`http`] and [`cli`] are its interfaces. [`access`] authorizes callers,
@@ -13,13 +13,15 @@
 //!   them.
 //!
 //! Deliberately absent: photos are never stored; embeddings are never returned, logged or compared across models; nothing
-//! is downloaded; presentation attacks are not detected.
+//! is downloaded.
 
 pub mod photo;
 
 pub mod face;
 
 pub mod quality;
+
+pub mod presentation;
 
 pub mod embedding;
 

@@ -294,7 +294,7 @@ mod tests {
             at: Timestamp::from_millisecond(1_700_000_000_000 + i64::from(number)).unwrap(),
             actor: Actor::Local,
             action: Action::Verify,
-            outcome: if number.is_multiple_of(2) { Outcome::Match } else { Outcome::NonMatch },
+            outcome: if number.is_multiple_of(2) { Outcome::MATCH } else { Outcome::NON_MATCH },
             subject: Some(Subject::Reference(AuditId::from_bytes([number; 16]))),
         }
     }

@@ -17,7 +17,7 @@ use crate::access::KeyName;
 use crate::employee::AuditId;
 
 /// The actor of an event.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Actor {
     /// The caller who presented this API key.
     Key(KeyName),
@@ -76,6 +76,8 @@ pub enum Action {
     LimitEnrollments,
     /// The thresholds of a gallery are fitted to the people enrolled.
     FitThreshold,
+    /// A caller has made several presentation attacks within minutes.
+    RepeatedAttacks,
 }
 
 impl Action {
@@ -96,6 +98,7 @@ impl Action {
             Self::Restore => "restore",
             Self::LimitEnrollments => "limit_enrolments",
             Self::FitThreshold => "fit_threshold",
+            Self::RepeatedAttacks => "repeated_attacks",
         }
     }
 }
@@ -105,45 +108,52 @@ impl Action {
 pub enum Outcome {
     /// The action was done.
     Done,
-    /// The photo shows the person.
-    Match,
-    /// The photo does not show the person, or shows nobody who is enrolled.
-    NonMatch,
-    /// A match in a photo with several prominent faces.
-    MatchAmong {
-        /// The number of prominent faces.
+    /// The photo shows the person, or it does not, or shows nobody who is enrolled.
+    Decided {
+        /// Whether it is a match.
+        is_match: bool,
+        /// The number of prominent faces in the photo.
         faces: usize,
-    },
-    /// A non-match in a photo with several prominent faces.
-    NonMatchAmong {
-        /// The number of prominent faces.
-        faces: usize,
+        /// Why the presentation of the face that decided does not count as live, if it was judged so.
+        not_live: Option<NotLive>,
     },
     /// The photo matches the subject, who is another employee.
     LooksLikeAnother,
 }
 
+/// A judgment on a presentation that is not live (ISO/IEC 30107-3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NotLive {
+    /// It is an attack.
+    Attack,
+    /// The photo does not permit a judgment.
+    Uncertain,
+}
+
 impl Outcome {
-    /// Adds the number of prominent faces in the photo to a match or non-match. For one face the outcome stays as it
-    /// is, so that its canonical encoding does too.
-    #[must_use]
-    pub fn among(self, faces: usize) -> Self {
-        match self {
-            Self::Match if faces > 1 => Self::MatchAmong { faces },
-            Self::NonMatch if faces > 1 => Self::NonMatchAmong { faces },
-            other => other,
-        }
-    }
+    /// A match by the only face of a photo.
+    pub const MATCH: Self = Self::Decided { is_match: true, faces: 1, not_live: None };
+
+    /// A non-match by the only face of a photo.
+    pub const NON_MATCH: Self = Self::Decided { is_match: false, faces: 1, not_live: None };
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done => f.write_str("done"),
-            Self::Match => f.write_str("match"),
-            Self::NonMatch => f.write_str("non_match"),
-            Self::MatchAmong { faces } => write!(f, "match; faces={faces}"),
-            Self::NonMatchAmong { faces } => write!(f, "non_match; faces={faces}"),
+            // What is ordinary is not written, so that the canonical encoding of earlier events stays.
+            Self::Decided { is_match, faces, not_live } => {
+                f.write_str(if *is_match { "match" } else { "non_match" })?;
+                if *faces > 1 {
+                    write!(f, "; faces={faces}")?;
+                }
+                match not_live {
+                    Some(NotLive::Attack) => f.write_str("; presentation=attack"),
+                    Some(NotLive::Uncertain) => f.write_str("; presentation=uncertain"),
+                    None => Ok(()),
+                }
+            }
             Self::LooksLikeAnother => f.write_str("looks_like_another"),
         }
     }
@@ -218,12 +228,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outcome_states_the_number_of_faces_only_if_there_are_several() {
-        let written = |outcome: Outcome, faces| outcome.among(faces).to_string();
-        assert_eq!(written(Outcome::Match, 1), "match");
-        assert_eq!(written(Outcome::NonMatch, 1), "non_match");
-        assert_eq!(written(Outcome::Match, 2), "match; faces=2");
-        assert_eq!(written(Outcome::NonMatch, 12), "non_match; faces=12");
-        assert_eq!(written(Outcome::LooksLikeAnother, 2), "looks_like_another");
+    fn outcome_states_only_what_is_not_ordinary() {
+        let written =
+            |is_match, faces, not_live| Outcome::Decided { is_match, faces, not_live }.to_string();
+        assert_eq!(Outcome::MATCH.to_string(), "match");
+        assert_eq!(Outcome::NON_MATCH.to_string(), "non_match");
+        assert_eq!(written(true, 2, None), "match; faces=2");
+        assert_eq!(written(false, 12, None), "non_match; faces=12");
+        assert_eq!(written(false, 1, Some(NotLive::Attack)), "non_match; presentation=attack");
+        let uncertain = written(true, 3, Some(NotLive::Uncertain));
+        assert_eq!(uncertain, "match; faces=3; presentation=uncertain");
     }
 }

@@ -9,9 +9,9 @@ use anyhow::{Context, bail};
 use self::Mark::{Fail, Pass, Warn};
 use crate::access::Role;
 use crate::comparison::ErrorRate;
-use crate::config::{Config, Files};
+use crate::config::{Config, Files, PadMode};
 use crate::employee::EmployeeId;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineOptions};
 use crate::http::Certificate;
 use crate::recognizer::{Policy, Recognizer};
 use crate::seal::{MasterKeys, Sealer};
@@ -71,6 +71,7 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     });
     let engine = models.map(|(engine, row)| {
         checks.say(Pass, &reach(&row));
+        presentations(config, &engine, &mut checks);
         engine
     });
     certificate(config, &mut checks).await;
@@ -90,13 +91,35 @@ fn counted(n: u64, noun: &str) -> String {
 
 /// Loads the models; returns them with the row of the encoder's error rates that verification uses.
 fn models(config: &Config) -> anyhow::Result<(Engine, ErrorRate)> {
-    let engine = Engine::load(&config.engine_options()?)?;
+    let pad = config.pad_options()?;
+    let engine = Engine::load(&EngineOptions { pad, ..config.engine_options()? })?;
     let rates = engine.encoder().error_rates();
     let rates = rates.context(
         "the encoder's manifest has no error rates: measure them with `likeness model check --calibrate`",
     )?;
     let row = rates.row(config.policy().verify_fmr)?.clone();
     Ok((engine, row))
+}
+
+/// Says what the service does about presentation attacks.
+fn presentations(config: &Config, engine: &Engine, checks: &mut Checks) {
+    let Some((detector, row)) = engine.attack_detector().and_then(|d| Some((d, d.threshold()?)))
+    else {
+        let off = "presentation attacks are not detected: a printed photo or a screen passes (--pad-mode)";
+        checks.say(Warn, off);
+        return;
+    };
+    let names: Vec<_> = detector.models().map(|model| &*model.name).collect();
+    let consequence = match config.pad.pad_mode {
+        PadMode::Require => "only live faces match",
+        PadMode::Off | PadMode::Report => "presentation attacks are reported and not refused",
+    };
+    let judged = format!(
+        "{consequence}: {}, at a BPCER of {:.1} % by its table",
+        names.join(", "),
+        100.0 * row.bpcer
+    );
+    checks.say(Pass, &judged);
 }
 
 /// Describes what the encoder reaches, as far as its manifest tells.

@@ -31,6 +31,9 @@ use crate::report::{Attempt, Conditions, Grouping, Photos, Report};
 /// If the folder has too few photos, a file cannot be read or written, a model fails, or a
 /// calibration is requested that the photos do not support.
 pub async fn run(config: &Config, args: &EvaluateArgs) -> anyhow::Result<()> {
+    if args.presentations {
+        return super::presentations::run(config, args).await;
+    }
     let folder = LabeledFolder::read(&args.dir)?;
     let groups = args.groups.as_deref();
     let groupings = groups.map(|file| groups::groupings(file, &folder.people)).transpose()?;

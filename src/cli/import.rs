@@ -22,7 +22,7 @@ pub async fn run(config: Config, args: &ImportArgs) -> anyhow::Result<()> {
     };
     let Source { joiners, mut refused, passed_over } = source;
     let _lock = super::lock(&super::create_data_directory(&config)?)?;
-    let (store, recognizer) = super::open(config).await?;
+    let (store, recognizer) = super::open(config, None).await?;
     let wishes = EnrollmentOptions { rehearsal: args.dry_run, ..EnrollmentOptions::default() };
     let done = enroll_all(&recognizer, joiners, wishes).await;
     recognizer.end().await;

@@ -10,7 +10,7 @@ use crate::config::{Config, LookalikesArgs};
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 pub async fn run(config: Config, args: &LookalikesArgs) -> anyhow::Result<()> {
     super::existing_data(&config).await?;
-    let (store, recognizer) = super::open(config).await?;
+    let (store, recognizer) = super::open(config, None).await?;
     let (pairs, threshold) = recognizer.lookalikes(args.top);
     println!("similarity  score   employees");
     for pair in pairs {

@@ -15,6 +15,7 @@ pub mod migrate_store;
 pub mod model;
 mod photo_files;
 mod photos;
+mod presentations;
 pub mod restore;
 pub mod score;
 pub mod serve;
@@ -31,7 +32,7 @@ use jiff::Timestamp;
 
 use crate::audit::{Action, Actor, Event, Outcome, Subject};
 use crate::config::{Config, Files};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineOptions, PadOptions};
 use crate::recognizer::Recognizer;
 use crate::seal::{MasterKeys, Sealer};
 use crate::store::{Location, Store};
@@ -89,8 +90,8 @@ async fn master_keys(files: &Files) -> anyhow::Result<MasterKeys> {
     Ok(MasterKeys::open_or_create(path)?)
 }
 
-/// Opens master key, database and models, and loads the gallery.
-async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
+/// Opens master key, database and models, and loads the gallery. Presentations are judged only by an engine with `pad`.
+async fn open(config: Config, pad: Option<PadOptions>) -> anyhow::Result<(Store, Recognizer)> {
     let files = config.files()?;
     let masters = master_keys(&files).await?;
     if masters.next().is_some() {
@@ -108,9 +109,14 @@ async fn open(config: Config) -> anyhow::Result<(Store, Recognizer)> {
     let sealer = Sealer::new(masters);
     let policy = config.policy();
     #[expect(clippy::disallowed_methods, reason = "loading, before any photo comes")]
-    let engine =
-        tokio::task::spawn_blocking(move || anyhow::Ok(Engine::load(&config.engine_options()?)?));
+    let engine = tokio::task::spawn_blocking(move || {
+        anyhow::Ok(Engine::load(&EngineOptions { pad, ..config.engine_options()? })?)
+    });
     let engine = engine.await??;
+    if let Some(detector) = engine.attack_detector() {
+        let names: Vec<_> = detector.models().map(|model| &*model.name).collect();
+        tracing::info!("presentation attack detection: {}", names.join(", "));
+    }
     let recognizer = Recognizer::start(engine, store.clone(), sealer, policy, wall_clock()).await?;
     recognizer.fit_thresholds(wall_clock).await?;
     let model = recognizer.model();

@@ -52,7 +52,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let stopped = async { drop(stopped.await) };
     let serving = tokio::spawn(http::serve(listener, state.clone(), http, certificate, stopped));
     let data_directory = config.data_dir.clone();
-    let (store, recognizer) = super::open(config).await?;
+    let pad = config.pad_options()?;
+    let (store, recognizer) = super::open(config, pad).await?;
     let local = local_credential(&store, &data_directory, address).await?;
     // Remains of erasures that a kill or a foreign reader interrupted.
     if !store.wipe_leftovers().await {

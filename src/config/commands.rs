@@ -167,7 +167,8 @@ pub struct MigrateStoreArgs {
 /// The subcommands of `model`.
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
-    /// Inspect an ONNX encoder and check that it can be used; write a draft manifest if it has none.
+    /// Inspect an ONNX encoder, or a network for presentation attack detection, and check that it
+    /// can be used; write a draft manifest if it has none.
     Check(ModelCheckArgs),
     /// List the employees to re-enroll before the former encoder can be removed.
     Switch,
@@ -178,6 +179,9 @@ pub enum ModelCommand {
 pub struct ModelCheckArgs {
     /// ONNX file. Its manifest has the same name with the extension .toml.
     pub file: PathBuf,
+    /// The network is one for presentation attack detection.
+    #[arg(id = "presentations", long = "pad", conflicts_with = "calibrate")]
+    pub presentations: bool,
     /// Measure calibration and error rates on labeled photos, DIR/PERSON/*.jpg, and write them to
     /// the manifest. If the manifest is a draft, the usual input normalizations are tried.
     #[arg(long, value_name = "DIR")]
@@ -187,15 +191,25 @@ pub struct ModelCheckArgs {
 /// Arguments of `evaluate`.
 #[derive(Args, Debug)]
 pub struct EvaluateArgs {
-    /// Directory with one subdirectory of photos per person: DIR/PERSON/*.jpg, jpeg, png, webp.
+    /// Directory with one subdirectory of photos per person: DIR/PERSON/*.jpg, jpeg, png, webp. With
+    /// --pad: DIR/live/*.jpg and, if there are any, DIR/attack/INSTRUMENT/*.jpg.
     pub dir: PathBuf,
+    /// Measure presentation attack detection instead of the encoder: fit a threshold to the photos
+    /// of live people, and count which attacks pass it.
+    #[arg(id = "presentations", long = "pad")]
+    #[arg(conflicts_with_all = ["report", "groups", "det"])]
+    pub presentations: bool,
+    /// With --pad: write the score of each photo to this CSV file.
+    #[arg(long, requires = "presentations", value_name = "FILE")]
+    pub pad_scores: Option<PathBuf>,
     /// Target false match rate of the recommended threshold.
     #[arg(long, default_value = "1e-4", value_parser = rate, value_name = "RATE")]
     pub target_fmr: f64,
     /// Write a report to this file, as one HTML page.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Write the calibration measured on these photos to this file, for use with --calibration.
+    /// Write the calibration measured on these photos to this file, for use with --calibration or,
+    /// with --pad, with --pad-calibration.
     #[arg(long, value_name = "FILE")]
     pub calibration_out: Option<PathBuf>,
     /// Measure error rates by group of people: CSV file with the column `person` (a subdirectory

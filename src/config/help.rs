@@ -10,6 +10,7 @@ const ENCODER: &[&str] = &["encoder", "precision", "calibration"];
 const FORMER: &[&str] = &["former_encoder", "former_precision"];
 const FINDERS: &[&str] = &["detector", "landmarks"];
 const DECISION: &[&str] = &["verify_fmr", "identify_fpir", "gallery_thresholds"];
+const PAD: &[&str] = &["pad", "pad_mode", "pad_bpcer", "pad_calibration"];
 const LOGGING: &[&str] = &["log", "log_format"];
 
 /// Longest line of the text about a flag or command, in bytes.
@@ -23,8 +24,8 @@ fn used_by(command: &str) -> Option<Vec<&'static str>> {
         "likeness" | "serve" => return None,
         "audit verify" | "audit export" | "backup" | "export" | "keys add" | "keys list"
         | "keys revoke" | "keys rotate-master" | "restore" => &[STORAGE],
-        "doctor" => &[&["listen"], TLS, STORAGE, ENCODER, FORMER, FINDERS, DECISION],
-        "evaluate" => &[ENCODER, FORMER, FINDERS, &["verify_fmr", "workers"]],
+        "doctor" => &[&["listen"], TLS, STORAGE, ENCODER, FORMER, FINDERS, DECISION, PAD],
+        "evaluate" => &[ENCODER, FORMER, FINDERS, &["pad", "verify_fmr", "workers"]],
         "health" => &[&["listen"], TLS],
         "import" | "sync" => {
             &[STORAGE, ENCODER, FORMER, FINDERS, DECISION, &["workers", "enrollment_days"]]
@@ -65,7 +66,11 @@ fn with_own_flags(command: Command, path: &str, flags: &[Arg]) -> Command {
         let used = used_by(&path);
         let own = flags.iter().map(|flag| {
             let is_used = used.as_ref().is_none_or(|used| used.contains(&flag.get_id().as_str()));
-            flag.clone().hide(flag.is_hide_set() || !is_used)
+            let flag = flag.clone().hide(flag.is_hide_set() || !is_used);
+            // There, --pad says what kind of network is meant.
+            let is_renamed =
+                ["evaluate", "model check"].contains(&&*path) && flag.get_id() == "pad";
+            if is_renamed { flag.long("pad-networks") } else { flag }
         });
         let about = sub.get_about().map(|about| broken(&about.to_string())).unwrap_or_default();
         with_own_flags(sub.about(about).mut_args(wrapped).args(own), &path, flags)

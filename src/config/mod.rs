@@ -2,6 +2,7 @@
 
 mod commands;
 mod help;
+mod pad;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -17,7 +18,8 @@ pub use self::commands::{
     KeysAddArgs, KeysCommand, LookalikesArgs, MigrateStoreArgs, ModelCheckArgs, ModelCommand,
     ScoreArgs, SyncArgs,
 };
-use crate::engine::{CalibrationSource, EngineOptions, ModelSource, Precision};
+pub use self::pad::{PadArgs, PadMode};
+use crate::engine::{CalibrationSource, EngineOptions, ModelSource, PadOptions, Precision};
 use crate::http::HttpOptions;
 use crate::photo::PhotoLimits;
 use crate::recognizer::{GalleryThresholds, Policy};
@@ -137,6 +139,10 @@ pub struct Config {
     #[arg(global = true, help_heading = "Models")]
     calibration: Option<PathBuf>,
 
+    /// Presentation attack detection.
+    #[command(flatten)]
+    pub pad: PadArgs,
+
     /// Target false match rate (FMR) of verification.
     #[arg(long, env = "LIKENESS_VERIFY_FMR", default_value = "1e-4", value_parser = rate)]
     #[arg(value_name = "RATE", global = true, help_heading = "Decision")]
@@ -226,7 +232,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Returns the engine's options; reads the configured model files.
+    /// Returns the engine's options without presentation attack detection; reads the configured model files.
     ///
     /// # Errors
     /// If a model file cannot be read.
@@ -253,10 +259,19 @@ impl Config {
                 named => Some(model(named, ModelSource::embedded_landmarks)?),
             },
             calibration: self.calibration.as_deref().map(CalibrationSource::read).transpose()?,
+            pad: None,
             workers,
             queue: self.queue.map_or(workers.div_ceil(2), |queue| queue as usize),
             limits: PhotoLimits::default(),
         })
+    }
+
+    /// Returns the options of presentation attack detection, unless it is off; reads its files.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn pad_options(&self) -> anyhow::Result<Option<PadOptions>> {
+        self.pad.options(&self.data_dir)
     }
 
     /// Returns the precision of the encoder, if it was chosen.
@@ -285,6 +300,7 @@ impl Config {
             verify_fmr: self.verify_fmr,
             identify_fpir: self.identify_fpir,
             gallery_thresholds: self.gallery_thresholds,
+            require_live: self.pad.pad_mode == PadMode::Require,
             longest_enrollment: self.enrollment_days.or(self.enrolment_days).map(days),
         }
     }

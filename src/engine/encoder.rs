@@ -1,6 +1,6 @@
 //! The encoder: an aligned face becomes an embedding.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
 use image::RgbImage;
@@ -11,7 +11,7 @@ use super::calibration::{CalibrationSource, Recalibration};
 use super::error::EngineError;
 use super::manifest::{EncoderManifest, Golden, Views};
 use super::model::{ModelError, ModelSource};
-use super::network::{Network, Plan, tensor};
+use super::network::{Network, Plan, median_time, tensor};
 use super::pixels::{PixelFormat, test_pattern};
 use super::quantization::Precision;
 use super::range_meter::RangeMeter;
@@ -219,14 +219,7 @@ impl Encoder {
     /// # Errors
     /// [`EngineError`] where the network fails.
     pub fn time_a_face(&self, rounds: usize) -> Result<Duration, EngineError> {
-        let mut times = Vec::with_capacity(rounds);
-        for _ in 0..rounds.max(1) {
-            let started = Instant::now();
-            self.see_pattern().map_err(EngineError::run)?;
-            times.push(started.elapsed());
-        }
-        times.sort_unstable();
-        Ok(times[times.len() / 2])
+        median_time(rounds, || self.see_pattern().map(drop)).map_err(EngineError::run)
     }
 
     /// Replaces the manifest's calibration, if `source` is one of this encoder.

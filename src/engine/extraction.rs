@@ -1,7 +1,8 @@
-//! The pipeline of one photo: decode, detect, align, assess, encode.
+//! The pipeline of one photo: decode, detect, align, assess, judge the presentation, encode.
 
 use std::sync::Arc;
 
+use super::attack_detector::AttackDetector;
 use super::detector::Detector;
 use super::encoder::{Encoder, Role};
 use super::error::ExtractError;
@@ -9,6 +10,7 @@ use super::recognizability::QualityNetwork;
 use crate::embedding::Embedding;
 use crate::face::{self, Face, ProminentFaces};
 use crate::photo::{EncodedPhoto, Photo};
+use crate::presentation::Presentation;
 use crate::quality::{self, Quality};
 use crate::timings::Timings;
 
@@ -19,6 +21,8 @@ pub struct Extraction {
     pub face: Face,
     /// The quality of the face, aligned for the present encoder.
     pub quality: Quality,
+    /// Whether the face is live, if the engine has an attack detector.
+    pub presentation: Option<Presentation>,
     /// One embedding for each requested encoder, in the order of the request.
     pub embeddings: Vec<Embedding>,
     /// The stages and their times.
@@ -32,6 +36,8 @@ pub struct EncodedFace {
     pub face: Face,
     /// Its quality, aligned for the present encoder.
     pub quality: Quality,
+    /// Whether it is live, if the engine has an attack detector.
+    pub presentation: Option<Presentation>,
     /// One embedding for each requested encoder, in the order of the request.
     pub embeddings: Vec<Embedding>,
 }
@@ -54,6 +60,7 @@ pub struct GroupExtraction {
 pub(super) struct Pipeline {
     pub(super) detector: Arc<Detector>,
     pub(super) network: Arc<QualityNetwork>,
+    pub(super) attack_detector: Option<Arc<AttackDetector>>,
     /// The encoder whose input size the quality is assessed at.
     pub(super) present: Arc<Encoder>,
     pub(super) encoders: Vec<(Arc<Encoder>, Role)>,
@@ -71,8 +78,8 @@ impl Pipeline {
     ) -> Result<Extraction, ExtractError> {
         let (photo, faces) = self.detect(photo, &mut timings)?;
         let encoded = self.encode(&photo, faces.sole()?, &mut timings)?;
-        let EncodedFace { face, quality, embeddings } = encoded;
-        Ok(Extraction { face, quality, embeddings, timings })
+        let EncodedFace { face, quality, presentation, embeddings } = encoded;
+        Ok(Extraction { face, quality, presentation, embeddings, timings })
     }
 
     /// Encodes the most prominent faces of a photo, at most `most` of them and at least one.
@@ -118,6 +125,12 @@ impl Pipeline {
             let seen = self.network.assess(photo, &face, &aligned);
             seen.map(|seen| quality::assess(&face, &aligned, seen))
         })?;
+        let presentation = match &self.attack_detector {
+            Some(detector) => {
+                Some(timings.time("presentation", || detector.judge(photo, &face, &quality))?)
+            }
+            None => None,
+        };
         let mut embeddings = Vec::with_capacity(self.encoders.len());
         for (encoder, role) in &self.encoders {
             let reads_another_size = (encoder.width, encoder.height) != (width, height);
@@ -127,6 +140,6 @@ impl Pipeline {
             let aligned = another.as_ref().unwrap_or(&aligned);
             embeddings.push(timings.time("encode", || encoder.encode(aligned, *role))?);
         }
-        Ok(EncodedFace { face, quality, embeddings })
+        Ok(EncodedFace { face, quality, presentation, embeddings })
     }
 }

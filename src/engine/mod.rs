@@ -1,10 +1,12 @@
-//! Turns photos into embeddings: owns the models, the order of the steps and the bounds on concurrency.
+//! Turns photos into embeddings and judges presentations: owns the models, the order of the steps and the bounds on concurrency.
 //!
 //! All work on pixels is synchronous and runs only here, on at most as many threads as there are workers. Other photos
 //! wait in a bounded queue or are refused at once. The engine knows nothing of employees, stores or HTTP.
 
 mod admission;
+mod attack_detector;
 mod calibration;
+mod crop;
 mod detector;
 mod encoder;
 mod error;
@@ -16,6 +18,7 @@ mod memory;
 mod model;
 mod network;
 mod operators;
+mod pad_calibration;
 mod pixels;
 mod quantization;
 mod range_meter;
@@ -29,6 +32,7 @@ use bytes::Bytes;
 
 use self::admission::Capacity;
 pub use self::admission::Permit;
+pub use self::attack_detector::{AttackDetector, AttackNetwork, PadOptions};
 pub(crate) use self::calibration::error_rate_tables;
 pub use self::calibration::{CalibrationSource, Recalibration};
 use self::detector::Detector;
@@ -39,6 +43,7 @@ pub use self::extraction::{EncodedFace, Extraction, GroupExtraction};
 pub use self::inspection::{Inspection, NotOnnx, Port};
 pub(crate) use self::model::EXPORT_THE_ENCODER;
 pub use self::model::{ModelError, ModelSource};
+pub use self::pad_calibration::{PadCalibration, PadCalibrationSource};
 pub use self::quantization::Precision;
 use self::recognizability::QualityNetwork;
 use crate::photo::{EncodedPhoto, PhotoLimits};
@@ -57,6 +62,8 @@ pub struct EngineOptions {
     pub landmarks: Option<ModelSource>,
     /// The calibration of the encoder's scores, instead of the one in its manifest.
     pub calibration: Option<CalibrationSource>,
+    /// Presentation attack detection, if any.
+    pub pad: Option<PadOptions>,
     /// Photos processed at once.
     pub workers: usize,
     /// Photos beside those, waiting for a worker or for their response.
@@ -74,6 +81,7 @@ impl EngineOptions {
             detector: ModelSource::embedded_detector(),
             landmarks: Some(ModelSource::embedded_landmarks()),
             calibration: None,
+            pad: None,
             workers,
             queue,
             limits: PhotoLimits::default(),
@@ -88,6 +96,7 @@ pub struct Engine {
     quality: Arc<QualityNetwork>,
     encoder: Arc<Encoder>,
     former_encoder: Option<Arc<Encoder>>,
+    attack_detector: Option<Arc<AttackDetector>>,
     limits: PhotoLimits,
     capacity: Capacity,
 }
@@ -108,12 +117,14 @@ impl Engine {
         {
             return Err(source.error("the former encoder is the one that serves already"));
         }
+        let attack_detector = options.pad.as_ref().map(AttackDetector::load).transpose()?;
         let EngineOptions { workers, queue, limits, .. } = *options;
         let engine = Self {
             detector: Arc::new(Detector::load(&options.detector, options.landmarks.as_ref())?),
             quality: Arc::new(QualityNetwork::load(&ModelSource::embedded_quality())?),
             encoder: Arc::new(encoder),
             former_encoder: former_encoder.map(Arc::new),
+            attack_detector: attack_detector.map(Arc::new),
             limits,
             capacity: Capacity::new(workers, queue, limits.max_shared_bytes),
         };
@@ -129,6 +140,11 @@ impl Engine {
     /// Returns the former encoder, if it is loaded.
     pub fn former_encoder(&self) -> Option<&Arc<Encoder>> {
         self.former_encoder.as_ref()
+    }
+
+    /// Returns the presentation attack detection, if it is loaded.
+    pub fn attack_detector(&self) -> Option<&Arc<AttackDetector>> {
+        self.attack_detector.as_ref()
     }
 
     /// Returns a permit for a photo, if one is free.
@@ -182,7 +198,8 @@ impl Engine {
 
     fn pipeline(&self, encoders: Vec<(Arc<Encoder>, Role)>) -> Pipeline {
         let (detector, network) = (self.detector.clone(), self.quality.clone());
-        Pipeline { detector, network, present: self.encoder.clone(), encoders }
+        let attack_detector = self.attack_detector.clone();
+        Pipeline { detector, network, attack_detector, present: self.encoder.clone(), encoders }
     }
 
     /// Admits a photo, and then runs the work on it on a blocking thread.

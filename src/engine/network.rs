@@ -1,6 +1,7 @@
 //! The network of a model: checks its digest against the manifest, and loads it into tract.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use image::RgbImage;
 use sha2::{Digest, Sha256};
@@ -116,6 +117,21 @@ fn no_nan_within(model: &TypedModel) -> TractResult<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the median time of `rounds` runs, at least one.
+pub(super) fn median_time(
+    rounds: usize,
+    mut run: impl FnMut() -> TractResult<()>,
+) -> TractResult<Duration> {
+    let mut times = Vec::with_capacity(rounds);
+    for _ in 0..rounds.max(1) {
+        let started = Instant::now();
+        run()?;
+        times.push(started.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times[times.len() / 2])
 }
 
 /// Returns the input tensor for an image.

@@ -63,6 +63,11 @@ impl PixelFormat {
         Ok(Self { colour, layout, mean, scale })
     }
 
+    /// Returns whether each channel is a plane of its own.
+    pub(super) fn is_planar(&self) -> bool {
+        self.layout == Layout::Nchw
+    }
+
     /// Returns the input shape for an image of this size.
     pub(super) fn shape(&self, width: u32, height: u32) -> [usize; 4] {
         let (width, height, channels) = (width as usize, height as usize, self.mean.len());

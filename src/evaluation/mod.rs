@@ -18,6 +18,7 @@ mod fit;
 #[cfg(test)]
 mod fixture;
 mod groups;
+mod presentations;
 mod probit;
 mod random;
 mod rates;
@@ -34,6 +35,7 @@ pub use self::fit::Logistic;
 pub use self::groups::{
     Evidence, Group, GroupRate, GroupRates, Highest, LEAST_PEOPLE, Whole, highest,
 };
+pub use self::presentations::error_rate as presentation_error_rate;
 pub use self::probit::probit;
 pub use self::rates::{ErrorRateRow, LEAST_PAIRS, Operation, Rate, Recommendation};
 pub use self::scores::{Compared, Ranked, Scores, TooFew};

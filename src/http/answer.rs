@@ -14,6 +14,7 @@ use super::schema::one_of;
 use crate::comparison;
 use crate::employee;
 use crate::face;
+use crate::presentation;
 use crate::quality::Reason;
 use crate::recognizer::{self, Recognizer};
 use crate::timings::{Stage, Timings};
@@ -35,7 +36,7 @@ impl From<&employee::EmployeeId> for EmployeeId {
 }
 
 /// The face encoder that created the template.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 pub(super) struct Model {
     /// Human-readable name.
     name: String,
@@ -225,13 +226,34 @@ impl ToSchema for Reasons {}
 impl PartialSchema for Reasons {
     fn schema() -> RefOr<Schema> {
         let about = "Quality defects that make the photo unsuitable as a reference. An enrollment is refused for \
-                     them; for a probe they may explain a wrong decision.";
-        let reason = one_of(Reason::ALL.map(Reason::code));
+                     them; for a probe they may explain a wrong decision. With `--pad-mode require`, \
+                     `presentation_attack` and `presentation_uncertain` say why a match is withheld.";
+        let withheld = [WITHHELD_FROM_ATTACK, WITHHELD_AS_UNCERTAIN];
+        let reason = one_of(Reason::ALL.iter().map(|reason| reason.code()).chain(withheld));
         ArrayBuilder::new().items(reason).description(Some(about)).into()
     }
 }
 
+/// The reasons for which a match is withheld.
+const WITHHELD_FROM_ATTACK: &str = "presentation_attack";
+const WITHHELD_AS_UNCERTAIN: &str = "presentation_uncertain";
+
 impl Reasons {
+    /// Returns the reasons of a decision from which a match may be withheld.
+    pub(super) fn of_decision(
+        quality: &BTreeSet<Reason>,
+        presentation: Option<&presentation::Presentation>,
+        withheld: bool,
+    ) -> Self {
+        let mut reasons = Self::from(quality);
+        if withheld {
+            let attack =
+                presentation.is_some_and(|shown| shown.decision == presentation::Decision::Attack);
+            reasons.0.push(if attack { WITHHELD_FROM_ATTACK } else { WITHHELD_AS_UNCERTAIN });
+        }
+        reasons
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

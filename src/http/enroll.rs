@@ -15,6 +15,7 @@ use super::answer::{Employee, EmployeeId, Face, Quality, Reasons, timed};
 use super::form::Form;
 use super::guard::Caller;
 use super::openapi::Photo;
+use super::presentation::{Presentation, PresentationView};
 use super::problem::{Code, Problem};
 use crate::employee;
 use crate::recognizer::EnrollmentOptions;
@@ -47,6 +48,9 @@ struct Enrollment {
     quality: Quality,
     /// Always empty: a photo with quality defects is refused.
     reasons: Reasons,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    presentation: Option<Presentation>,
 }
 
 /// Enrolls an employee from one photo. The photo is not stored.
@@ -81,15 +85,19 @@ pub(super) async fn enroll(
         expires_at: applicant.expires_at,
         rehearsal: false,
     };
-    let call = caller.call(app.now());
     let recognizer = app.recognizer()?;
+    let view = PresentationView::new(recognizer, &caller);
+    let call = caller.call(app.now());
     let enrollment =
         recognizer.enroll(applicant.employee_id, applicant.photo, options, &call).await?;
+    let presentation = enrollment.presentation.as_ref();
+    app.metrics.presented("enroll", presentation);
     let answer = Enrollment {
         employee: Employee::from(&enrollment.reference),
         face: Face::from(&enrollment.face),
         quality: Quality(enrollment.quality),
         reasons: Reasons::default(),
+        presentation: view.of(presentation),
     };
     let response = timed([&enrollment.timings], answer);
     if enrollment.replaced {

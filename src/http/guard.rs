@@ -30,6 +30,11 @@ impl Caller {
         self.role != Role::Terminal
     }
 
+    /// Returns whether the caller may see the scores of presentations; an attacker could climb them.
+    pub(super) fn sees_live_scores(&self) -> bool {
+        self.role == Role::Admin
+    }
+
     /// Returns the caller and the time, for the use cases.
     pub(super) fn call(self, now: Timestamp) -> Call {
         Call { actor: self.actor, at: now }

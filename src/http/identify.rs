@@ -13,6 +13,7 @@ use super::answer::{Candidate, Face, Model, Reasons, Threshold, timed};
 use super::form::Form;
 use super::guard::Caller;
 use super::openapi::Photo;
+use super::presentation::{Presentation, PresentationView};
 use super::problem::Problem;
 use super::schema::one_of;
 use crate::employee::ModelName;
@@ -61,7 +62,8 @@ struct Identification {
 /// A face and the employees whom it may show.
 #[derive(Serialize, ToSchema)]
 struct IdentifiedFace {
-    /// The best candidate if its score reaches the threshold; otherwise null.
+    /// The best candidate if its score reaches the threshold and, with `--pad-mode require`, the face is live; otherwise
+    /// null.
     #[schema(required)]
     r#match: Option<Candidate>,
     /// The best candidates by descending score, including those below the threshold. For keys with the role `terminal`,
@@ -69,6 +71,9 @@ struct IdentifiedFace {
     candidates: Vec<Candidate>,
     face: Face,
     reasons: Reasons,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    presentation: Option<Presentation>,
 }
 
 impl IdentifiedFace {
@@ -76,7 +81,9 @@ impl IdentifiedFace {
         identified: &recognizer::IdentifiedFace,
         present: &ModelName,
         sees_candidates: bool,
+        view: &PresentationView<'_>,
     ) -> Self {
+        let presentation = identified.presentation.as_ref();
         let candidate = |found| Candidate::new(found, present);
         Self {
             r#match: identified.matched().map(candidate),
@@ -86,7 +93,8 @@ impl IdentifiedFace {
                 identified.matched().map(candidate).into_iter().collect()
             },
             face: Face::from(&identified.face),
-            reasons: Reasons::from(&identified.reasons),
+            reasons: Reasons::of_decision(&identified.reasons, presentation, identified.withheld),
+            presentation: view.of(presentation),
         }
     }
 }
@@ -115,12 +123,16 @@ pub(super) async fn identify(
     let all_faces = probe.faces == "all";
     let options = IdentificationOptions { top: probe.top as usize, all_faces };
     let sees_candidates = caller.sees_candidates();
+    let view = PresentationView::new(recognizer, &caller);
     let call = caller.call(app.now());
     let identification = recognizer.identify(probe.photo, options, &call).await?;
-    for best in identification.faces().filter_map(|face| face.candidates.first()) {
-        app.metrics.decided("identify", best.threshold.decide(best.score), best.score);
+    for face in identification.faces() {
+        app.metrics.presented("identify", face.presentation.as_ref());
+        if let Some(best) = face.candidates.first() {
+            app.metrics.decided("identify", face.decision(), best.score);
+        }
     }
-    let identified = |face| IdentifiedFace::new(face, recognizer.model(), sees_candidates);
+    let identified = |face| IdentifiedFace::new(face, recognizer.model(), sees_candidates, &view);
     let answer = Identification {
         first: identified(&identification.first),
         threshold: identification.threshold.into(),

@@ -18,6 +18,7 @@ use super::AppState;
 use super::answer::Stages;
 use super::problem::Problem;
 use crate::comparison::{Decision, Score};
+use crate::presentation::Presentation;
 
 /// The metrics of this process since its start.
 #[derive(Debug)]
@@ -27,10 +28,12 @@ pub(super) struct Metrics {
     request_time: Family<Route, Histogram>,
     stage_time: Family<Stage, Histogram>,
     scores: Family<Decided, Histogram>,
+    presentations: Family<Presented, Counter>,
     gallery: Gauge,
     at_work: Gauge,
     audit_waiting: Gauge,
     audit_quarantined: Counter,
+    repeated_attacks: Counter,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -57,6 +60,12 @@ struct Decided {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Presented {
+    operation: &'static str,
+    decision: &'static str,
+}
+
 /// Returns a histogram of durations, from half a millisecond to 16 seconds.
 fn times() -> Histogram {
     Histogram::new(exponential_buckets(0.0005, 2.0, 16))
@@ -76,10 +85,12 @@ impl Metrics {
             request_time: Family::new_with_constructor(times),
             stage_time: Family::new_with_constructor(times),
             scores: Family::new_with_constructor(log_odds),
+            presentations: Family::default(),
             gallery: Gauge::default(),
             at_work: Gauge::default(),
             audit_waiting: Gauge::default(),
             audit_quarantined: Counter::default(),
+            repeated_attacks: Counter::default(),
         };
         let registry = &mut this.registry;
         registry.register("requests", "Requests by route, method and code", this.requests.clone());
@@ -98,6 +109,11 @@ impl Metrics {
         registry.register("audit_events_waiting", about, this.audit_waiting.clone());
         let about = "Audit events rejected by the database; recorded in the log only";
         registry.register("audit_events_quarantined", about, this.audit_quarantined.clone());
+        let about =
+            "Judged presentations of faces by operation and decision: live, attack, uncertain";
+        registry.register("presentations", about, this.presentations.clone());
+        let about = "Times that a caller made five presentation attacks within three minutes";
+        registry.register("repeated_attacks", about, this.repeated_attacks.clone());
         this
     }
 
@@ -132,6 +148,14 @@ impl Metrics {
         };
         self.scores.get_or_create(&Decided { operation, outcome }).observe(score.value());
     }
+
+    /// Counts a presentation, if it was judged.
+    pub(super) fn presented(&self, operation: &'static str, judged: Option<&Presentation>) {
+        if let Some(judged) = judged {
+            let decision = judged.decision.code();
+            self.presentations.get_or_create(&Presented { operation, decision }).inc();
+        }
+    }
 }
 
 /// Returns the label of a method. Clients may send any word as a method, so the labels are bounded.
@@ -159,6 +183,8 @@ pub(super) async fn metrics(State(app): State<AppState>) -> Result<Response, Pro
     let backlog = recognizer.backlog();
     metrics.audit_waiting.set(backlog.waiting as i64);
     metrics.audit_quarantined.inner().store(backlog.quarantined, Ordering::Relaxed);
+    let repeated = recognizer.repeated_attacks();
+    metrics.repeated_attacks.inner().store(repeated, Ordering::Relaxed);
     let mut page = String::new();
     text::encode(&mut page, &metrics.registry).map_err(Problem::internal)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -22,6 +22,7 @@ mod log;
 mod metrics;
 mod openapi;
 mod photo_text;
+mod presentation;
 mod problem;
 mod rate;
 mod schema;

@@ -61,6 +61,7 @@ codes! {
     PoorPhoto: UNPROCESSABLE_ENTITY, Shared::PoorPhoto.as_str(), "The photo quality is insufficient for a reference";
     SeveralFaces: UNPROCESSABLE_ENTITY, Shared::SeveralFaces.as_str(), "Several faces found in the photo";
     TimedOut: REQUEST_TIMEOUT, "timed_out", "The request timed out";
+    TooManyAttacks: TOO_MANY_REQUESTS, Shared::TooManyAttacks.as_str(), "Too many presentation attacks";
     TooManyRequests: TOO_MANY_REQUESTS, "too_many_requests", "Too many requests";
     TooManyPixels: PAYLOAD_TOO_LARGE, Shared::TooManyPixels.as_str(), "The photo has too many pixels";
     UnreadablePhoto: UNPROCESSABLE_ENTITY, Shared::UnreadablePhoto.as_str(), "The photo is corrupt";
@@ -178,6 +179,7 @@ impl From<Shared> for Code {
             Shared::OtherModel => Self::OtherModel,
             Shared::PoorPhoto => Self::PoorPhoto,
             Shared::SeveralFaces => Self::SeveralFaces,
+            Shared::TooManyAttacks => Self::TooManyAttacks,
             Shared::TooManyPixels => Self::TooManyPixels,
             Shared::UnreadablePhoto => Self::UnreadablePhoto,
             Shared::UnsupportedFormat => Self::UnsupportedFormat,
@@ -204,6 +206,9 @@ impl From<recognizer::Error> for Problem {
                 quality: Some(Quality(*quality)),
                 ..Self::new(code, error.to_string())
             },
+            (code, recognizer::Error::TooManyAttacks { wait }) => {
+                Self { retry_after: Some(wait.as_secs() + 1), ..Self::new(code, error.to_string()) }
+            }
             (code, _) => Self::new(code, error.to_string()),
         }
     }

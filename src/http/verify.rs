@@ -12,6 +12,7 @@ use super::answer::{EmployeeId, Face, Model, Reasons, Score, Similarity, Thresho
 use super::form::Form;
 use super::guard::Caller;
 use super::openapi::Photo;
+use super::presentation::{Presentation, PresentationView};
 use super::problem::{Code, Problem};
 use crate::comparison::Decision;
 use crate::employee;
@@ -30,7 +31,7 @@ struct Claim {
 #[derive(Serialize, ToSchema)]
 struct Verification {
     employee_id: EmployeeId,
-    /// Whether the score reaches the threshold.
+    /// Whether the score reaches the threshold and, with `--pad-mode require`, the face is live.
     r#match: bool,
     /// The reference shows no recognizable face, so it matches nobody: the employee has to be re-enrolled. Only for
     /// references from before photos were assessed for that.
@@ -41,9 +42,12 @@ struct Verification {
     score: Score,
     threshold: Threshold,
     model: Model,
-    /// The face with the best score, which decides.
+    /// The face with the best score, which decides; with `--pad-mode require` of the live faces that match, if any.
     face: Face,
     reasons: Reasons,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    presentation: Option<Presentation>,
     /// Each prominent face of the photo with its score, at most 8 faces, the most prominent first. With several faces
     /// the threshold is stricter, so that `target` holds for the whole answer.
     #[schema(min_items = 1, max_items = 8)]
@@ -72,7 +76,7 @@ impl From<&recognizer::ScoredFace> for ScoredFace {
     tag = "Recognition",
     request_body = Claim,
     responses((status = OK, description = "The decision", body = Verification)),
-    extensions(("x-problems" = json!([Code::NotEnrolled, Code::OtherModel]))),
+    extensions(("x-problems" = json!([Code::NotEnrolled, Code::OtherModel, Code::TooManyAttacks]))),
 )]
 pub(super) async fn verify(
     State(app): State<AppState>,
@@ -81,9 +85,13 @@ pub(super) async fn verify(
 ) -> Result<Response, Problem> {
     let claim = Claim { employee_id: form.employee_id()?, photo: form.photo("photo")? };
     form.finish()?;
+    let recognizer = app.recognizer()?;
+    let view = PresentationView::new(recognizer, &caller);
     let call = caller.call(app.now());
-    let verification = app.recognizer()?.verify(&claim.employee_id, claim.photo, &call).await?;
+    let verification = recognizer.verify(&claim.employee_id, claim.photo, &call).await?;
     app.metrics.decided("verify", verification.decision, verification.score);
+    let presentation = verification.presentation.as_ref();
+    app.metrics.presented("verify", presentation);
     let answer = Verification {
         employee_id: EmployeeId::from(&claim.employee_id),
         r#match: verification.decision == Decision::Match,
@@ -93,7 +101,8 @@ pub(super) async fn verify(
         threshold: verification.threshold.into(),
         model: Model::from(&verification.model),
         face: Face::from(&verification.face),
-        reasons: Reasons::from(&verification.reasons),
+        reasons: Reasons::of_decision(&verification.reasons, presentation, verification.withheld),
+        presentation: view.of(presentation),
         faces: verification.faces.iter().map(ScoredFace::from).collect(),
     };
     Ok(timed([&verification.timings], answer))

@@ -22,7 +22,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 pub use self::error::{Damage, PhotoError};
-pub(crate) use self::resizing::{shrink_part, shrink_to_fit};
+pub(crate) use self::resizing::{resize_part, shrink_part, shrink_to_fit};
 
 /// Longest side of a decoded photo, in pixels. A face a fifth as wide still has twice the pixels of
 /// an encoder's 112 x 112 input.

@@ -36,6 +36,20 @@ pub(crate) fn shrink_part(
     resize(image, (width, height), &options)
 }
 
+/// Resizes a part of an image by bilinear convolution over the area of each pixel. The part starts at `left` and `top`
+/// and is inside the image, at least one pixel wide and high.
+pub(crate) fn resize_part(
+    image: &RgbImage,
+    (left, top): (u32, u32),
+    (width, height): (u32, u32),
+    target: (u32, u32),
+) -> RgbImage {
+    let filter = fir::ResizeAlg::Convolution(fir::FilterType::Bilinear);
+    let [left, top, width, height] = [left, top, width, height].map(f64::from);
+    let options = fir::ResizeOptions::new().resize_alg(filter).crop(left, top, width, height);
+    resize(image, target, &options)
+}
+
 fn resize(image: &RgbImage, (width, height): (u32, u32), options: &fir::ResizeOptions) -> RgbImage {
     const PIXELS: fir::PixelType = fir::PixelType::U8x3;
     let mut small = RgbImage::new(width, height);

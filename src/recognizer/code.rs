@@ -27,6 +27,8 @@ pub enum Code {
     PoorPhoto,
     /// The photo shows several prominent faces.
     SeveralFaces,
+    /// Too many presentation attacks claimed to be the employee.
+    TooManyAttacks,
     /// The photo has too many pixels.
     TooManyPixels,
     /// The photo is corrupt.
@@ -51,6 +53,7 @@ impl Code {
             Self::OtherModel => "other_model",
             Self::PoorPhoto => "poor_photo",
             Self::SeveralFaces => "several_faces",
+            Self::TooManyAttacks => "too_many_attacks",
             Self::TooManyPixels => "too_many_pixels",
             Self::UnreadablePhoto => "unreadable_photo",
             Self::UnsupportedFormat => "unsupported_format",

@@ -11,11 +11,12 @@ use super::outcome::{
     IdentifiedFace, ScoredFace, Verification,
 };
 use super::{Recognizer, last};
-use crate::audit::{Action, Event, Outcome};
+use crate::audit::{Action, Event, NotLive, Outcome};
 use crate::comparison::Decision;
 use crate::employee::{EmployeeId, ModelName};
 use crate::engine::{EncodedFace, Extraction, GroupExtraction, Role};
 use crate::gallery::Compared;
+use crate::presentation::{self, Presentation};
 use crate::timings::Timings;
 
 /// Maximum number of faces of one photo that are encoded and compared.
@@ -37,17 +38,17 @@ impl Recognizer {
     /// # Errors
     /// Those of [`Engine::extract`](crate::engine::Engine::extract).
     pub async fn check(&self, photo: Bytes) -> Result<Assessment, Error> {
-        let Extraction { face, quality, timings, .. } =
+        let Extraction { face, quality, presentation, timings, .. } =
             self.extract(&self.engine.permit()?, photo, &[]).await?;
         let (quality, reasons) = (quality.unified_score(), quality.reasons());
-        Ok(Assessment { face, quality, reasons, timings })
+        Ok(Assessment { face, quality, reasons, presentation, timings })
     }
 
     /// Compares each prominent face of a photo with one employee's reference. The best score decides, at a threshold that
-    /// is stricter the more faces are compared.
+    /// is stricter the more faces are compared. A face from which a match is withheld decides only if no other matches.
     ///
     /// # Errors
-    /// [`Error::NotEnrolled`], [`Error::OtherModel`], [`Error::OutOfStep`]; those of
+    /// [`Error::NotEnrolled`], [`Error::OtherModel`], [`Error::OutOfStep`], [`Error::TooManyAttacks`]; those of
     /// [`Engine::extract_group`](crate::engine::Engine::extract_group).
     pub async fn verify(
         &self,
@@ -59,6 +60,9 @@ impl Recognizer {
         let Some(gallery) = self.galleries.of(employee) else {
             return Err(self.why_absent(employee).await?);
         };
+        if let Some(wait) = self.attacks.wait(employee, call.at).filter(|_| self.require_live) {
+            return Err(Error::TooManyAttacks { wait });
+        }
         let permit = self.engine.permit()?;
         let GroupExtraction { first, others, prominent, mut timings } =
             self.extract_group(&permit, photo, &[(gallery, Role::Probe)], MOST_FACES).await?;
@@ -74,20 +78,29 @@ impl Recognizer {
             score: compared.score,
         };
         let faces: Vec<_> = compared.iter().map(scored).collect();
-        // Of equal scores the one of the more prominent face.
-        let best = compared.into_iter().reduce(|a, b| if b.1.score > a.1.score { b } else { a });
-        let Some((EncodedFace { face, quality, .. }, best)) = best else {
+        let threshold = gallery.thresholds.verification_among(faces.len());
+        let matches = |(encoded, compared): &(EncodedFace, Compared)| {
+            compared.recognizable
+                && threshold.decide(compared.score) == Decision::Match
+                && !self.withholds(encoded.presentation.as_ref())
+        };
+        let rank = |pair: &(EncodedFace, Compared)| (matches(pair), pair.1.score);
+        // Of equal ones the more prominent face.
+        let best = compared.into_iter().reduce(|a, b| if rank(&b) > rank(&a) { b } else { a });
+        let Some(best) = best else {
             return Err(self.why_absent(employee).await?);
         };
-        let threshold = gallery.thresholds.verification_among(faces.len());
+        let decision = if matches(&best) { Decision::Match } else { Decision::NonMatch };
+        let (EncodedFace { face, quality, presentation, .. }, compared) = best;
         let model = gallery.model().clone();
-        let Compared { score, audit_id, recognizable } = best;
-        let decision = if recognizable { threshold.decide(score) } else { Decision::NonMatch };
-        let outcome = Outcome::from(decision).among(prominent);
-        let written = self.record(call, Action::Verify, outcome, Some(audit_id));
-        timings.wait("store", written).await?;
+        let Compared { score, audit_id, recognizable } = compared;
+        let outcome = outcome_of(decision, prominent, presentation.as_ref());
+        let event = call.event(Action::Verify, outcome, Some(audit_id));
+        let repeated = self.count_attack(Some(employee), presentation.as_ref(), call);
+        let written = self.journal.record(iter::once(event).chain(repeated));
+        timings.wait("store", written).await.map_err(|_| Error::AuditFull)?;
         in_step.holds()?;
-        let reasons = quality.reasons();
+        let (reasons, withheld) = (quality.reasons(), self.withholds(presentation.as_ref()));
         Ok(Verification {
             decision,
             reenroll: !recognizable,
@@ -96,6 +109,8 @@ impl Recognizer {
             model,
             face,
             reasons,
+            presentation,
+            withheld,
             faces,
             timings,
         })
@@ -132,7 +147,11 @@ impl Recognizer {
         let others = identified;
         let mut answer =
             Identification { first, others, prominent, threshold, gallery_size, timings };
-        let events: Vec<_> = answer.faces().map(|face| event_of(face, prominent, call)).collect();
+        let mut events: Vec<_> =
+            answer.faces().map(|face| event_of(face, prominent, call)).collect();
+        for face in answer.faces() {
+            events.extend(self.count_attack(None, face.presentation.as_ref(), call));
+        }
         let written = self.journal.record(events);
         answer.timings.wait("store", written).await.map_err(|_| Error::AuditFull)?;
         in_step.holds()?;
@@ -147,7 +166,7 @@ impl Recognizer {
         timings: &mut Timings,
     ) -> Result<IdentifiedFace, Error> {
         let Search { comparisons, top, now } = search;
-        let EncodedFace { face, quality, embeddings } = encoded;
+        let EncodedFace { face, quality, presentation, embeddings } = encoded;
         let mut candidates = Vec::new();
         for (gallery, probe) in self.galleries.all().zip(&embeddings) {
             let threshold = gallery.thresholds.identification(comparisons);
@@ -163,7 +182,8 @@ impl Recognizer {
         }
         candidates.sort_by(|a, b| b.margin().total_cmp(&a.margin()));
         candidates.truncate(top);
-        Ok(IdentifiedFace { face, reasons: quality.reasons(), candidates })
+        let (reasons, withheld) = (quality.reasons(), self.withholds(presentation.as_ref()));
+        Ok(IdentifiedFace { face, reasons, presentation, withheld, candidates })
     }
 
     /// Compares two photos as if the first were enrolled; nothing is stored.
@@ -187,7 +207,8 @@ impl Recognizer {
         if !(a.quality.is_recognizable() && present.encoder.accepts_reference(reference)) {
             decision = Decision::NonMatch;
         }
-        let written = self.record(call, Action::Compare, decision.into(), None);
+        let outcome = outcome_of(decision, 1, None);
+        let written = self.record(call, Action::Compare, outcome, None);
         b.timings.wait("store", written).await?;
         Ok(Comparison {
             decision,
@@ -197,6 +218,18 @@ impl Recognizer {
             reasons: [a.quality.reasons(), b.quality.reasons()],
             timings: [a.timings, b.timings],
         })
+    }
+
+    /// Counts a presentation if it is an attack, and returns an event if the caller has now made too many.
+    fn count_attack(
+        &self,
+        employee: Option<&EmployeeId>,
+        presentation: Option<&Presentation>,
+        call: &Call,
+    ) -> Option<Event> {
+        presentation.filter(|shown| shown.decision == presentation::Decision::Attack)?;
+        let too_many = self.attacks.record(employee, &call.actor, call.at);
+        too_many.then(|| call.event(Action::RepeatedAttacks, Outcome::Done, None))
     }
 
     /// Returns why an employee is in no gallery: not enrolled, or enrolled with a model that is not loaded.
@@ -216,15 +249,16 @@ impl Recognizer {
 /// Returns the event of the identification of one face.
 fn event_of(face: &IdentifiedFace, prominent: usize, call: &Call) -> Event {
     let matched = face.matched().map(|candidate| candidate.audit_id);
-    let outcome = if matched.is_some() { Outcome::Match } else { Outcome::NonMatch };
-    call.event(Action::Identify, outcome.among(prominent), matched)
+    let outcome = outcome_of(face.decision(), prominent, face.presentation.as_ref());
+    call.event(Action::Identify, outcome, matched)
 }
 
-impl From<Decision> for Outcome {
-    fn from(decision: Decision) -> Self {
-        match decision {
-            Decision::Match => Self::Match,
-            Decision::NonMatch => Self::NonMatch,
-        }
-    }
+/// Returns the outcome of a decision on a photo.
+fn outcome_of(decision: Decision, faces: usize, presentation: Option<&Presentation>) -> Outcome {
+    let not_live = presentation.and_then(|presentation| match presentation.decision {
+        presentation::Decision::Live => None,
+        presentation::Decision::Attack => Some(NotLive::Attack),
+        presentation::Decision::Uncertain => Some(NotLive::Uncertain),
+    });
+    Outcome::Decided { is_match: decision == Decision::Match, faces, not_live }
 }

@@ -59,7 +59,7 @@ impl Recognizer {
         let former = former.iter().map(|former| (former, Role::Probe));
         let asked: Vec<_> = former.chain([(present, Role::Reference)]).collect();
         let permit = self.engine.permit()?;
-        let Extraction { face, quality, embeddings, mut timings } =
+        let Extraction { face, quality, presentation, embeddings, mut timings } =
             self.extract(&permit, photo, &asked).await?;
         let mut reasons = quality.reasons();
         if reasons.is_empty() && !present.encoder.accepts_reference(last(&embeddings)) {
@@ -90,7 +90,7 @@ impl Recognizer {
             }
         };
         let quality = quality.unified_score();
-        Ok(Enrollment { reference, replaced, face, quality, timings })
+        Ok(Enrollment { reference, replaced, face, quality, presentation, timings })
     }
 
     /// Erases an employee.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::code::Code;
 use super::searcher::SearchEnded;
@@ -76,6 +77,12 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Too many presentation attacks claimed to be this employee.
+    #[error("too many presentation attacks claimed to be this employee; retry after {} s", .wait.as_secs() + 1)]
+    TooManyAttacks {
+        /// The time until verifications are possible again.
+        wait: Duration,
+    },
     /// An internal task panicked.
     #[error("a write was interrupted: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -111,6 +118,7 @@ impl Error {
                 PhotoError::Unreadable(_) => Code::UnreadablePhoto,
             },
             Self::PoorPhoto { .. } => Code::PoorPhoto,
+            Self::TooManyAttacks { .. } => Code::TooManyAttacks,
         }
     }
 }

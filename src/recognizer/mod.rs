@@ -3,6 +3,7 @@
 //! `decision` decides on photos, `enrollment` and `expiry` change who is enrolled, `query` reads, and `operation` is for
 //! operators. The event of a decision is written before its response, unless the database is unavailable (`journal`).
 
+mod attacks;
 mod code;
 mod decision;
 mod enrollment;
@@ -25,6 +26,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
+use self::attacks::Attacks;
 pub use self::code::Code;
 pub use self::decision::MOST_FACES;
 pub use self::error::Error;
@@ -46,6 +48,7 @@ use crate::comparison::{ErrorRatesError, Threshold};
 use crate::embedding::Embedding;
 use crate::employee::{AuditId, ModelName};
 use crate::engine::{Encoder, Engine, ExtractError, Extraction, GroupExtraction, Permit, Role};
+use crate::presentation::{LiveScore, Presentation};
 use crate::seal::Sealer;
 pub use crate::store::{Extent, Receipt};
 use crate::store::{Store, StoreError};
@@ -61,6 +64,8 @@ pub struct Policy {
     pub longest_enrollment: Option<SignedDuration>,
     /// Whether the people enrolled decide on the thresholds.
     pub gallery_thresholds: GalleryThresholds,
+    /// Whether only a live face can match.
+    pub require_live: bool,
 }
 
 /// Why the service cannot start on this store.
@@ -103,6 +108,8 @@ pub struct Recognizer {
     /// Present if others write to the store.
     feed: Option<Feed>,
     longest_enrollment: Option<SignedDuration>,
+    require_live: bool,
+    attacks: Arc<Attacks>,
     /// Held from before a commit until the gallery has followed.
     writing: Arc<Mutex<()>>,
 }
@@ -148,6 +155,7 @@ impl Recognizer {
         }
         let (journal, wiper) = (Journal::start(store.clone()), Wiper::start(store.clone()));
         let longest_enrollment = policy.longest_enrollment;
+        let (require_live, attacks) = (policy.require_live, Arc::default());
         let writing = Arc::default();
         Ok(Self {
             engine,
@@ -158,6 +166,8 @@ impl Recognizer {
             wiper,
             feed,
             longest_enrollment,
+            require_live,
+            attacks,
             writing,
         })
     }
@@ -170,6 +180,16 @@ impl Recognizer {
     /// Returns the former encoder, if loaded, and the number of employees pending re-enrollment.
     pub fn former(&self) -> Option<(&ModelName, usize)> {
         self.galleries.former.as_ref().map(|gallery| (gallery.model(), gallery.references.len()))
+    }
+
+    /// Returns the networks that judge presentations.
+    pub fn pad_models(&self) -> impl Iterator<Item = &ModelName> {
+        self.engine.attack_detector().into_iter().flat_map(|detector| detector.models())
+    }
+
+    /// Returns the lowest score of a live presentation, if presentations are judged.
+    pub fn live_threshold(&self) -> Option<LiveScore> {
+        self.engine.attack_detector().and_then(|detector| detector.threshold()).map(|row| row.score)
     }
 
     /// Returns the number of employees in all galleries.
@@ -193,6 +213,11 @@ impl Recognizer {
     /// Returns proof that the galleries are current.
     fn in_step(&self) -> Result<InStep, Error> {
         self.feed.as_ref().map_or(Ok(InStep::ALWAYS), Feed::in_step)
+    }
+
+    /// Returns whether a match is withheld from a face because it is not known to be live.
+    fn withholds(&self, presentation: Option<&Presentation>) -> bool {
+        self.require_live && !presentation.is_some_and(Presentation::is_live)
     }
 
     /// Records a decision in the audit trail.

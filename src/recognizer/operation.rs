@@ -21,6 +21,11 @@ impl Recognizer {
         self.engine.photos_at_work()
     }
 
+    /// Returns how often a caller has made five presentation attacks within three minutes.
+    pub fn repeated_attacks(&self) -> u64 {
+        self.attacks.repeated()
+    }
+
     /// Returns how many photos a bulk client should send at once.
     pub fn at_once(&self) -> usize {
         self.engine.at_once()

@@ -8,6 +8,7 @@ use crate::audit::{Action, Actor, Event, Outcome, Subject};
 use crate::comparison::{Decision, Score, Threshold};
 use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
 use crate::face::Face;
+use crate::presentation::Presentation;
 use crate::quality::Reason;
 use crate::timings::Timings;
 
@@ -56,6 +57,8 @@ pub struct Enrollment {
     pub face: Face,
     /// The unified quality score of the photo, 0..=100.
     pub quality: u8,
+    /// Whether the face is live, if presentations are judged; it decides nothing.
+    pub presentation: Option<Presentation>,
     /// The stages and their times.
     pub timings: Timings,
 }
@@ -69,6 +72,8 @@ pub struct Assessment {
     pub quality: u8,
     /// Quality defects that an enrollment would be refused for.
     pub reasons: BTreeSet<Reason>,
+    /// Whether the face is live, if presentations are judged.
+    pub presentation: Option<Presentation>,
     /// The stages and their times.
     pub timings: Timings,
 }
@@ -86,10 +91,14 @@ pub struct Verification {
     pub threshold: Threshold,
     /// The encoder that the employee is enrolled with.
     pub model: ModelName,
-    /// The face with the best score.
+    /// The face that decides: the one with the best score, of those that may match if there are any.
     pub face: Face,
     /// Quality defects of this face.
     pub reasons: BTreeSet<Reason>,
+    /// Whether this face is live, if presentations are judged.
+    pub presentation: Option<Presentation>,
+    /// Whether a match is withheld because this face is not live.
+    pub withheld: bool,
     /// All faces that were compared, in descending order of prominence.
     pub faces: Vec<ScoredFace>,
     /// The stages and their times.
@@ -174,14 +183,23 @@ pub struct IdentifiedFace {
     pub face: Face,
     /// Its quality defects.
     pub reasons: BTreeSet<Reason>,
+    /// Whether it is live, if presentations are judged.
+    pub presentation: Option<Presentation>,
+    /// Whether a match is withheld because it is not live.
+    pub withheld: bool,
     /// The best candidates, best first, whether or not they reach the threshold.
     pub candidates: Vec<Candidate>,
 }
 
 impl IdentifiedFace {
-    /// Returns the best candidate, if it reaches the threshold.
+    /// Returns the decision on the best candidate.
+    pub fn decision(&self) -> Decision {
+        if self.matched().is_some() { Decision::Match } else { Decision::NonMatch }
+    }
+
+    /// Returns the best candidate, if it reaches the threshold and the match is not withheld.
     pub fn matched(&self) -> Option<&Candidate> {
-        let best = self.candidates.first()?;
+        let best = self.candidates.first().filter(|_| !self.withheld)?;
         (best.threshold.decide(best.score) == Decision::Match).then_some(best)
     }
 }

@@ -120,6 +120,7 @@ mod tests {
             identify_fpir: 1e-2,
             longest_enrollment: None,
             gallery_thresholds,
+            require_live: false,
         };
         Thresholds::new(rates, 0.5, policy).unwrap()
     }

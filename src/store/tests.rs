@@ -273,7 +273,7 @@ fn verified(subject: Option<AuditId>) -> Event {
         at: Timestamp::UNIX_EPOCH,
         actor: Actor::Local,
         action: Action::Verify,
-        outcome: Outcome::Match,
+        outcome: Outcome::MATCH,
         subject: subject.map(Subject::Reference),
     }
 }
@@ -317,7 +317,7 @@ async fn tampered_trail_fails_verification(place: Place) {
             at: Timestamp::UNIX_EPOCH,
             actor: Actor::Local,
             action: Action::Identify,
-            outcome: Outcome::NonMatch,
+            outcome: Outcome::NON_MATCH,
             subject: None,
         };
         store.record(&vec![event; 2500]).await.unwrap();
@@ -334,7 +334,7 @@ async fn dropping_old_events_keeps_the_chain_valid(place: Place) {
         at: at(second),
         actor: Actor::Local,
         action: Action::Compare,
-        outcome: Outcome::Match,
+        outcome: Outcome::MATCH,
         subject: None,
     };
     let events: Vec<_> = [10, 20, 15, 30].map(event).into();

@@ -32,6 +32,7 @@ pub(crate) const POLICY: Policy = Policy {
     identify_fpir: 1e-2,
     longest_enrollment: None,
     gallery_thresholds: GalleryThresholds::Stricter,
+    require_live: false,
 };
 
 pub(crate) fn engine(workers: usize, queue: usize) -> Engine {

@@ -31,6 +31,7 @@ mod openapi;
 mod orientation;
 mod people;
 mod photos;
+mod presentation;
 mod problems;
 mod process;
 mod quality;

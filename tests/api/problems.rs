@@ -60,6 +60,7 @@ pub(crate) async fn provoke(code: Code) -> Answer {
         Code::PoorPhoto => app.enroll("e-1", crate::quality::blurred(8.0)).await,
         Code::SeveralFaces => app.enroll("e-1", photo("odd/two-faces.jpg")).await,
         Code::TimedOut => a_body_that_never_ends().await,
+        Code::TooManyAttacks => crate::presentation::too_many_attacks().await,
         Code::TooManyRequests => {
             let options = HttpOptions { calls_a_second: NonZeroU32::new(2).unwrap(), ..OPEN };
             let app = App::spawn_with(&crate::app::ENGINE, options).await;

@@ -11,7 +11,7 @@ use crate::config::{Config, ModelCheckArgs};
 use crate::engine::{Encoder, Inspection, ModelSource, Port, Precision};
 
 /// Number of timed runs.
-const ROUNDS: usize = 20;
+pub(super) const ROUNDS: usize = 20;
 
 /// Prints the file's description, drafts the manifest or adds its golden output if missing, tests the
 /// encoder, and measures its time per face.
@@ -71,7 +71,7 @@ fn table(what: &str, rates: &ErrorRates) {
     say(what, &format!("FMR {}", rates.rows().iter().map(row).collect::<Vec<_>>().join(", ")));
 }
 
-fn describe(file: &Path, bytes: usize, network: &Inspection) {
+pub(super) fn describe(file: &Path, bytes: usize, network: &Inspection) {
     let ports = |ports: &[Port]| ports.iter().map(Port::to_string).collect::<Vec<_>>().join("; ");
     let counts = network.operators.iter().map(|(name, n)| format!("{name} {n}"));
     say("file", &format!("{}, {:.1} MB", file.display(), bytes as f64 / 1e6));
@@ -119,6 +119,6 @@ fn complete_manifest(
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
-fn say(what: &str, text: &str) {
+pub(super) fn say(what: &str, text: &str) {
     println!("{what:<12}  {text}");
 }

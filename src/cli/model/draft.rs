@@ -241,7 +241,7 @@ fn short(number: f32) -> f64 {
     number.to_string().parse().unwrap_or(f64::from(number))
 }
 
-fn section<'a>(document: &'a mut DocumentMut, name: &str, before: &str) -> &'a mut Item {
+pub(super) fn section<'a>(document: &'a mut DocumentMut, name: &str, before: &str) -> &'a mut Item {
     let mut table = Table::new();
     table.decor_mut().set_prefix(before);
     document[name] = Item::Table(table);

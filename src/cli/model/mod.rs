@@ -3,6 +3,7 @@
 mod calibrate;
 mod check;
 mod draft;
+mod pad;
 mod switch;
 
 use crate::config::{Config, ModelCommand};
@@ -13,6 +14,7 @@ use crate::config::{Config, ModelCommand};
 /// The subcommand's.
 pub async fn run(config: Config, command: &ModelCommand) -> anyhow::Result<()> {
     match command {
+        ModelCommand::Check(args) if args.presentations => pad::check(&args.file),
         ModelCommand::Check(args) => check::run(&config, args).await,
         ModelCommand::Switch => switch::run(config).await,
     }

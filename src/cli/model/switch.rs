@@ -14,7 +14,7 @@ const PAGE: u32 = 1000;
 /// If the data or the models cannot be opened.
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     super::super::existing_data(&config).await?;
-    let (store, recognizer) = super::super::open(config).await?;
+    let (store, recognizer) = super::super::open(config, None).await?;
     let present = recognizer.model().clone();
     let former = recognizer.former().map(|(model, _)| model.clone());
     let models = store.models().await?;

@@ -31,7 +31,7 @@ const PAGE: u32 = 1000;
 pub async fn run(config: Config, args: &SyncArgs) -> anyhow::Result<()> {
     let rows = staff::read_table(&args.staff, super::wall_clock())?;
     let _lock = super::lock(&super::existing_data(&config).await?)?;
-    let (store, recognizer) = super::open(config).await?;
+    let (store, recognizer) = super::open(config, None).await?;
     let synced = sync(&recognizer, rows, args).await;
     recognizer.end().await;
     store.close().await;

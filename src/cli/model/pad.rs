@@ -1,0 +1,115 @@
+//! `likeness model check --pad`: describes a network for presentation attack detection, completes its manifest, and
+//! tests it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use toml_edit::{Array, DocumentMut, value};
+
+use super::check::{ROUNDS, describe, say};
+use super::draft::{has_golden, section, with_golden};
+use crate::engine::{AttackNetwork, Inspection, ModelSource};
+
+/// Sizes of the crops that are guessed, for a network with so many.
+const SIZES: [f64; 4] = [2.7, 4.0, 1.5, 6.0];
+
+/// Prints the file's description, drafts the manifest or adds its golden output if missing, tests the network, and
+/// measures its time per face.
+///
+/// # Errors
+/// If the network cannot judge presentations, with advice.
+pub(super) fn check(file: &Path) -> anyhow::Result<()> {
+    let onnx = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    let inspection = Inspection::of(&onnx)?;
+    describe(file, onnx.len(), &inspection);
+    if !inspection.lacking.is_empty() {
+        bail!("tract, which runs the networks, does not support {}", inspection.lacking.join(", "));
+    }
+    let path = file.with_extension("toml");
+    let is_new = !path.exists();
+    let text = if is_new {
+        draft(&inspection, &file.file_stem().unwrap_or_default().to_string_lossy())?
+    } else {
+        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?
+    };
+    if has_golden(&text) {
+        say("manifest", &path.display().to_string());
+    } else {
+        let source = ModelSource::new(file.display().to_string(), onnx, text.clone());
+        let text = with_golden(&text, &AttackNetwork::golden_output(&source)?)?;
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        let what = if is_new { "draft written; review it" } else { "golden output added" };
+        say("manifest", &format!("{} ({what})", path.display()));
+    }
+    let network = AttackNetwork::load(&ModelSource::read(file)?)?;
+    say("self-test", "the golden output is reproduced");
+    let time = 1e3 * network.time_a_face(ROUNDS)?.as_secs_f64();
+    say("time", &format!("{time:.1} ms per face (median of {ROUNDS}, one thread)"));
+    let usable = match network.thresholds() {
+        Some(table) => {
+            let rows = table.rows().iter();
+            let rows = rows.map(|row| format!("{} at {:.2}", row.bpcer, row.score.value()));
+            say("thresholds", &format!("BPCER {}", rows.collect::<Vec<_>>().join(", ")));
+            format!("with --pad {}", file.display())
+        }
+        None => format!(
+            "not yet: it has no thresholds; measure them with `likeness evaluate --pad DIR --pad-networks {} \
+             --calibration-out FILE`",
+            file.display()
+        ),
+    };
+    say("usable", &usable);
+    Ok(())
+}
+
+/// Returns a manifest for a network, by the description in its file and usual conventions, without golden output and
+/// thresholds.
+///
+/// # Errors
+/// If its input is not one or several square crops of a photo in color, or its output not one vector.
+fn draft(network: &Inspection, name: &str) -> anyhow::Result<String> {
+    let [input] = network.inputs.as_slice() else {
+        bail!("it has {} inputs, not one", network.inputs.len());
+    };
+    let (layout, side, channels) = match *input.shape.as_slice() {
+        [_, Some(channels @ (3 | 6 | 9 | 12)), side, other] if side == other => {
+            ("nchw", side, channels)
+        }
+        [_, side, other, Some(3)] if side == other => ("nhwc", side, 3),
+        _ => bail!("its input is not one to four square crops of a photo in color: {input}"),
+    };
+    let [output] = network.outputs.as_slice() else {
+        bail!("it has {} outputs, not one vector", network.outputs.len());
+    };
+    let classes = output.shape.iter().skip(1).copied().try_fold(1, |all, n| Some(all * n?));
+    let classes =
+        classes.with_context(|| format!("the length of its output is not known: {output}"))?;
+    let mut document = DocumentMut::new();
+    let model = section(&mut document, "model", "");
+    model["name"] = value(name);
+    model["sha256"] = value(network.digest.to_string());
+    model["licence"] = value("?");
+    model["provenance"] = value("?");
+    let about = "\n# Pixels become (pixel - mean) * scale. What stands here, in [crop] and in [output] is a guess: compare\n\
+                 # it with the training of the network, and if you change it, delete [golden].\n";
+    let input = section(&mut document, "input", about);
+    input["side"] = value(side.unwrap_or(80) as i64);
+    input["channels"] = value(3);
+    input["layout"] = value(layout);
+    input["colour"] = value("rgb");
+    input["mean"] = value([0.0; 3].into_iter().collect::<Array>());
+    input["scale"] = value(1.0 / 255.0);
+    let about = "\n# The size of each crop as a multiple of the face's box; shape: \"rectangle\" or \"square\"; border: \"inside\"\n\
+                 # or \"mirror\".\n";
+    let crop = section(&mut document, "crop", about);
+    crop["sizes"] = value(SIZES.into_iter().take(channels / 3).collect::<Array>());
+    crop["shape"] = value("square");
+    crop["border"] = value("inside");
+    let about =
+        "\n# form: \"logits\" or \"probabilities\"; live: the index of the class of live faces.\n";
+    let output = section(&mut document, "output", about);
+    output["form"] = value("logits");
+    output["live"] = value(i64::from(classes > 1));
+    Ok(document.to_string())
+}

@@ -1,0 +1,74 @@
+//! Flags of presentation attack detection.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use clap::{Args, ValueEnum};
+
+use super::rate;
+use crate::engine::{ModelSource, PadCalibrationSource, PadOptions};
+
+/// What the service does about presentation attacks (ISO/IEC 30107-3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum PadMode {
+    /// Presentations are not judged
+    Off,
+    /// Answers, metrics and the audit trail say whether a face is live
+    Report,
+    /// Only a live face can match
+    Require,
+}
+
+/// Settings of presentation attack detection.
+#[derive(Args, Debug)]
+pub struct PadArgs {
+    /// Networks for presentation attack detection: ONNX files with their manifests (.toml) in the same directory,
+    /// separated by commas. The mean of their scores decides.
+    #[arg(long, env = "LIKENESS_PAD", value_name = "FILE[,FILE]", value_delimiter = ',')]
+    #[arg(global = true, help_heading = "Models")]
+    pub pad: Vec<PathBuf>,
+
+    /// Thresholds of presentation attack detection: a file written by `likeness evaluate --pad`. [default:
+    /// pad-calibration.toml in the data directory if it exists, else the thresholds in the manifest of --pad]
+    #[arg(long, env = "LIKENESS_PAD_CALIBRATION", value_name = "FILE")]
+    #[arg(global = true, help_heading = "Models")]
+    pub pad_calibration: Option<PathBuf>,
+
+    /// What to do about presentation attacks (a printed photo, a screen): `report` states for each face whether it is
+    /// live, `require` also lets only live faces match.
+    #[arg(long, env = "LIKENESS_PAD_MODE", default_value = "off", value_name = "MODE")]
+    #[arg(global = true, help_heading = "Decision")]
+    pub pad_mode: PadMode,
+
+    /// Share of live presentations that may be rejected as attacks (BPCER). A lower rate lets more attacks pass.
+    #[arg(long, env = "LIKENESS_PAD_BPCER", default_value = "0.05", value_parser = rate)]
+    #[arg(value_name = "RATE", global = true, help_heading = "Decision")]
+    pub pad_bpcer: f64,
+}
+
+impl PadArgs {
+    /// Returns the options of the attack detector, unless it is off; reads its files.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(super) fn options(&self, data_dir: &Path) -> anyhow::Result<Option<PadOptions>> {
+        if self.pad_mode == PadMode::Off { Ok(None) } else { self.networks(data_dir).map(Some) }
+    }
+
+    /// Returns the options of the attack detector, whatever its mode; reads its files.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn networks(&self, data_dir: &Path) -> anyhow::Result<PadOptions> {
+        ensure!(!self.pad.is_empty(), "--pad-mode requires --pad");
+        let networks =
+            self.pad.iter().map(|path| ModelSource::read(path)).collect::<Result<_, _>>()?;
+        let beside_data = data_dir.join("pad-calibration.toml");
+        let calibration = match &self.pad_calibration {
+            Some(file) => Some(file),
+            None => Some(&beside_data).filter(|file| file.exists()),
+        };
+        let calibration = calibration.map(|file| PadCalibrationSource::read(file)).transpose()?;
+        Ok(PadOptions { networks, calibration, bpcer: Some(self.pad_bpcer) })
+    }
+}
