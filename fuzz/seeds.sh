@@ -28,8 +28,11 @@ cp "$data"/models/encoder.toml manifest/encoder
 cp "$data"/models/detector.toml manifest/detector
 cp "$data"/models/landmarks.toml manifest/landmarks
 cp "$data"/tests/data/koch/encoder.toml manifest/koch
+cp "$data"/tests/data/pad/warmth.toml manifest/pad
 printf 'model = "%s"\n[comparison]\nscale = 24.25\noffset = 5.5\n[[error_rate]]\nfmr = 0.01\nscore = 1.25\n[[error_rate]]\nfmr = 0.001\nscore = 3.5\ninterval = [3.25, 4.0]\npairs = 57\n' \
     "$(printf 'ab%.0s' {1..32})" > manifest/calibration
+printf 'models = ["%s"]\nlive_photos = 20\n[[threshold]]\nbpcer = 0.05\nscore = 0.5\n[[threshold]]\nbpcer = 0.1\nscore = 1.5\n' \
+    "$(printf 'ab%.0s' {1..32})" > manifest/pad-calibration
 
 # An intact template; one flipped bit; truncated and extended ciphertexts; another employee's ID.
 printf '\0\0' > template/whole

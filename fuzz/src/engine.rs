@@ -2,10 +2,16 @@
 
 #[path = "../../src/engine/calibration.rs"]
 mod calibration;
+#[path = "../../src/engine/crop.rs"]
+mod crop;
 #[path = "../../src/engine/manifest.rs"]
 mod manifest;
 #[path = "../../src/engine/model.rs"]
 mod model;
+#[path = "../../src/engine/pad_calibration.rs"]
+mod pad_calibration;
+#[path = "../../src/engine/pad_manifest.rs"]
+mod pad_manifest;
 #[path = "../../src/engine/pixels.rs"]
 mod pixels;
 #[path = "../../src/engine/quantization.rs"]
@@ -18,6 +24,8 @@ use image::RgbImage;
 use self::calibration::CalibrationSource;
 use self::manifest::{DetectorManifest, EncoderManifest, LandmarksManifest};
 use self::model::ModelSource;
+use self::pad_calibration::{PadCalibration, PadCalibrationSource};
+use self::pad_manifest::PadManifest;
 use crate::comparison::{Comparator, Decision, ErrorRates};
 use crate::embedding::ModelId;
 
@@ -52,7 +60,15 @@ pub fn read_manifest(text: &str) {
         let side = landmarks.side;
         assert!(landmarks.pixels.shape(side, side).iter().product::<usize>() <= 3 * 1024 * 1024);
     }
+    if let Ok(pad) = PadManifest::of(&source) {
+        let squares = pad.input.crops.iter().map(|_| RgbImage::new(pad.input.side, pad.input.side));
+        let values = pad.input.values(squares);
+        assert_eq!(values.len(), pad.input.shape().iter().product::<usize>());
+        // A score is a number or refused, whatever the network gives.
+        let _ = pad.output.log_odds(&[f32::NAN, 0.0, f32::INFINITY]);
+    }
     check_calibration(text);
+    check_pad_calibration(text);
 }
 
 /// A calibration reads back as what was read.
@@ -63,6 +79,16 @@ fn check_calibration(text: &str) {
         check_rates(&calibration.error_rates);
         let again = read(&calibration.to_toml("a comment\nof two lines"));
         assert_eq!(again.expect("what was written can be read"), calibration);
+    }
+}
+
+/// Thresholds of presentation attack detection read back as what was read.
+fn check_pad_calibration(text: &str) {
+    let models = vec![ModelId::from_digest([0xAB; 32])];
+    let read = |text: &str| PadCalibrationSource::new("fuzz".to_owned(), text.to_owned()).of(&models);
+    if let Ok(thresholds) = read(text) {
+        let written = PadCalibration { models: models.clone(), live_photos: 1, thresholds };
+        assert_eq!(read(&written.to_toml()).expect("what was written can be read"), written.thresholds);
     }
 }
 

@@ -4,7 +4,7 @@
 //! Nothing here is a copy. If a parser begins to depend on more of the service, this crate doesn't
 //! build.
 
-#![expect(dead_code, reason = "the service uses what the parsers do not")]
+#![expect(dead_code, unused_imports, reason = "the service uses what the parsers do not")]
 
 #[path = "../../src/comparison.rs"]
 mod comparison;
@@ -13,10 +13,16 @@ pub mod embedding;
 #[path = "../../src/employee.rs"]
 pub mod employee;
 mod engine;
+#[path = "../../src/face/mod.rs"]
+mod face;
 mod heap;
 mod http;
 #[path = "../../src/photo/mod.rs"]
 pub mod photo;
+#[path = "../../src/presentation/mod.rs"]
+mod presentation;
+#[path = "../../src/quality.rs"]
+mod quality;
 #[path = "../../src/random.rs"]
 mod random;
 #[path = "../../src/seal/mod.rs"]

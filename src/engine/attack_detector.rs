@@ -1,81 +1,29 @@
-//! Presentation attack detection: the networks that score how live a face is, and their manifests.
+//! Presentation attack detection: the networks that score how live a face is.
 
 use std::time::Duration;
 
-use anyhow::ensure;
 use image::RgbImage;
-use serde::Deserialize;
 use tract_onnx::prelude::*;
 
-use super::crop::{Border, Crop, Shape};
 use super::error::EngineError;
-use super::manifest::{About, Golden, SquareInput, parse};
+use super::manifest::Golden;
 use super::model::{ModelError, ModelSource};
 use super::network::{Network, Plan, median_time};
-use super::pad_calibration::{self, PadCalibrationSource, thresholds};
-use super::pixels::{PixelFormat, test_pattern};
-use super::quantization::Ranges;
+use super::pad_calibration::PadCalibrationSource;
+use super::pad_manifest::{LiveOutput, PadInput, PadManifest};
+use super::pixels::test_pattern;
 use crate::employee::ModelName;
 use crate::face::Face;
 use crate::photo::Photo;
 use crate::presentation::{LiveScore, Presentation, Row, Thresholds};
 use crate::quality::Quality;
 
-/// The largest number of crops of a network.
-const MOST_CROPS: usize = 4;
-
-/// The manifest of a network for presentation attack detection.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Manifest {
-    model: About,
-    input: SquareInput,
-    crop: CropFile,
-    output: OutputFile,
-    #[serde(default)]
-    threshold: Vec<pad_calibration::Row>,
-    quantization: Option<Ranges>,
-    golden: Option<Golden>,
-}
-
-/// `[crop]`: the parts of the photo that the network reads, concatenated along the channels.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CropFile {
-    /// The size of each crop, as a multiple of the box of the face.
-    sizes: Vec<f64>,
-    shape: Shape,
-    border: Border,
-}
-
-/// `[output]`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OutputFile {
-    form: OutputForm,
-    /// The index of the value of bona fide presentations.
-    live: usize,
-}
-
-/// What the values of a network are.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
-enum OutputForm {
-    /// Logits of classes, for a softmax; a single one is for a sigmoid.
-    Logits,
-    /// Probabilities of classes; a single one is that of a bona fide presentation.
-    Probabilities,
-}
-
 /// A network for presentation attack detection.
 #[derive(Debug)]
 pub struct AttackNetwork {
     plan: Plan,
-    pixels: PixelFormat,
-    side: u32,
-    crops: Vec<Crop>,
-    form: OutputForm,
-    live: usize,
+    input: PadInput,
+    output: LiveOutput,
     model: ModelName,
     thresholds: Option<Thresholds>,
 }
@@ -161,8 +109,7 @@ impl AttackDetector {
             sum += network.live_score(photo, face).map_err(EngineError::run)?;
         }
         let score = LiveScore::new(sum / self.networks.len() as f64);
-        let score =
-            score.ok_or_else(|| EngineError::run(anyhow::anyhow!("a live score is NaN")))?;
+        let score = score.ok_or_else(|| EngineError::run("a live score is NaN"))?;
         let threshold = self.row.map_or(LiveScore::LOWEST, |row| row.score);
         Ok(Presentation::judge(score, threshold, quality))
     }
@@ -178,7 +125,7 @@ impl AttackNetwork {
         let missing = "its manifest has no [golden] output; `likeness model check --pad` writes it";
         let golden = golden.ok_or_else(|| source.error(missing))?;
         let output = network.see_pattern().map_err(|e| source.error(format!("{e:#}")))?;
-        network.form.log_odds(&output, network.live).map_err(|e| source.error(e))?;
+        network.output.log_odds(&output).map_err(|e| source.error(e))?;
         let checked = match is_exact {
             None => Some(golden.check(&output)),
             Some(is_exact) => golden.check_bytes(&output, is_exact),
@@ -212,108 +159,40 @@ impl AttackNetwork {
     /// Loads the network that the manifest describes, with what would prove it and, in 8 bits, whether it gives the same
     /// numbers on every processor.
     fn unproven(source: &ModelSource) -> Result<(Self, Option<Golden>, Option<bool>), ModelError> {
-        let Manifest { model, input, crop, output, threshold, quantization, golden } =
-            parse(source)?;
-        let (side, pixels) = input.pixels().map_err(|reason| source.error(reason))?;
-        let crops = crop.crops().map_err(|reason| source.error(reason))?;
-        if crops.len() > 1 && !pixels.is_planar() {
-            return Err(source.error("several crops require layout = \"nchw\""));
-        }
-        let thresholds = if threshold.is_empty() { None } else { Some(thresholds(threshold)) };
-        let thresholds = thresholds.transpose().map_err(|reason| source.error(reason))?;
-        let (network, model) = Network::read(source, &model)?;
-        let mut shape = pixels.shape(side, side);
-        if pixels.is_planar() {
-            shape[1] *= crops.len();
-        }
-        if let Some(input) = network.input().filter(|input| !input.takes(&shape)) {
+        let PadManifest { about, input, output, thresholds, ranges, golden } =
+            PadManifest::of(source)?;
+        let (network, model) = Network::read(source, &about)?;
+        let shape = input.shape();
+        if let Some(read) = network.input().filter(|read| !read.takes(&shape)) {
             return Err(
-                source.error(format!("the manifest's input is {shape:?}, the network's {input}"))
+                source.error(format!("the manifest's input is {shape:?}, the network's {read}"))
             );
         }
-        let plan = match quantization {
+        let plan = match ranges {
             Some(ranges) => network
                 .plan_in_bytes(&shape, &ranges)
                 .map(|(plan, is_exact)| (plan, Some(is_exact))),
             None => network.plan(&shape).map(|plan| (plan, None)),
         };
         let (plan, is_exact) = plan.map_err(|e| source.error(format!("{e:#}")))?;
-        let OutputFile { form, live } = output;
-        let network = Self { plan, pixels, side, crops, form, live, model, thresholds };
-        Ok((network, golden, is_exact))
+        Ok((Self { plan, input, output, model, thresholds }, golden, is_exact))
     }
 
     /// Returns the log-odds that a face is live.
     fn live_score(&self, photo: &Photo, face: &Face) -> TractResult<f64> {
-        let crops = self.crops.iter().map(|crop| crop.of(photo, face.bounds(), self.side));
-        self.form.log_odds(&self.see(crops)?, self.live)
+        let PadInput { side, crops, .. } = &self.input;
+        let squares = crops.iter().map(|crop| crop.of(photo, face.bounds(), *side));
+        self.output.log_odds(&self.see(squares)?).map_err(TractError::msg)
     }
 
     fn see_pattern(&self) -> TractResult<Vec<f32>> {
-        let pattern = test_pattern(self.side, self.side);
-        self.see(self.crops.iter().map(|_| pattern.clone()))
+        let pattern = test_pattern(self.input.side, self.input.side);
+        self.see(self.input.crops.iter().map(|_| pattern.clone()))
     }
 
-    fn see(&self, crops: impl Iterator<Item = RgbImage>) -> TractResult<Vec<f32>> {
-        let mut shape = self.pixels.shape(self.side, self.side);
-        if self.pixels.is_planar() {
-            shape[1] *= self.crops.len();
-        }
-        let values: Vec<f32> = crops.flat_map(|crop| self.pixels.values(&crop)).collect();
-        let input = Tensor::from_shape(&shape, &values)?;
+    fn see(&self, squares: impl Iterator<Item = RgbImage>) -> TractResult<Vec<f32>> {
+        let input = Tensor::from_shape(&self.input.shape(), &self.input.values(squares))?;
         let outputs = self.plan.run(tvec!(input.into_tvalue()))?;
         Ok(outputs[0].to_plain_array_view::<f32>()?.iter().copied().collect())
-    }
-}
-
-impl CropFile {
-    fn crops(&self) -> Result<Vec<Crop>, String> {
-        let Self { sizes, shape, border } = self;
-        if !(1..=MOST_CROPS).contains(&sizes.len()) {
-            return Err(format!("[crop] sizes must be 1 to {MOST_CROPS} numbers"));
-        }
-        let crop = |&size: &f64| Crop::new(size, *shape, *border);
-        let crops = sizes.iter().map(crop).collect::<Option<_>>();
-        crops.ok_or_else(|| "[crop] sizes must be from 0.5 to 8".to_owned())
-    }
-}
-
-impl OutputForm {
-    /// Returns the log-odds of the class `live` among the values.
-    fn log_odds(self, values: &[f32], live: usize) -> TractResult<f64> {
-        ensure!(live < values.len(), "the output has {} values, and live = {live}", values.len());
-        let others = || values.iter().enumerate().filter(|(class, _)| *class != live);
-        let others = others().map(|(_, &value)| f64::from(value));
-        let value = f64::from(values[live]);
-        Ok(match (self, values.len()) {
-            (Self::Logits, 1) => value,
-            (Self::Logits, _) => {
-                let highest = others.clone().fold(f64::NEG_INFINITY, f64::max);
-                let sum: f64 = others.map(|other| (other - highest).exp()).sum();
-                value - (highest + sum.ln())
-            }
-            (Self::Probabilities, 1) => value.ln() - (1.0 - value).ln(),
-            (Self::Probabilities, _) => value.ln() - others.sum::<f64>().ln(),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn log_odds_are_those_of_softmax_and_sigmoid() {
-        let logits = [1.0_f32, 2.0, -0.5];
-        let sum: f64 = logits.iter().map(|&logit| f64::from(logit).exp()).sum();
-        let p = 2.0_f64.exp() / sum;
-        let of = |form: OutputForm, values: &[f32], live| form.log_odds(values, live).unwrap();
-        let expected = (p / (1.0 - p)).ln();
-        assert!((of(OutputForm::Logits, &logits, 1) - expected).abs() < 1e-9);
-        let probabilities = logits.map(|logit| (f64::from(logit).exp() / sum) as f32);
-        assert!((of(OutputForm::Probabilities, &probabilities, 1) - expected).abs() < 1e-5);
-        assert!((of(OutputForm::Logits, &[-3.5], 0) + 3.5).abs() < 1e-9);
-        assert!((of(OutputForm::Probabilities, &[0.25], 0) - (1.0_f64 / 3.0).ln()).abs() < 1e-9);
-        assert!(OutputForm::Logits.log_odds(&logits, 3).is_err());
     }
 }

@@ -19,6 +19,7 @@ mod model;
 mod network;
 mod operators;
 mod pad_calibration;
+mod pad_manifest;
 mod pixels;
 mod quantization;
 mod range_meter;
