@@ -21,13 +21,14 @@ from browser import enrolling, everywhere, listing, recognizing
 from browser.chromium import Browser, Failed, executable
 from browser.page import Console, enroll, service
 from browser.walk import Walk
-from service import PEOPLE, ROOT
+from service import DATA, PEOPLE, ROOT
 
-# A photo in a picture of the webcam's size, or of another size; `light` 1 is as it is, `part` how much of the height it fills.
-PICTURE = """(async (photo, width, height, light, part) => {
+# A photo in a picture of the webcam's size, or of another size; `light` 1 is as it is, `part` how much of the height it fills,
+# `hue` the turn of its colors in degrees.
+PICTURE = """(async (photo, width, height, light, part, hue) => {
     const canvas = Object.assign(document.createElement("canvas"), { width, height });
     const context = canvas.getContext("2d");
-    context.filter = `brightness(${light})`;
+    context.filter = `brightness(${light}) hue-rotate(${hue}deg)`;
     context.fillStyle = "#8a8a86";
     context.fillRect(0, 0, width, height);
     if (photo) {
@@ -45,9 +46,9 @@ def films(folder):
     """What the webcam sees: a picture for two seconds, then the next. And photos that are hard to come by."""
     with Browser(folder / "films") as browser:
 
-        def picture(photo, width=640, height=480, light=1, part=1.75):
+        def picture(photo, width=640, height=480, light=1, part=1.75, hue=0):
             photo = base64.b64encode((PEOPLE / photo).read_bytes()).decode() if photo else ""
-            call = ", ".join(json.dumps(argument) for argument in (photo, width, height, light, part))
+            call = ", ".join(json.dumps(argument) for argument in (photo, width, height, light, part, hue))
             return base64.b64decode(browser.value(f"{PICTURE}({call})"))
 
         dark, far, near = (picture("p02-c.jpg", **way) for way in [{"light": 0.16, "part": 1}, {"part": 0.3}, {}])
@@ -57,6 +58,7 @@ def films(folder):
             (folder / f"{name}.mjpeg").write_bytes(b"".join(scene * 60 for scene in scenes))
         (folder / "large.jpg").write_bytes(picture("p01-b.jpg", 4000, 3000, part=1))
         (folder / "dark.jpg").write_bytes(picture("p02-c.jpg", light=0.1, part=1))
+        (folder / "cold.jpg").write_bytes(picture("p01-b.jpg", part=1, hue=180))
 
 
 def walk_all(walk):
@@ -84,6 +86,12 @@ def walk_all(walk):
         listing.paging(walk, console)
     with service(walk.binary, keyed) as url, walk.console("keys", url) as console:
         everywhere.keys(walk, console, keyed)
+    judging = ["--pad", DATA / "pad/warmth.onnx", "--pad-mode", "require"]
+    with service(walk.binary, walk.folder / "judging", *judging) as url:
+        with walk.console("judged", url, "near") as console:
+            enroll(url, "e-17", "p01-a.jpg")
+            recognizing.attacks(walk, console)
+            recognizing.calibration(walk, console)
 
 
 def draw(binary, folder, pictures):

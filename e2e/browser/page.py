@@ -8,7 +8,7 @@ from service import DATA, PEOPLE, started
 from .chromium import Browser, Failed
 
 ODD = DATA / "odd"
-SECTIONS = ["enroll", "verify", "identify", "employees"]
+SECTIONS = ["enroll", "verify", "identify", "employees", "calibration"]
 
 # What the page calls and may be refused, which a browser tells on its console whatever the page does.
 CALLS = ["/check", "/enroll", "/verify", "/identify", "/employees"]
@@ -116,8 +116,8 @@ class Console(Browser):
 
 
 @contextmanager
-def service(binary, data):
-    command = [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--log", "error"]
+def service(binary, data, *arguments):
+    command = [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--log", "error", *arguments]
     with started(command) as (url, _):
         yield url
 

@@ -1,7 +1,11 @@
 """Verification and identification."""
 
-from service import PEOPLE
+import time
+import tomllib
 
+from service import DATA, PEOPLE
+
+from .chromium import wait
 from .page import ODD, require
 
 
@@ -66,3 +70,44 @@ def identify(walk, console):
     console.shows(".outcome", "From left to right:", "e-1", "e-19")
     require(console.marked()["landmarks"] == 10, "not all identified faces are drawn")
     walk.step(console, "two people identified")
+
+
+def attacks(walk, console):
+    """The service's network takes cold colors for an attack."""
+    console.open("verify")
+    console.fill("#verify-id", "e-17")
+    console.photo(walk.folder / "cold.jpg")
+    console.push("Verify")
+    console.shows(".outcome", "No match, although the score is above the threshold.", "This looks like a photo or a screen")
+    console.says("#presentation", "Only live faces match.")
+    walk.step(console, "an attack is refused")
+    console.photo(PEOPLE / "p01-b.jpg")
+    console.push("Verify")
+    console.shows(".outcome", "The photo matches e-17.")
+    require("photo or a screen" not in console.text(f"{console.here} .outcome"), "a live face is called an attack")
+    console.open("identify")
+    console.photo(walk.folder / "cold.jpg")
+    console.shows(".outcome", "No match", "e-17 would match, but the face is not live.")
+    walk.step(console, "an attack is not identified")
+
+
+def calibration(walk, console):
+    console.open("calibration")
+    console.shows(".outcome", "0 of 20 photos")
+    console.photo(walk.folder / "dark.jpg")
+    console.shows(".guidance", "Not counted. Too dark")
+    console.push("Start camera")
+    console.shows(".guidance", "Counted.")
+    walk.step(console, "live photos are counted")
+    # Twenty photos, a little more than one a second.
+    time.sleep(30)
+    console.push("Save pad-calibration.toml")
+    console.push("Stop camera")
+    file = console.downloads / "pad-calibration.toml"
+    wait(file.exists, lambda: "the calibration is saved")
+    file = file.read_text()
+    rows = tomllib.loads(file)
+    require(rows["live_photos"] >= 20 and [row["bpcer"] for row in rows["threshold"]][:1] == [0.05], f"the file is {file}")
+    manifest = tomllib.loads((DATA / "pad/warmth.toml").read_text())
+    require(rows["models"] == [manifest["model"]["sha256"]], f"the file is {file}")
+    walk.step(console, "a calibration can be saved")

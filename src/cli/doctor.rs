@@ -9,11 +9,11 @@ use anyhow::{Context, bail};
 use self::Mark::{Fail, Pass, Warn};
 use crate::access::Role;
 use crate::comparison::ErrorRate;
-use crate::config::{Config, Files, PadMode};
+use crate::config::{Config, Files};
 use crate::employee::EmployeeId;
 use crate::engine::{Engine, EngineOptions};
 use crate::http::Certificate;
-use crate::recognizer::{Policy, Recognizer};
+use crate::recognizer::{Policy, PresentationMode, Recognizer};
 use crate::seal::{MasterKeys, Sealer};
 use crate::store::{Location, Store};
 
@@ -111,8 +111,10 @@ fn presentations(config: &Config, engine: &Engine, checks: &mut Checks) {
     };
     let names: Vec<_> = detector.models().map(|model| &*model.name).collect();
     let consequence = match config.pad.pad_mode {
-        PadMode::Require => "only live faces match",
-        PadMode::Off | PadMode::Report => "presentation attacks are reported and not refused",
+        PresentationMode::Require => "only live faces match",
+        PresentationMode::Off | PresentationMode::Report => {
+            "presentation attacks are reported and not refused"
+        }
     };
     let judged = format!(
         "{consequence}: {}, at a BPCER of {:.1} % by its table",

@@ -18,7 +18,7 @@ pub use self::commands::{
     KeysAddArgs, KeysCommand, LookalikesArgs, MigrateStoreArgs, ModelCheckArgs, ModelCommand,
     ScoreArgs, SyncArgs,
 };
-pub use self::pad::{PadArgs, PadMode};
+pub use self::pad::PadArgs;
 use crate::engine::{CalibrationSource, EngineOptions, ModelSource, PadOptions, Precision};
 use crate::http::HttpOptions;
 use crate::photo::PhotoLimits;
@@ -300,7 +300,7 @@ impl Config {
             verify_fmr: self.verify_fmr,
             identify_fpir: self.identify_fpir,
             gallery_thresholds: self.gallery_thresholds,
-            require_live: self.pad.pad_mode == PadMode::Require,
+            presentation: self.pad.pad_mode,
             longest_enrollment: self.enrollment_days.or(self.enrolment_days).map(days),
         }
     }

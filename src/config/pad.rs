@@ -3,21 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::rate;
 use crate::engine::{ModelSource, PadCalibrationSource, PadOptions};
-
-/// What the service does about presentation attacks (ISO/IEC 30107-3).
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum PadMode {
-    /// Presentations are not judged
-    Off,
-    /// Answers, metrics and the audit trail say whether a face is live
-    Report,
-    /// Only a live face can match
-    Require,
-}
+use crate::recognizer::PresentationMode;
 
 /// Settings of presentation attack detection.
 #[derive(Args, Debug)]
@@ -37,8 +27,8 @@ pub struct PadArgs {
     /// What to do about presentation attacks (a printed photo, a screen): `report` states for each face whether it is
     /// live, `require` also lets only live faces match.
     #[arg(long, env = "LIKENESS_PAD_MODE", default_value = "off", value_name = "MODE")]
-    #[arg(global = true, help_heading = "Decision")]
-    pub pad_mode: PadMode,
+    #[arg(value_parser = mode, global = true, help_heading = "Decision")]
+    pub pad_mode: PresentationMode,
 
     /// Share of live presentations that may be rejected as attacks (BPCER). A lower rate lets more attacks pass.
     #[arg(long, env = "LIKENESS_PAD_BPCER", default_value = "0.05", value_parser = rate)]
@@ -52,7 +42,11 @@ impl PadArgs {
     /// # Errors
     /// If a file cannot be read.
     pub(super) fn options(&self, data_dir: &Path) -> anyhow::Result<Option<PadOptions>> {
-        if self.pad_mode == PadMode::Off { Ok(None) } else { self.networks(data_dir).map(Some) }
+        if self.pad_mode == PresentationMode::Off {
+            Ok(None)
+        } else {
+            self.networks(data_dir).map(Some)
+        }
     }
 
     /// Returns the options of the attack detector, whatever its mode; reads its files.
@@ -71,4 +65,10 @@ impl PadArgs {
         let calibration = calibration.map(|file| PadCalibrationSource::read(file)).transpose()?;
         Ok(PadOptions { networks, calibration, bpcer: Some(self.pad_bpcer) })
     }
+}
+
+fn mode(word: &str) -> Result<PresentationMode, String> {
+    let modes = PresentationMode::ALL;
+    let mode = modes.into_iter().find(|mode| mode.as_str() == word);
+    mode.ok_or_else(|| format!("expected {}", modes.map(PresentationMode::as_str).join(", ")))
 }

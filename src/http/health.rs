@@ -4,10 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::ObjectBuilder;
 
 use super::AppState;
 use super::answer::{Model, Threshold};
 use super::problem::{Code, Problem};
+use super::schema::one_of;
+use crate::recognizer::PresentationMode;
 
 /// The process is alive.
 #[derive(Serialize, ToSchema)]
@@ -30,6 +33,23 @@ pub(super) struct Ready {
     #[schema(nullable = false)]
     former: Option<Former>,
     audit: Audit,
+    presentation: PresentationDetection,
+}
+
+/// What the service does about presentation attacks.
+#[derive(Serialize, ToSchema)]
+struct PresentationDetection {
+    /// `off`; `report`: answers state whether a face is live; `require`: also, only live faces match.
+    #[schema(schema_with = modes)]
+    mode: &'static str,
+    /// The networks that judge.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    models: Vec<Model>,
+}
+
+fn modes() -> ObjectBuilder {
+    one_of(PresentationMode::ALL.map(PresentationMode::as_str))
 }
 
 /// Events missing from the audit trail.
@@ -79,5 +99,9 @@ pub(super) async fn ready(State(app): State<AppState>) -> Result<Json<Ready>, Pr
         identification: recognizer.identification().into(),
         former: former.map(|(model, gallery_size)| Former { model: model.into(), gallery_size }),
         audit: Audit { waiting: backlog.waiting, quarantined: backlog.quarantined },
+        presentation: PresentationDetection {
+            mode: recognizer.presentation_mode().as_str(),
+            models: recognizer.pad_models().map(Model::from).collect(),
+        },
     }))
 }

@@ -10,7 +10,7 @@ use super::outcome::{
     self, Assessment, Call, Candidate, Comparison, Identification, IdentificationOptions,
     IdentifiedFace, ScoredFace, Verification,
 };
-use super::{Recognizer, last};
+use super::{PresentationMode, Recognizer, last};
 use crate::audit::{Action, Event, NotLive, Outcome};
 use crate::comparison::Decision;
 use crate::employee::{EmployeeId, ModelName};
@@ -60,7 +60,9 @@ impl Recognizer {
         let Some(gallery) = self.galleries.of(employee) else {
             return Err(self.why_absent(employee).await?);
         };
-        if let Some(wait) = self.attacks.wait(employee, call.at).filter(|_| self.require_live) {
+        if let Some(wait) = self.attacks.wait(employee, call.at)
+            && self.presentation == PresentationMode::Require
+        {
             return Err(Error::TooManyAttacks { wait });
         }
         let permit = self.engine.permit()?;

@@ -53,6 +53,31 @@ use crate::seal::Sealer;
 pub use crate::store::{Extent, Receipt};
 use crate::store::{Store, StoreError};
 
+/// What is done about presentation attacks (ISO/IEC 30107-3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PresentationMode {
+    /// Presentations are not judged.
+    Off,
+    /// Answers, metrics and the audit trail say whether a face is live; no decision depends on it.
+    Report,
+    /// Only a live face can match.
+    Require,
+}
+
+impl PresentationMode {
+    /// Every mode.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Report, Self::Require];
+
+    /// Returns the word of flags and API for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Report => "report",
+            Self::Require => "require",
+        }
+    }
+}
+
 /// The targets of decisions, and the retention limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
@@ -64,8 +89,8 @@ pub struct Policy {
     pub longest_enrollment: Option<SignedDuration>,
     /// Whether the people enrolled decide on the thresholds.
     pub gallery_thresholds: GalleryThresholds,
-    /// Whether only a live face can match.
-    pub require_live: bool,
+    /// What is done about presentation attacks.
+    pub presentation: PresentationMode,
 }
 
 /// Why the service cannot start on this store.
@@ -108,7 +133,7 @@ pub struct Recognizer {
     /// Present if others write to the store.
     feed: Option<Feed>,
     longest_enrollment: Option<SignedDuration>,
-    require_live: bool,
+    presentation: PresentationMode,
     attacks: Arc<Attacks>,
     /// Held from before a commit until the gallery has followed.
     writing: Arc<Mutex<()>>,
@@ -155,7 +180,7 @@ impl Recognizer {
         }
         let (journal, wiper) = (Journal::start(store.clone()), Wiper::start(store.clone()));
         let longest_enrollment = policy.longest_enrollment;
-        let (require_live, attacks) = (policy.require_live, Arc::default());
+        let (presentation, attacks) = (policy.presentation, Arc::default());
         let writing = Arc::default();
         Ok(Self {
             engine,
@@ -166,7 +191,7 @@ impl Recognizer {
             wiper,
             feed,
             longest_enrollment,
-            require_live,
+            presentation,
             attacks,
             writing,
         })
@@ -180,6 +205,14 @@ impl Recognizer {
     /// Returns the former encoder, if loaded, and the number of employees pending re-enrollment.
     pub fn former(&self) -> Option<(&ModelName, usize)> {
         self.galleries.former.as_ref().map(|gallery| (gallery.model(), gallery.references.len()))
+    }
+
+    /// Returns what is done about presentation attacks.
+    pub fn presentation_mode(&self) -> PresentationMode {
+        match (self.presentation, self.engine.attack_detector()) {
+            (PresentationMode::Report, None) => PresentationMode::Off,
+            (mode, _) => mode,
+        }
     }
 
     /// Returns the networks that judge presentations.
@@ -217,7 +250,8 @@ impl Recognizer {
 
     /// Returns whether a match is withheld from a face because it is not known to be live.
     fn withholds(&self, presentation: Option<&Presentation>) -> bool {
-        self.require_live && !presentation.is_some_and(Presentation::is_live)
+        self.presentation == PresentationMode::Require
+            && !presentation.is_some_and(Presentation::is_live)
     }
 
     /// Records a decision in the audit trail.

@@ -111,6 +111,7 @@ impl Thresholds {
 mod tests {
     use super::*;
     use crate::comparison::ErrorRate;
+    use crate::recognizer::PresentationMode;
 
     fn thresholds(gallery_thresholds: GalleryThresholds) -> Thresholds {
         let row = ErrorRate::new;
@@ -120,7 +121,7 @@ mod tests {
             identify_fpir: 1e-2,
             longest_enrollment: None,
             gallery_thresholds,
-            require_live: false,
+            presentation: PresentationMode::Off,
         };
         Thresholds::new(rates, 0.5, policy).unwrap()
     }

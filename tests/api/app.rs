@@ -12,7 +12,7 @@ use likeness::embedding::Embedding;
 use likeness::employee::{AuditId, EmployeeId, Reference};
 use likeness::engine::{Engine, EngineOptions};
 use likeness::http::{self, AppState, HttpOptions};
-use likeness::recognizer::{GalleryThresholds, Policy, Recognizer};
+use likeness::recognizer::{GalleryThresholds, Policy, PresentationMode, Recognizer};
 use likeness::seal::{MasterKeys, Sealer};
 use likeness::store::{Location, Store, Written};
 use reqwest::header::{AUTHORIZATION, HeaderMap};
@@ -32,7 +32,7 @@ pub(crate) const POLICY: Policy = Policy {
     identify_fpir: 1e-2,
     longest_enrollment: None,
     gallery_thresholds: GalleryThresholds::Stricter,
-    require_live: false,
+    presentation: PresentationMode::Report,
 };
 
 pub(crate) fn engine(workers: usize, queue: usize) -> Engine {

@@ -7,7 +7,7 @@ use image::{ImageFormat, RgbImage, imageops};
 use jiff::{SignedDuration, Timestamp};
 use likeness::audit::CanonicalEvent;
 use likeness::engine::{Engine, EngineOptions, ModelSource, PadCalibrationSource, PadOptions};
-use likeness::recognizer::Policy;
+use likeness::recognizer::{Policy, PresentationMode};
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::app::{Answer, App, NOW, OPEN, POLICY, data, file, photo, send};
 use crate::keys::keys;
 use crate::process::Process;
 
-const REQUIRE: Policy = Policy { require_live: true, ..POLICY };
+const REQUIRE: Policy = Policy { presentation: PresentationMode::Require, ..POLICY };
 
 static JUDGING: LazyLock<Engine> = LazyLock::new(|| {
     let pad = Some(options());

@@ -2,6 +2,7 @@
 
 import { erase, receiptAgain } from "./api.js";
 import { moment } from "./dates.js";
+import { download } from "./download.js";
 import { element } from "./element.js";
 import { ask } from "./question.js";
 import { problemInWords } from "./words.js";
@@ -82,9 +83,6 @@ function drawn(receipt) {
 
 function save(receipt) {
   const text = `${JSON.stringify(receipt, null, 2)}\n`;
-  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  element("a", { href: url, download: `receipt-${receipt.employee_id}.json` }).click();
+  download(`receipt-${receipt.employee_id}.json`, text, "application/json");
   unsaved.delete(receipt.receipt);
-  // By then the download has read it.
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

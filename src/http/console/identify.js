@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { element } from "./element.js";
 import { gauge } from "./gauge.js";
 import { Picker } from "./picker.js";
-import { oneIn, problemInWords, reasonInWords, waitAfter } from "./words.js";
+import { oneIn, presentationInWords, problemInWords, reasonInWords, waitAfter } from "./words.js";
 
 const root = document.querySelector('[data-section="identify"]');
 const outcome = root.querySelector(".outcome");
@@ -48,14 +48,18 @@ function drawn({ faces, threshold, gallery_size }, live) {
 
 const named = ({ match }) => (match ? match.employee_id : "nobody");
 
-function identified({ match, candidates }, threshold, rate) {
+function identified({ match, candidates, presentation }, threshold, rate) {
+  const words = presentationInWords(presentation);
+  const doubt = words ? [element("p", { class: "doubt" }, words)] : [];
   const best = match ?? candidates[0];
   // A terminal's key sees no candidate below the threshold.
-  if (!best) return [element("p", { class: "who" }, "No match")];
+  if (!best) return [element("p", { class: "who" }, "No match"), ...doubt];
   const line = best.threshold ?? threshold;
-  const claim = match ? "Identified as this employee." : `The best candidate, ${best.employee_id}, is below the threshold.`;
+  const above = best.score >= line.score;
+  const no = above ? `${best.employee_id} would match, but the face is not live.` : `The best candidate, ${best.employee_id}, is below the threshold.`;
+  const claim = match ? "Identified as this employee." : no;
   const who = element("p", { class: "who" }, match ? match.employee_id : "No match");
-  return [who, gauge({ score: best.score, similarity: best.similarity, threshold: line.score, claim, rate: rate(line) })];
+  return [who, ...doubt, gauge({ score: best.score, similarity: best.similarity, threshold: line.score, claim, rate: rate(line) })];
 }
 
 /** A screen reader announces a changed result, not each score. */

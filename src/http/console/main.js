@@ -1,20 +1,22 @@
 // The page: sign-in, and the open section.
 
 import { ready } from "./api.js";
+import { calibration } from "./calibration.js";
 import { employees } from "./employees.js";
 import { enroll } from "./enroll.js";
 import { identify } from "./identify.js";
 import { session } from "./session.js";
 import { admitted, refuse, signIn } from "./signin.js";
 import { verify } from "./verify.js";
-import { problemInWords } from "./words.js";
+import { presentationModeInWords, problemInWords } from "./words.js";
 
-const SECTIONS = { enroll, verify, identify, employees };
+const SECTIONS = { enroll, verify, identify, employees, calibration };
 const NOT_YET = 1000;
 
 const [nav, out] = [document.querySelector("nav"), document.querySelector("#sign-out")];
 const narrow = document.querySelector("#narrow");
 const [starting, about] = [document.querySelector("#starting"), document.querySelector("#about")];
+const attacks = document.querySelector("#presentation");
 let open = null;
 let signingIn = false;
 
@@ -74,7 +76,8 @@ function leave() {
 
 async function tellAbout() {
   try {
-    const { model, gallery_size } = await ready();
+    const { model, gallery_size, presentation } = await ready();
+    attacks.textContent = presentationModeInWords(presentation.mode);
     about.textContent = `${gallery_size.toLocaleString("en")} enrolled. Encoder: ${model.name}.`;
   } catch {
     about.textContent = "";

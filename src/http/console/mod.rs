@@ -9,9 +9,11 @@ use super::asset::{Page, assets};
 
 static CONSOLE: Page = Page::new(assets!(
     "api.js",
+    "calibration.js",
     "camera.js",
     "console.css",
     "dates.js",
+    "download.js",
     "element.js",
     "employees.js",
     "enroll.js",

@@ -6,7 +6,7 @@ import { gauge } from "./gauge.js";
 import { guidance } from "./guidance.js";
 import { Picker } from "./picker.js";
 import { submitted } from "./submission.js";
-import { oneIn, problemInWords, reasonInWords } from "./words.js";
+import { oneIn, presentationInWords, problemInWords, reasonInWords } from "./words.js";
 
 const root = document.querySelector('[data-section="verify"]');
 const [form, outcome] = [root.querySelector("form"), root.querySelector(".outcome")];
@@ -36,14 +36,20 @@ submitted(form, async () => {
   }
 });
 
-function show({ employee_id, match, score, similarity, threshold, faces, reasons }) {
+function show({ employee_id, match, score, similarity, threshold, faces, reasons, presentation }) {
   picker.mark(faces);
-  const claim = match ? `The photo matches ${employee_id}.` : `The photo does not match ${employee_id}.`;
+  const above = score >= threshold.score;
+  const no = above ? `No match, although the score is above the threshold.` : `The photo does not match ${employee_id}.`;
+  const claim = match ? `The photo matches ${employee_id}.` : no;
   const most = faces.length > 1 ? ` The photo shows ${faces.length} people; the best score decides.` : "";
   const rate = `At this threshold, about ${oneIn(threshold.target)} pairs of different people match.`;
   outcome.replaceChildren(gauge({ score, similarity, threshold: threshold.score, claim: claim + most, rate }));
-  if (!match && reasons.length) {
-    const doubts = reasons.map((reason) => element("li", {}, reasonInWords(reason)));
+  const doubt = presentationInWords(presentation);
+  if (doubt) outcome.append(element("p", { class: "doubt" }, doubt));
+  // The presentation is told above.
+  const causes = reasons.filter((reason) => !reason.startsWith("presentation_"));
+  if (!match && causes.length) {
+    const doubts = causes.map((reason) => element("li", {}, reasonInWords(reason)));
     outcome.append(element("p", {}, "Possible cause in the photo:"), element("ul", {}, ...doubts));
   }
 }

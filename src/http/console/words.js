@@ -9,6 +9,8 @@ const REASONS = {
   covered: "Uncover the face: no mask, sunglasses, hat or scarf.",
   cut_off: "Move to the center: the face is cut off.",
   unusual: "Face the camera upright, in natural light, without filters.",
+  presentation_attack: "This looks like a photo or a screen, not a person.",
+  presentation_uncertain: "It is not clear that this is a person: show the whole face in good light.",
 };
 
 const PROBLEMS = {
@@ -21,6 +23,21 @@ const PROBLEMS = {
   too_many_pixels: "The photo has too many pixels.",
   unreadable_photo: "The photo is corrupt.",
 };
+
+const MODES = {
+  off: "No presentation attack detection: a printed photo or a screen is accepted as the person.",
+  report: "Presentation attacks (a printed photo, a screen) are reported, but not refused.",
+  require: "Only live faces match. Presentation attack detection misses some attacks.",
+};
+
+export const presentationModeInWords = (mode) => MODES[mode];
+
+/** What was judged of a presentation; nothing if it was not judged or is live. */
+export function presentationInWords(presentation) {
+  if (presentation?.decision === "attack") return REASONS.presentation_attack;
+  if (presentation?.decision === "uncertain") return REASONS.presentation_uncertain;
+  return "";
+}
 
 export const reasonInWords = (reason) => REASONS[reason] ?? reason;
 
