@@ -80,6 +80,21 @@ pub(super) async fn run(config: &Config, args: &EvaluateArgs) -> anyhow::Result<
     Ok(())
 }
 
+/// Returns the scores of all photos of a folder that can be judged.
+///
+/// # Errors
+/// If the folder has no photos of live people, a file cannot be read, or a model fails.
+pub(super) async fn scores(engine: &Engine, dir: &Path) -> anyhow::Result<Vec<f64>> {
+    let (live, mut species) = read(dir)?;
+    species.push(live);
+    let mut scores = Vec::new();
+    for species in &mut species {
+        species.judge(engine).await?;
+        scores.extend(species.judged().map(|(_, shown)| shown.score.value()));
+    }
+    Ok(scores)
+}
+
 /// Lists `DIR/live` and `DIR/attack/<instrument>`.
 fn read(dir: &Path) -> anyhow::Result<(Species, Vec<Species>)> {
     let expected = || {

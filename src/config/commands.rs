@@ -180,10 +180,12 @@ pub struct ModelCheckArgs {
     /// ONNX file. Its manifest has the same name with the extension .toml.
     pub file: PathBuf,
     /// The network is one for presentation attack detection.
-    #[arg(id = "presentations", long = "pad", conflicts_with = "calibrate")]
+    #[arg(id = "presentations", long = "pad")]
     pub presentations: bool,
     /// Measure calibration and error rates on labeled photos, DIR/PERSON/*.jpg, and write them to
-    /// the manifest. If the manifest is a draft, the usual input normalizations are tried.
+    /// the manifest. If the manifest is a draft, the usual input normalizations are tried. With --pad:
+    /// measure the ranges of the network's maps on photos laid out as for `evaluate --pad`, so that
+    /// it runs in 8 bits.
     #[arg(long, value_name = "DIR")]
     pub calibrate: Option<PathBuf>,
 }

@@ -63,7 +63,8 @@ impl PadArgs {
             None => Some(&beside_data).filter(|file| file.exists()),
         };
         let calibration = calibration.map(|file| PadCalibrationSource::read(file)).transpose()?;
-        Ok(PadOptions { networks, calibration, bpcer: Some(self.pad_bpcer) })
+        let bpcer = Some(self.pad_bpcer);
+        Ok(PadOptions { networks, calibration, bpcer, measures_ranges: false })
     }
 }
 

@@ -12,6 +12,8 @@ use super::network::{Network, Plan, median_time};
 use super::pad_calibration::PadCalibrationSource;
 use super::pad_manifest::{LiveOutput, PadInput, PadManifest};
 use super::pixels::test_pattern;
+use super::quantization::Precision;
+use super::range_meter::RangeMeter;
 use crate::employee::ModelName;
 use crate::face::Face;
 use crate::photo::Photo;
@@ -26,6 +28,7 @@ pub struct AttackNetwork {
     output: LiveOutput,
     model: ModelName,
     thresholds: Option<Thresholds>,
+    meter: Option<RangeMeter>,
 }
 
 /// What a detector of presentation attacks consists of.
@@ -37,6 +40,8 @@ pub struct PadOptions {
     pub calibration: Option<PadCalibrationSource>,
     /// The BPCER to decide at, 0..1. Without one, every face counts as live, for measurements.
     pub bpcer: Option<f64>,
+    /// Runs the networks in floats and measures the ranges of their maps.
+    pub measures_ranges: bool,
 }
 
 /// The networks that decide together whether a face is live, with their threshold.
@@ -54,8 +59,9 @@ impl AttackDetector {
     /// # Errors
     /// [`ModelError`] saying what does not fit, also if there are no thresholds for these networks.
     pub(super) fn load(options: &PadOptions) -> Result<Self, ModelError> {
-        let networks: Vec<_> =
-            options.networks.iter().map(AttackNetwork::load).collect::<Result<_, _>>()?;
+        let load =
+            if options.measures_ranges { AttackNetwork::measuring } else { AttackNetwork::load };
+        let networks: Vec<_> = options.networks.iter().map(load).collect::<Result<_, _>>()?;
         let error = |reason: String| match options.networks.as_slice() {
             [source] => source.error(reason),
             _ => ModelError::new("the models of --pad".to_owned(), reason),
@@ -85,6 +91,13 @@ impl AttackDetector {
     /// Returns the names and digests of the networks.
     pub fn models(&self) -> impl Iterator<Item = &ModelName> {
         self.networks.iter().map(|network| &network.model)
+    }
+
+    /// Returns the ranges of the maps of the first network over all faces so far, if it measures them: the lowest and
+    /// the highest value by the name of each map.
+    pub fn measured_ranges(&self) -> Vec<(String, [f32; 2])> {
+        let meter = self.networks.first().and_then(|network| network.meter.as_ref());
+        meter.map(RangeMeter::ranges).unwrap_or_default()
     }
 
     /// Returns the thresholds of these networks, if there are any.
@@ -134,6 +147,18 @@ impl AttackNetwork {
         Ok(network)
     }
 
+    /// Loads the network in floats, with a meter of the ranges of its maps.
+    fn measuring(source: &ModelSource) -> Result<Self, ModelError> {
+        let source = source.clone().in_precision(Some(Precision::Float));
+        let mut measuring = Self::load(&source)?;
+        let (network, _) = Network::read(&source, &PadManifest::of(&source)?.about)?;
+        let plan = network.plan_with_maps(&measuring.input.shape());
+        let (plan, maps) = plan.map_err(|e| source.error(format!("{e:#}")))?;
+        measuring.plan = plan;
+        measuring.meter = Some(RangeMeter::new(maps));
+        Ok(measuring)
+    }
+
     /// Returns the output for the test pattern, whatever the manifest says of it.
     ///
     /// # Errors
@@ -161,6 +186,7 @@ impl AttackNetwork {
     fn unproven(source: &ModelSource) -> Result<(Self, Option<Golden>, Option<bool>), ModelError> {
         let PadManifest { about, input, output, thresholds, ranges, golden } =
             PadManifest::of(source)?;
+        let ranges = ranges.filter(|_| source.precision() != Some(Precision::Float));
         let (network, model) = Network::read(source, &about)?;
         let shape = input.shape();
         if let Some(read) = network.input().filter(|read| !read.takes(&shape)) {
@@ -175,7 +201,7 @@ impl AttackNetwork {
             None => network.plan(&shape).map(|plan| (plan, None)),
         };
         let (plan, is_exact) = plan.map_err(|e| source.error(format!("{e:#}")))?;
-        Ok((Self { plan, input, output, model, thresholds }, golden, is_exact))
+        Ok((Self { plan, input, output, model, thresholds, meter: None }, golden, is_exact))
     }
 
     /// Returns the log-odds that a face is live.
@@ -193,6 +219,9 @@ impl AttackNetwork {
     fn see(&self, squares: impl Iterator<Item = RgbImage>) -> TractResult<Vec<f32>> {
         let input = Tensor::from_shape(&self.input.shape(), &self.input.values(squares))?;
         let outputs = self.plan.run(tvec!(input.into_tvalue()))?;
+        if let Some(meter) = &self.meter {
+            meter.measure(&outputs[outputs.len() - meter.maps()..])?;
+        }
         Ok(outputs[0].to_plain_array_view::<f32>()?.iter().copied().collect())
     }
 }

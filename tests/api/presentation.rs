@@ -24,7 +24,7 @@ static JUDGING: LazyLock<Engine> = LazyLock::new(|| {
 
 fn options() -> PadOptions {
     let networks = vec![ModelSource::read(&data("pad/warmth.onnx")).unwrap()];
-    PadOptions { networks, calibration: None, bpcer: Some(0.05) }
+    PadOptions { networks, calibration: None, bpcer: Some(0.05), measures_ranges: false }
 }
 
 async fn app(policy: Policy) -> App {
@@ -232,7 +232,8 @@ fn networks_without_thresholds_or_of_another_manifest_are_refused() {
     let onnx = std::fs::read(data("pad/warmth.onnx")).unwrap();
     let manifest = std::fs::read_to_string(data("pad/warmth.toml")).unwrap();
     let load = |networks: Vec<ModelSource>, calibration, bpcer| {
-        let pad = Some(PadOptions { networks, calibration, bpcer: Some(bpcer) });
+        let pad =
+            Some(PadOptions { networks, calibration, bpcer: Some(bpcer), measures_ranges: false });
         let options = EngineOptions { pad, ..EngineOptions::embedded(1, 1) };
         Engine::load(&options).map(drop).map_err(|error| error.to_string())
     };
@@ -384,6 +385,27 @@ fn service_whose_pad_fails_does_not_start() {
         assert!(start(&["--pad", network, "--pad-mode", mode]).contains("golden output"), "{mode}");
         assert!(start(&["--pad", "absent.onnx", "--pad-mode", mode]).contains("cannot be read"));
     }
+}
+
+#[test]
+fn model_check_measures_the_ranges_by_which_a_network_runs_in_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    lay_out(&photos);
+    let network = folder.path().join("mine.onnx");
+    std::fs::copy(data("pad/warmth.onnx"), &network).unwrap();
+    std::fs::copy(data("pad/warmth.toml"), network.with_extension("toml")).unwrap();
+    let (network, photos) = (network.to_str().unwrap(), photos.to_str().unwrap());
+    let checked = likeness(&["model", "check", "--pad", network, "--calibrate", photos]);
+    let printed = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    assert!(printed.contains("60 judged photos"), "{printed}");
+    assert!(printed.contains("8 bits, by the ranges"), "{printed}");
+    let manifest = std::fs::read_to_string(folder.path().join("mine.toml")).unwrap();
+    assert!(manifest.contains("[quantization]") && manifest.contains("bytes = ["), "{manifest}");
+    let judged = likeness(&["evaluate", "--pad", photos, "--pad-networks", network]);
+    let judged = String::from_utf8(judged.stdout).unwrap();
+    assert!(judged.contains("phone accepted (APCER)                   5.0 %"), "{judged}");
 }
 
 #[test]

@@ -218,7 +218,7 @@ pub(super) fn with_ranges(
 ) -> Result<String, toml_edit::TomlError> {
     let mut document: DocumentMut = manifest.parse()?;
     let about = "\n# The range of each map, for 8 bits: the means of the lowest and of the highest values of the faces,\n\
-                 # measured by `likeness model check FILE --calibrate DIR`.\n";
+                 # measured by `likeness model check --calibrate`.\n";
     let table = section(&mut document, "quantization", about);
     for (name, range) in ranges {
         table[name.as_str()] = value(range.iter().copied().map(short).collect::<Array>());

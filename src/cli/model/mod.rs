@@ -14,7 +14,7 @@ use crate::config::{Config, ModelCommand};
 /// The subcommand's.
 pub async fn run(config: Config, command: &ModelCommand) -> anyhow::Result<()> {
     match command {
-        ModelCommand::Check(args) if args.presentations => pad::check(&args.file),
+        ModelCommand::Check(args) if args.presentations => pad::run(&config, args).await,
         ModelCommand::Check(args) => check::run(&config, args).await,
         ModelCommand::Switch => switch::run(config).await,
     }

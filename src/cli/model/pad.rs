@@ -8,41 +8,33 @@ use anyhow::{Context, bail};
 use toml_edit::{Array, DocumentMut, value};
 
 use super::check::{ROUNDS, describe, say};
-use super::draft::{has_golden, section, with_golden};
-use crate::engine::{AttackNetwork, Inspection, ModelSource};
+use super::draft::{has_golden, has_ranges, section, with_golden, with_golden_bytes, with_ranges};
+use crate::cli::presentations;
+use crate::config::{Config, ModelCheckArgs};
+use crate::engine::{
+    AttackNetwork, Engine, EngineOptions, Inspection, ModelSource, PadOptions, Precision,
+};
 
 /// Sizes of the crops that are guessed, for a network with so many.
 const SIZES: [f64; 4] = [2.7, 4.0, 1.5, 6.0];
 
-/// Prints the file's description, drafts the manifest or adds its golden output if missing, tests the network, and
-/// measures its time per face.
+/// The correlation between the scores in floats and in 8 bits below which the ranges are not written.
+const LEAST_CORRELATION: f64 = 0.98;
+
+/// Prints the file's description, drafts the manifest or adds its golden output if missing, measures the ranges of its
+/// maps if asked to, tests the network, and measures its time per face.
 ///
 /// # Errors
 /// If the network cannot judge presentations, with advice.
-pub(super) fn check(file: &Path) -> anyhow::Result<()> {
-    let onnx = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-    let inspection = Inspection::of(&onnx)?;
-    describe(file, onnx.len(), &inspection);
-    if !inspection.lacking.is_empty() {
-        bail!("tract, which runs the networks, does not support {}", inspection.lacking.join(", "));
-    }
-    let path = file.with_extension("toml");
-    let is_new = !path.exists();
-    let text = if is_new {
-        draft(&inspection, &file.file_stem().unwrap_or_default().to_string_lossy())?
-    } else {
-        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?
-    };
-    if has_golden(&text) {
-        say("manifest", &path.display().to_string());
-    } else {
-        let source = ModelSource::new(file.display().to_string(), onnx, text.clone());
-        let text = with_golden(&text, &AttackNetwork::golden_output(&source)?)?;
-        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
-        let what = if is_new { "draft written; review it" } else { "golden output added" };
-        say("manifest", &format!("{} ({what})", path.display()));
+pub(super) async fn run(config: &Config, args: &ModelCheckArgs) -> anyhow::Result<()> {
+    let file = &args.file;
+    complete_manifest(file)?;
+    if let Some(dir) = &args.calibrate {
+        measure_ranges(config, file, dir).await?;
     }
     let network = AttackNetwork::load(&ModelSource::read(file)?)?;
+    let text = fs::read_to_string(file.with_extension("toml"))?;
+    say("precision", if has_ranges(&text) { "8 bits, by the ranges" } else { "as in the file" });
     say("self-test", "the golden output is reproduced");
     let time = 1e3 * network.time_a_face(ROUNDS)?.as_secs_f64();
     say("time", &format!("{time:.1} ms per face (median of {ROUNDS}, one thread)"));
@@ -61,6 +53,74 @@ pub(super) fn check(file: &Path) -> anyhow::Result<()> {
     };
     say("usable", &usable);
     Ok(())
+}
+
+/// Describes the file, and drafts the manifest if there is none; adds the golden output if it is missing.
+fn complete_manifest(file: &Path) -> anyhow::Result<()> {
+    let onnx = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    let inspection = Inspection::of(&onnx)?;
+    describe(file, onnx.len(), &inspection);
+    if !inspection.lacking.is_empty() {
+        bail!("tract, which runs the networks, does not support {}", inspection.lacking.join(", "));
+    }
+    let path = file.with_extension("toml");
+    let is_new = !path.exists();
+    let text = if is_new {
+        draft(&inspection, &file.file_stem().unwrap_or_default().to_string_lossy())?
+    } else {
+        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?
+    };
+    if has_golden(&text) {
+        say("manifest", &path.display().to_string());
+        return Ok(());
+    }
+    let source = ModelSource::new(file.display().to_string(), onnx, text.clone());
+    let text = with_golden(&text, &AttackNetwork::golden_output(&source)?)?;
+    fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    let what = if is_new { "draft written; review it" } else { "golden output added" };
+    say("manifest", &format!("{} ({what})", path.display()));
+    Ok(())
+}
+
+/// Measures the ranges of the network's maps on photos, and writes them to the manifest if the network judges alike in
+/// 8 bits.
+async fn measure_ranges(config: &Config, file: &Path, dir: &Path) -> anyhow::Result<()> {
+    let manifest = file.with_extension("toml");
+    let text = fs::read_to_string(&manifest)?;
+    let source = |text: &str| {
+        anyhow::Ok(ModelSource::new(file.display().to_string(), fs::read(file)?, text.to_owned()))
+    };
+    let engine = |network, measures_ranges| {
+        let pad =
+            PadOptions { networks: vec![network], calibration: None, bpcer: None, measures_ranges };
+        anyhow::Ok(Engine::load(&EngineOptions { pad: Some(pad), ..config.engine_options()? })?)
+    };
+    let in_floats = engine(source(&text)?, true)?;
+    let floats = presentations::scores(&in_floats, dir).await?;
+    let ranges = in_floats.attack_detector().map(|detector| detector.measured_ranges());
+    let ranges = ranges.filter(|ranges| !ranges.is_empty());
+    let ranges = ranges.context("this network has no maps in floats that could run in 8 bits")?;
+    let text = with_ranges(&text, &ranges)?;
+    let golden = source(&text)?.in_precision(Some(Precision::Bytes));
+    let text = with_golden_bytes(&text, &AttackNetwork::golden_output(&golden)?)?;
+    let bytes = presentations::scores(&engine(source(&text)?, false)?, dir).await?;
+    let correlation = correlation(&floats, &bytes);
+    let photos = floats.len();
+    say("8 bits", &format!("correlation with floats {correlation:.4}, {photos} judged photos"));
+    if correlation.is_nan() || correlation < LEAST_CORRELATION {
+        bail!("8 bits change the scores of this network too much: no ranges are written");
+    }
+    fs::write(&manifest, text).with_context(|| format!("writing {}", manifest.display()))
+}
+
+/// Returns Pearson's correlation of pairs of scores; NaN if there are none, or if all are equal.
+fn correlation(a: &[f64], b: &[f64]) -> f64 {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (mean_a, mean_b) = (mean(a), mean(b));
+    let product = |f: &dyn Fn(f64, f64) -> f64| {
+        a.iter().zip(b).map(|(a, b)| f(a - mean_a, b - mean_b)).sum::<f64>()
+    };
+    product(&|a, b| a * b) / (product(&|a, _| a * a) * product(&|_, b| b * b)).sqrt()
 }
 
 /// Returns a manifest for a network, by the description in its file and usual conventions, without golden output and
