@@ -7,16 +7,16 @@ import torch
 from common.weights import halve
 
 
-def exported(net, out, sizes, image, outputs, dynamic_axes=None):
-    """Writes the network, whose input `image` is N x 3 x height x width, traced at the first size; returns a session of it.
+def exported(net, out, sizes, image, outputs, dynamic_axes=None, channels=3):
+    """Writes the network, whose input `image` is N x channels x height x width, traced at the first size; returns a session of it.
 
     Fails where the two differ by 1e-4 or more on noise of any of the sizes (height, width).
     """
-    torch.onnx.export(net, torch.zeros(1, 3, *sizes[0]), str(out), opset_version=17, dynamo=False, input_names=[image], output_names=outputs, dynamic_axes=dynamic_axes)
+    torch.onnx.export(net, torch.zeros(1, channels, *sizes[0]), str(out), opset_version=17, dynamo=False, input_names=[image], output_names=outputs, dynamic_axes=dynamic_axes)
     halve(out)
     session = onnxruntime.InferenceSession(str(out))
     for size in sizes:
-        noise = np.random.default_rng(0).normal(0, 1, (1, 3, *size)).astype(np.float32)
+        noise = np.random.default_rng(0).normal(0, 1, (1, channels, *size)).astype(np.float32)
         with torch.no_grad():
             found = net(torch.from_numpy(noise))
         ours = [found] if isinstance(found, torch.Tensor) else found

@@ -1,0 +1,61 @@
+"""Writes the manifests of the MiniFASNets, and the calibration of both together.
+
+    python -m pad.minifas --minifas FOLDER [--out ..] [--work DIR]
+
+FOLDER holds the files of `models/get-minifas.sh`. The thresholds are quantiles of the mean live score of both on the live photos of
+Replay-Attack devel and CASIA-FASD train, each set with the same weight (`pad/teachers.py` stored the scores).
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from common import manifests
+from pad import data
+from pad.export import BPCERS
+from pad.teachers import MINIFAS, Network
+
+SOURCE = {"2.7": "2.7_80x80_MiniFASNetV2.pth", "4.0": "4_0_0_80x80_MiniFASNetV1SE.pth"}
+CALIBRATION = """# Thresholds for the mean live score of minifas-2.7.onnx and minifas-4.0.onnx together, from the live photos of Replay-Attack's
+# development part and of CASIA-FASD's training part, each set with the same weight. Written by models/train/pad/minifas.py.
+# Cameras differ: calibrate on your own with `likeness evaluate --pad`.
+"""
+
+
+def manifest(path, crop, given):
+    network = Network(path, given, 1)
+    return {
+        "model": {"name": f"minifas-{crop}", "sha256": manifests.digest(path), "licence": "Apache-2.0",
+                  "provenance": f"{SOURCE[crop]} of minivision-ai/Silent-Face-Anti-Spoofing, converted by models/minifas.py. Trained on private data. Not made by this project."},
+        "input": {"side": given.side, "channels": 3, "layout": "nchw", "colour": given.colour, "mean": [given.mean] * 3, "scale": given.scale},
+        "crop": {"sizes": list(given.crops), "shape": given.box, "border": given.border},
+        "output": {"form": "logits", "live": network.live},
+        "golden": {"output": manifests.rounded(network.raw(manifests.pattern(given.side, given.side)[:, :, ::-1]))},
+    }
+
+
+def main():
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("--minifas", required=True, type=Path)
+    ask.add_argument("--out", type=Path, default=Path(__file__).parent / "../..")
+    ask.add_argument("--work", type=Path, default=Path("work"))
+    args = ask.parse_args()
+    digests = []
+    for crop, given in MINIFAS.items():
+        written = manifest(args.minifas / f"minifas-{crop}.onnx", crop, given)
+        digests.append(written["model"]["sha256"])
+        manifests.write(args.out / f"minifas-{crop}.toml", written)
+    photos, score = data.read(args.work), np.load(args.work / "pad" / "teachers.npz")["scores"][:, :2].mean(1)
+    parts = [np.array([s for p, s in zip(photos, score) if p.set == name and p.split in splits and not p.attack and p.box is not None])
+             for name, splits in (("replay", ("devel",)), ("casia", ("train", "devel")))]
+    every, weight = np.concatenate(parts), np.concatenate([np.full(len(part), 1 / len(part) / len(parts)) for part in parts])
+    order = np.argsort(every)
+    below = np.cumsum(weight[order])
+    lines = [CALIBRATION, f"models = {manifests._value(digests)}\nlive_photos = {len(every)}\n"]
+    lines += [f"\n[[threshold]]\nbpcer = {bpcer}\nscore = {every[order][np.searchsorted(below, bpcer)]:.4f}\n" for bpcer in BPCERS]
+    (args.out / "minifas-calibration.toml").write_text("".join(lines))
+
+
+if __name__ == "__main__":
+    main()
