@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
 use clap::Args;
 
 use super::rate;
@@ -12,21 +11,21 @@ use crate::recognizer::PresentationMode;
 /// Settings of presentation attack detection.
 #[derive(Args, Debug)]
 pub struct PadArgs {
-    /// Networks for presentation attack detection: ONNX files with their manifests (.toml) in the same directory,
-    /// separated by commas. The mean of their scores decides.
+    /// Networks for presentation attack detection to use instead of the embedded one: ONNX files with their manifests
+    /// (.toml) in the same directory, separated by commas. The mean of their scores decides.
     #[arg(long, env = "LIKENESS_PAD", value_name = "FILE[,FILE]", value_delimiter = ',')]
     #[arg(global = true, help_heading = "Models")]
     pub pad: Vec<PathBuf>,
 
     /// Thresholds of presentation attack detection: a file written by `likeness evaluate --pad`. [default:
-    /// pad-calibration.toml in the data directory if it exists, else the thresholds in the manifest of --pad]
+    /// pad-calibration.toml in the data directory if it exists, else those in the manifest]
     #[arg(long, env = "LIKENESS_PAD_CALIBRATION", value_name = "FILE")]
     #[arg(global = true, help_heading = "Models")]
     pub pad_calibration: Option<PathBuf>,
 
     /// What to do about presentation attacks (a printed photo, a screen): `report` states for each face whether it is
     /// live, `require` also lets only live faces match.
-    #[arg(long, env = "LIKENESS_PAD_MODE", default_value = "off", value_name = "MODE")]
+    #[arg(long, env = "LIKENESS_PAD_MODE", default_value = "report", value_name = "MODE")]
     #[arg(value_parser = mode, global = true, help_heading = "Decision")]
     pub pad_mode: PresentationMode,
 
@@ -54,9 +53,11 @@ impl PadArgs {
     /// # Errors
     /// If a file cannot be read.
     pub fn networks(&self, data_dir: &Path) -> anyhow::Result<PadOptions> {
-        ensure!(!self.pad.is_empty(), "--pad-mode requires --pad");
-        let networks =
-            self.pad.iter().map(|path| ModelSource::read(path)).collect::<Result<_, _>>()?;
+        let networks = if self.pad.is_empty() {
+            vec![ModelSource::embedded_pad()]
+        } else {
+            self.pad.iter().map(|path| ModelSource::read(path)).collect::<Result<_, _>>()?
+        };
         let beside_data = data_dir.join("pad-calibration.toml");
         let calibration = match &self.pad_calibration {
             Some(file) => Some(file),

@@ -74,7 +74,7 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
-    /// Returns options for the models that this binary carries.
+    /// Returns options for the models that this binary carries, without presentation attack detection.
     pub fn embedded(workers: usize, queue: usize) -> Self {
         Self {
             encoder: ModelSource::embedded_encoder(),

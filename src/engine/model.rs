@@ -77,6 +77,16 @@ impl ModelSource {
         }
     }
 
+    /// The network for presentation attack detection that this binary carries.
+    pub fn embedded_pad() -> Self {
+        Self {
+            origin: "pad (embedded)".to_owned(),
+            onnx: include_bytes!("../../models/pad.onnx").into(),
+            manifest: include_str!("../../models/pad.toml").into(),
+            precision: None,
+        }
+    }
+
     /// A network and a manifest that are already in memory; `origin` is what errors call it.
     pub fn new(origin: String, onnx: Vec<u8>, manifest: String) -> Self {
         Self { origin, onnx: onnx.into(), manifest: manifest.into(), precision: None }
