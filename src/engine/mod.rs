@@ -108,6 +108,7 @@ impl Engine {
     /// # Errors
     /// [`ModelError`] naming the model and what is wrong with it.
     pub fn load(options: &EngineOptions) -> Result<Self, ModelError> {
+        memory::bound_arenas(options.workers);
         let mut encoder = Encoder::load(&options.encoder)?;
         if let Some(calibration) = &options.calibration {
             encoder = encoder.recalibrated(calibration)?;
