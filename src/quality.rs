@@ -222,7 +222,7 @@ pub fn assess(face: &Face, aligned: &AlignedFace, recognizability: Recognizabili
 
 /// The angle whose tangent is the nose's way to the side over its depth. The way is measured along
 /// the line of the eyes, from half way between eyes and mouth, where no nod or smile moves it much.
-fn yaw([right_eye, left_eye, nose, right_mouth, left_mouth]: &[Point; 5]) -> f64 {
+pub(crate) fn yaw([right_eye, left_eye, nose, right_mouth, left_mouth]: &[Point; 5]) -> f64 {
     let (dx, dy) = (left_eye.x - right_eye.x, left_eye.y - right_eye.y);
     let along = |p: &Point| p.x * dx + p.y * dy;
     let centre =

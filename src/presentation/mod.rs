@@ -3,9 +3,19 @@
 //!
 //! The networks give a [`LiveScore`], a threshold is chosen by the share of live people that it rejects, and
 //! [`Presentation::judge`] decides. A photo that is too dark, cut off or blurred to be judged is uncertain.
+//!
+//! [`judge`] decides on several frames of a person who was asked to turn the head.
+
+mod pose;
+mod steps;
+mod turn;
 
 use std::collections::BTreeSet;
 
+pub use self::steps::{InvalidSteps, Step, Steps, Turn};
+pub use self::turn::{
+    FRAMES, Frame, Judgment, Liveness, TurnReason, View, best_straight_frame, judge,
+};
 use crate::quality::{Quality, Reason};
 
 /// The luma, as [`Quality::highlights`], below which a face is too dark to be judged: darkness makes live people look
