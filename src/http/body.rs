@@ -19,7 +19,7 @@ use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::form::{NoRoom, most_body_bytes};
+use super::payload::{NoRoom, most_body_bytes};
 
 /// Memory budget for all request bodies in flight: one body of maximum size, and the reserve for
 /// small ones.

@@ -5,49 +5,25 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::error::Error;
 use std::fmt;
 
-use axum::extract::multipart::{Multipart, MultipartError};
+use axum::extract::multipart::Multipart;
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::{BoxError, RequestExt};
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use tower_http::timeout::TimeoutError;
 
-use super::buffer::Buffer;
-use super::photo_text;
-use super::problem::{Code, Problem};
+use super::payload::{BodyKind, collected, json_text, photo_in, refused, value_of};
+use super::problem::Problem;
 use crate::employee::{EmployeeId, parse_expiry};
-
-/// Maximum size of a photo, in bytes.
-pub(super) const MOST_PHOTO_BYTES: usize = 16 * 1024 * 1024;
-
-/// Maximum overhead of multipart or JSON around the photos, in bytes.
-const MOST_OTHER_BYTES: usize = 64 * 1024;
-
-/// Returns the maximum size of the body of a request with this number of photos, in bytes; base64
-/// adds a third.
-pub(super) const fn most_body_bytes(photos: usize) -> usize {
-    photos * MOST_PHOTO_BYTES.div_ceil(3) * 4 + MOST_OTHER_BYTES
-}
 
 /// Maximum number of fields; no route has as many.
 const MOST_FIELDS: usize = 16;
 
 /// Maximum size of a field's name, and of a value that is not a photo, in bytes.
 const MOST_TEXT_BYTES: usize = 1024;
-
-/// The error of a body for which the memory budget is exhausted.
-#[derive(Debug, thiserror::Error)]
-#[error("no memory left for request bodies")]
-pub(super) struct NoRoom;
 
 /// The fields that are not taken yet, by name.
 #[derive(Debug, Default)]
@@ -87,22 +63,12 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        let essence = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case("multipart/form-data") {
-            let parts = Multipart::from_request(request, state).await;
-            Self::from_parts(parts.map_err(|e| Problem::malformed(e.body_text()))?).await
-        } else if essence.eq_ignore_ascii_case("application/json") {
-            Self::from_json(&collected(request).await.map_err(|error| {
-                of_body(&*error).unwrap_or_else(|| {
-                    Problem::malformed("the body is shorter than its Content-Length")
-                })
-            })?)
-        } else {
-            Err(Problem::new(
-                Code::UnsupportedBody,
-                "send multipart/form-data, or application/json with photos in base64",
-            ))
+        match BodyKind::of(&request)? {
+            BodyKind::Form => {
+                let parts = Multipart::from_request(request, state).await;
+                Self::from_parts(parts.map_err(|e| Problem::malformed(e.body_text()))?).await
+            }
+            BodyKind::Json => Self::from_json(&collected(request).await?),
         }
     }
 }
@@ -114,25 +80,14 @@ impl Form {
             let Some(name) = part.name().map(ToOwned::to_owned) else {
                 return Err(Problem::malformed("a part of the form has no name"));
             };
-            let mut value = Buffer::new(MOST_PHOTO_BYTES);
-            while let Some(piece) = part.chunk().await.map_err(|e| refused(&e))? {
-                if !value.append(&piece).map_err(Problem::internal)? {
-                    return Err(too_large());
-                }
-            }
-            form.insert(name, Field::Part(value.into_bytes())).map_err(Problem::malformed)?;
+            let value = value_of(&mut part).await?;
+            form.insert(name, Field::Part(value)).map_err(Problem::malformed)?;
         }
         Ok(form)
     }
 
     fn from_json(body: &Bytes) -> Result<Self, Problem> {
-        if body.starts_with(&[0xFE, 0xFF]) || body.starts_with(&[0xFF, 0xFE]) {
-            return Err(Problem::malformed(
-                "the body is UTF-16; send JSON in UTF-8 (RFC 8259, section 8.1)",
-            ));
-        }
-        let text = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
-        let Members(members) = serde_json::from_slice(text)
+        let Members(members) = serde_json::from_slice(json_text(body)?)
             .map_err(|e| Problem::malformed(format!("the body is not a valid JSON object: {e}")))?;
         let mut form = Self::default();
         for (name, value) in members {
@@ -157,17 +112,10 @@ impl Form {
 
     /// Takes a photo; required.
     pub(super) fn photo(&mut self, name: &str) -> Result<Bytes, Problem> {
-        let photo = match self.required(name)? {
-            Field::Part(bytes) => bytes,
-            Field::Member(json) => {
-                photo_text::decode(&json, MOST_PHOTO_BYTES).map_err(|error| match error {
-                    photo_text::Refused::TooLarge => too_large(),
-                    photo_text::Refused::Memory(error) => Problem::internal(error),
-                    _ => Problem::malformed(format!("{name} {error}")),
-                })?
-            }
-        };
-        Ok(photo)
+        match self.required(name)? {
+            Field::Part(bytes) => Ok(bytes),
+            Field::Member(json) => photo_in(&json, name),
+        }
     }
 
     /// Takes the `employee_id`; required.
@@ -316,49 +264,4 @@ impl<'de> Deserialize<'de> for Name {
         }
         deserializer.deserialize_str(NameVisitor)
     }
-}
-
-/// Collects the body, up to its limit, with one copy.
-async fn collected(request: Request) -> Result<Bytes, BoxError> {
-    let mut body = request.into_limited_body();
-    let mut bytes = Buffer::new(most_body_bytes(2));
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data()
-            && !bytes.append(&data)?
-        {
-            return Err(Box::new(TooLarge));
-        }
-    }
-    Ok(bytes.into_bytes())
-}
-
-/// The error of a body above the size limit.
-#[derive(Debug, thiserror::Error)]
-#[error("the body is too large")]
-struct TooLarge;
-
-/// Returns the problem for a body's error; `None` if the connection failed.
-fn of_body(error: &(dyn Error + 'static)) -> Option<Problem> {
-    if error.is::<TimeoutError>() {
-        Some(Problem::new(Code::TimedOut, "the rest of the body did not come in time"))
-    } else if error.is::<NoRoom>() {
-        Some(Problem::new(Code::Busy, "too many large requests at once; retry later"))
-    } else if error.is::<LengthLimitError>() || error.is::<TooLarge>() {
-        Some(too_large())
-    } else {
-        error.source().and_then(of_body)
-    }
-}
-
-fn too_large() -> Problem {
-    Problem::new(Code::BodyTooLarge, "a photo may have at most 16 MiB")
-}
-
-fn refused(error: &MultipartError) -> Problem {
-    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return too_large();
-    }
-    of_body(error).unwrap_or_else(|| {
-        Problem::malformed(format!("the form cannot be parsed: {}", error.body_text()))
-    })
 }

@@ -21,6 +21,7 @@ mod keys;
 mod log;
 mod metrics;
 mod openapi;
+mod payload;
 mod photo_text;
 mod presentation;
 mod problem;
@@ -161,7 +162,7 @@ pub async fn serve(
 }
 
 fn router(state: AppState, options: HttpOptions) -> Router {
-    let body = |photos| DefaultBodyLimit::max(form::most_body_bytes(photos));
+    let body = |photos| DefaultBodyLimit::max(payload::most_body_bytes(photos));
     let limit = Arc::new(KeyLimit::per_second(options.calls_a_second));
     let room = BodyRoom::new();
     let guarded = |mut routes: OpenApiRouter<AppState>, right| {

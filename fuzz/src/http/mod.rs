@@ -4,6 +4,8 @@
 mod form;
 #[path = "../../../src/http/buffer.rs"]
 mod buffer;
+#[path = "../../../src/http/payload.rs"]
+mod payload;
 #[path = "../../../src/http/photo_text.rs"]
 mod photo_text;
 mod problem;
@@ -59,7 +61,7 @@ fn parse(content_type: &[u8], body: &[u8], piece: usize) -> Result<Fields, Probl
         return Err(Problem::malformed("no header can be so"));
     };
     request.headers_mut().insert(CONTENT_TYPE, value);
-    DefaultBodyLimit::max(form::most_body_bytes(1)).apply(&mut request);
+    DefaultBodyLimit::max(payload::most_body_bytes(1)).apply(&mut request);
     let mut form = at_once(Form::from_request(request, &()))?;
     // Fields that are not there are let pass, so that the others are still read.
     let fields = Fields {

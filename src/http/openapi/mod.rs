@@ -19,7 +19,7 @@ use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, T
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::form;
+use super::payload;
 use super::problem::{Body, Code};
 use crate::access::{Right, Role};
 use crate::photo::PhotoLimits;
@@ -83,7 +83,7 @@ impl ToSchema for Photo {}
 
 impl PartialSchema for Photo {
     fn schema() -> RefOr<Schema> {
-        let bytes = form::MOST_PHOTO_BYTES;
+        let bytes = payload::MOST_PHOTO_BYTES;
         let PhotoLimits { max_pixels, max_side, .. } = PhotoLimits::default();
         let about = format!(
             "JPEG, PNG or WebP with a prominent face; at most {} MiB, {} megapixels and {max_side} pixels per side.",
