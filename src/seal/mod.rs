@@ -6,12 +6,14 @@
 //! the template unreadable.
 
 mod master;
+mod session;
 
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use zeroize::Zeroizing;
 
 pub use self::master::{KeyError, MasterKey, MasterKeyId, MasterKeys};
+pub use self::session::{InvalidToken, SessionDigest, SessionToken};
 use crate::embedding::{Embedding, ModelId};
 use crate::employee::EmployeeId;
 use crate::random::random;

@@ -7,7 +7,7 @@
 //!
 //! Each statement is written once, for both engines; `sqlite` and `postgres` hold the differences.
 //! The methods of [`Store`] are in `access_keys`, `archive`, `audit`, `changes`, `copying`,
-//! `data_keys`, `employees`, `enrollment` and `expiry`.
+//! `data_keys`, `employees`, `enrollment`, `expiry` and `presentation_sessions`.
 
 mod access_keys;
 mod archive;
@@ -22,6 +22,7 @@ mod expiry;
 mod impostor_tails;
 mod location;
 mod postgres;
+mod presentation_sessions;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub use self::impostor_tails::StoredTail;
 pub use self::location::{DatabaseUrl, Location};
 pub use self::postgres::ChangeListener;
 use self::postgres::Schema;
+pub use self::presentation_sessions::{NewSession, TakenSession};
 use crate::audit::AuditKey;
 use crate::seal::{DataKeyId, MasterKeys};
 

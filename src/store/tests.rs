@@ -13,7 +13,11 @@ use crate::embedding::ModelId;
 use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
 use crate::evaluation::Tail;
 use crate::gallery::GalleryDigest;
-use crate::seal::{DataKeyId, MasterKey, MasterKeyId, MasterKeys, Sealed, Template, WrappedKey};
+use crate::presentation::Steps;
+use crate::seal::{
+    DataKeyId, MasterKey, MasterKeyId, MasterKeys, Sealed, SessionDigest, SessionToken, Template,
+    WrappedKey,
+};
 
 fn masters() -> MasterKeys {
     MasterKeys::one(MasterKey::new(&[1; 32]))
@@ -107,6 +111,9 @@ with_both_engines! {
     existing_data_is_detected_and_intact
     expiry_is_changed_until_it_has_passed
     employees_without_data_key_are_erased
+    presentation_session_is_used_once_by_its_caller
+    presentation_session_is_taken_by_one_of_several_replicas
+    expired_presentation_session_is_unusable_and_deleted
 }
 
 fn audit_id(employee: &str, model: u8) -> AuditId {
@@ -814,4 +821,99 @@ async fn non_unicode_path_is_archived_to_but_refused_as_database() {
     assert_eq!(copies, 2, "and nothing else is there");
     let refused = Store::open(&Location::File(data), &masters()).await.unwrap_err().to_string();
     assert!(refused.contains("is not valid UTF-8"), "{refused}");
+}
+
+/// Opens a presentation session of two minutes for a terminal.
+async fn opened(store: &Store, employee: Option<&EmployeeId>) -> SessionDigest {
+    let digest = SessionToken::draw().digest();
+    let session = NewSession {
+        digest,
+        caller: &terminal(),
+        employee,
+        steps: Steps::parse("left 1500 up 4000").unwrap(),
+        opened_at: Timestamp::UNIX_EPOCH,
+        lifetime: SignedDuration::from_mins(2),
+    };
+    store.open_presentation_session(&session).await.unwrap();
+    digest
+}
+
+fn terminal() -> Actor {
+    Actor::Key(KeyName::parse("terminal").unwrap())
+}
+
+async fn presentation_session_is_used_once_by_its_caller(place: Place) {
+    let store = place.store().await;
+    let (ada, bob) = (EmployeeId::parse("ada").unwrap(), EmployeeId::parse("bob").unwrap());
+    let (now, caller) = (Timestamp::from_second(60).unwrap(), terminal());
+    let sealed = Sealed::from_bytes(b"the-probe-of-a-session".to_vec());
+    let probe = async |digest, caller: &Actor, employee| {
+        store.take_presentation_probe(digest, caller, employee, now).await.unwrap()
+    };
+    for bound in [Some(&ada), None] {
+        let digest = opened(&store, bound).await;
+        let take =
+            async |caller| store.take_presentation_session(digest, caller, now).await.unwrap();
+        assert!(!store.keep_presentation_probe(digest, &sealed, now).await.unwrap());
+        assert_eq!(take(&Actor::Local).await, None);
+        let taken = TakenSession {
+            employee: bound.cloned(),
+            steps: Steps::parse("left 1500 up 4000").unwrap(),
+            opened_at: Timestamp::UNIX_EPOCH,
+        };
+        assert_eq!(take(&caller).await, Some(taken));
+        assert_eq!(take(&caller).await, None);
+        assert_eq!(probe(digest, &caller, bound).await, None, "not judged yet");
+        assert!(store.keep_presentation_probe(digest, &sealed, now).await.unwrap());
+        assert_eq!(probe(digest, &Actor::Local, Some(&ada)).await, None);
+        if bound.is_some() {
+            assert_eq!(probe(digest, &caller, Some(&bob)).await, None);
+            assert_eq!(probe(digest, &caller, None).await, None);
+        }
+        assert_eq!(probe(digest, &caller, bound).await, Some(sealed.clone()));
+        assert_eq!(probe(digest, &caller, bound).await, None);
+    }
+    let refused = opened(&store, None).await;
+    store.take_presentation_session(refused, &caller, now).await.unwrap().unwrap();
+    store.delete_presentation_session(refused).await.unwrap();
+    assert!(!store.keep_presentation_probe(refused, &sealed, now).await.unwrap());
+    assert!(store.data.is_empty("presentation_session").await.unwrap());
+}
+
+async fn presentation_session_is_taken_by_one_of_several_replicas(place: Place) {
+    let store = place.store().await;
+    let digest = opened(&store, None).await;
+    let replicas = match place.location {
+        Location::File(_) => vec![store.clone(), store],
+        Location::Server { .. } => vec![store, place.store().await],
+    };
+    let tasks = replicas.iter().cycle().take(8).cloned().map(|store| {
+        tokio::spawn(async move {
+            let now = Timestamp::from_second(1).unwrap();
+            store.take_presentation_session(digest, &terminal(), now).await.unwrap().is_some()
+        })
+    });
+    let mut winners = 0;
+    for task in tasks.collect::<Vec<_>>() {
+        winners += usize::from(task.await.unwrap());
+    }
+    assert_eq!(winners, 1);
+}
+
+async fn expired_presentation_session_is_unusable_and_deleted(place: Place) {
+    let store = place.store().await;
+    let (caller, sealed) = (terminal(), Sealed::from_bytes(vec![7; 40]));
+    let [early, late] = [119, 120].map(|second| Timestamp::from_second(second).unwrap());
+    let (open, judged, live) =
+        (opened(&store, None).await, opened(&store, None).await, opened(&store, None).await);
+    for digest in [judged, live] {
+        store.take_presentation_session(digest, &caller, early).await.unwrap().unwrap();
+    }
+    assert!(store.keep_presentation_probe(live, &sealed, early).await.unwrap());
+    assert_eq!(store.take_presentation_session(open, &caller, late).await.unwrap(), None);
+    assert!(!store.keep_presentation_probe(judged, &sealed, late).await.unwrap());
+    assert_eq!(store.take_presentation_probe(live, &caller, None, late).await.unwrap(), None);
+    assert_eq!(store.drop_presentation_sessions(early).await.unwrap(), 0);
+    assert_eq!(store.drop_presentation_sessions(late).await.unwrap(), 3);
+    assert!(store.data.is_empty("presentation_session").await.unwrap());
 }
