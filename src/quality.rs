@@ -166,6 +166,23 @@ impl Quality {
         [inter_eye_distance, sharpness, highlights, overexposure, yaw, cropping, covered, agreement]
     }
 
+    /// Restores a quality from its [`measures`](Self::measures).
+    pub(crate) fn from_measures(measures: [f64; 8]) -> Self {
+        let [inter_eye_distance, sharpness, highlights, overexposure, yaw, cropping, rest @ ..] =
+            measures;
+        let [covered, agreement] = rest;
+        let recognizability = Recognizability { agreement, covered };
+        Self {
+            inter_eye_distance,
+            sharpness,
+            highlights,
+            overexposure,
+            yaw,
+            cropping,
+            recognizability,
+        }
+    }
+
     /// The unified quality score, 0..=100: a hundred times the expected cosine between the embeddings of this photo and
     /// of one without its defects.
     pub fn unified_score(&self) -> u8 {

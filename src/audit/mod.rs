@@ -78,6 +78,8 @@ pub enum Action {
     FitThreshold,
     /// A caller has made several presentation attacks within minutes.
     RepeatedAttacks,
+    /// The frames of a presentation session are judged.
+    JudgePresentation,
 }
 
 impl Action {
@@ -99,6 +101,7 @@ impl Action {
             Self::LimitEnrollments => "limit_enrolments",
             Self::FitThreshold => "fit_threshold",
             Self::RepeatedAttacks => "repeated_attacks",
+            Self::JudgePresentation => "judge_presentation",
         }
     }
 }
@@ -119,6 +122,10 @@ pub enum Outcome {
     },
     /// The photo matches the subject, who is another employee.
     LooksLikeAnother,
+    /// The presentation is live (ISO/IEC 30107-3).
+    Live,
+    /// The presentation is not live.
+    NotLive(NotLive),
 }
 
 /// A judgment on a presentation that is not live (ISO/IEC 30107-3).
@@ -155,6 +162,9 @@ impl fmt::Display for Outcome {
                 }
             }
             Self::LooksLikeAnother => f.write_str("looks_like_another"),
+            Self::Live => f.write_str("live"),
+            Self::NotLive(NotLive::Attack) => f.write_str("attack"),
+            Self::NotLive(NotLive::Uncertain) => f.write_str("uncertain"),
         }
     }
 }
@@ -238,5 +248,11 @@ mod tests {
         assert_eq!(written(false, 1, Some(NotLive::Attack)), "non_match; presentation=attack");
         let uncertain = written(true, 3, Some(NotLive::Uncertain));
         assert_eq!(uncertain, "match; faces=3; presentation=uncertain");
+        let judged = [
+            Outcome::Live,
+            Outcome::NotLive(NotLive::Attack),
+            Outcome::NotLive(NotLive::Uncertain),
+        ];
+        assert_eq!(judged.map(|outcome| outcome.to_string()), ["live", "attack", "uncertain"]);
     }
 }

@@ -166,6 +166,9 @@ async fn erase_on_time(recognizer: Recognizer, events_kept: SignedDuration) {
         if let Err(error) = recognizer.drop_changes().await {
             tracing::error!(%error, "old rows of the change feed could not be deleted");
         }
+        if let Err(error) = recognizer.drop_presentation_sessions(now).await {
+            tracing::error!(%error, "expired presentation sessions could not be deleted");
+        }
         let Ok(oldest) = now.checked_sub(events_kept) else { continue };
         match recognizer.drop_events(oldest).await {
             Ok(0) => {}

@@ -164,6 +164,11 @@ pub struct Config {
     #[arg(value_parser = gallery_thresholds, global = true, help_heading = "Decision")]
     gallery_thresholds: GalleryThresholds,
 
+    /// Accept presentation sessions (experimental): a client asks a person to turn the head, and the service judges the
+    /// frames before it compares one of them.
+    #[arg(long, env = "LIKENESS_PRESENTATION_SESSIONS", global = true, help_heading = "Decision")]
+    presentation_sessions: bool,
+
     /// Number of photos processed in parallel. [default: number of CPU cores]
     #[arg(long, env = "LIKENESS_WORKERS", value_parser = 1..=1024_i64, value_name = "N")]
     #[arg(global = true, help_heading = "Limits")]
@@ -301,6 +306,7 @@ impl Config {
             identify_fpir: self.identify_fpir,
             gallery_thresholds: self.gallery_thresholds,
             presentation: self.pad.pad_mode,
+            presentation_sessions: self.presentation_sessions,
             longest_enrollment: self.enrollment_days.or(self.enrolment_days).map(days),
         }
     }

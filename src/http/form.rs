@@ -120,9 +120,24 @@ impl Form {
 
     /// Takes the `employee_id`; required.
     pub(super) fn employee_id(&mut self) -> Result<EmployeeId, Problem> {
-        let text = self.required("employee_id")?.text();
-        let text = text.ok_or_else(|| Problem::malformed("employee_id must be a string"))?;
-        EmployeeId::parse(&text).map_err(|e| Problem::malformed(e.to_string()))
+        employee_in(self.required("employee_id")?)
+    }
+
+    /// Takes the `employee_id`; optional.
+    pub(super) fn optional_employee_id(&mut self) -> Result<Option<EmployeeId>, Problem> {
+        self.optional("employee_id").map(employee_in).transpose()
+    }
+
+    /// Takes a text; optional.
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, Problem> {
+        let Some(field) = self.optional(name) else { return Ok(None) };
+        let text = field.text().map(Some);
+        text.ok_or_else(|| Problem::malformed(format!("{name} must be a string")))
+    }
+
+    /// Returns whether a field is left that is not empty.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|field| !field.is_empty())
     }
 
     /// Takes the expiry of an enrollment; optional.
@@ -203,6 +218,11 @@ impl Form {
             .filter(|field| !matches!(field, Field::Member(json) if json == "null"));
         field.ok_or_else(|| Problem::malformed(format!("missing field {name}")))
     }
+}
+
+fn employee_in(field: Field) -> Result<EmployeeId, Problem> {
+    let text = field.text().ok_or_else(|| Problem::malformed("employee_id must be a string"))?;
+    EmployeeId::parse(&text).map_err(|e| Problem::malformed(e.to_string()))
 }
 
 /// The members of a JSON object in order, each value as JSON text. Arrays and objects are refused

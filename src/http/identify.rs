@@ -14,7 +14,8 @@ use super::form::Form;
 use super::guard::Caller;
 use super::openapi::Photo;
 use super::presentation::{Presentation, PresentationView};
-use super::problem::Problem;
+use super::probe::{self, PresentationSession};
+use super::problem::{Code, Problem};
 use super::schema::one_of;
 use crate::employee::ModelName;
 use crate::recognizer::{self, IdentificationOptions};
@@ -22,11 +23,14 @@ use crate::recognizer::{self, IdentificationOptions};
 /// Values of the field `faces`, the default first.
 const FACES: [&str; 2] = ["most_prominent", "all"];
 
-/// The photo to identify.
+/// The photo or the presentation session to identify.
 #[derive(ToSchema)]
+#[expect(dead_code, reason = "the schema only")]
 struct Probe {
-    #[schema(value_type = Photo)]
+    #[schema(value_type = Photo, required = false)]
     photo: Bytes,
+    #[schema(required = false)]
+    presentation_session: PresentationSession,
     /// Maximum number of candidates to return.
     #[schema(required = false, minimum = 1, maximum = 20, default = 5)]
     top: u32,
@@ -107,25 +111,23 @@ impl IdentifiedFace {
     tag = "Recognition",
     request_body = Probe,
     responses((status = OK, description = "The match and the candidates", body = Identification)),
+    extensions(("x-problems" = json!([Code::PresentationSessionUnknown, Code::PresentationSessionsOff]))),
 )]
 pub(super) async fn identify(
     State(app): State<AppState>,
     Extension(caller): Extension<Caller>,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let probe = Probe {
-        photo: form.photo("photo")?,
-        top: form.number("top", 1..=20, 5)?,
-        faces: form.word("faces", FACES)?,
-    };
+    let probe = probe::take(&mut form)?;
+    let top = form.number("top", 1..=20, 5)? as usize;
+    let all_faces = form.word("faces", FACES)? == "all";
     form.finish()?;
     let recognizer = app.recognizer()?;
-    let all_faces = probe.faces == "all";
-    let options = IdentificationOptions { top: probe.top as usize, all_faces };
+    let options = IdentificationOptions { top, all_faces };
     let sees_candidates = caller.sees_candidates();
     let view = PresentationView::new(recognizer, &caller);
     let call = caller.call(app.now());
-    let identification = recognizer.identify(probe.photo, options, &call).await?;
+    let identification = recognizer.identify(probe, options, &call).await?;
     for face in identification.faces() {
         app.metrics.presented("identify", face.presentation.as_ref());
         if let Some(best) = face.candidates.first() {

@@ -18,7 +18,7 @@ use super::AppState;
 use super::answer::Stages;
 use super::problem::Problem;
 use crate::comparison::{Decision, Score};
-use crate::presentation::Presentation;
+use crate::presentation::{self, Presentation};
 
 /// The metrics of this process since its start.
 #[derive(Debug)]
@@ -152,9 +152,14 @@ impl Metrics {
     /// Counts a presentation, if it was judged.
     pub(super) fn presented(&self, operation: &'static str, judged: Option<&Presentation>) {
         if let Some(judged) = judged {
-            let decision = judged.decision.code();
-            self.presentations.get_or_create(&Presented { operation, decision }).inc();
+            self.judged(operation, judged.decision);
         }
+    }
+
+    /// Counts a decision on a presentation.
+    pub(super) fn judged(&self, operation: &'static str, decision: presentation::Decision) {
+        let decision = decision.code();
+        self.presentations.get_or_create(&Presented { operation, decision }).inc();
     }
 }
 

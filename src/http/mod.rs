@@ -14,6 +14,7 @@ mod docs;
 mod employees;
 mod enroll;
 mod form;
+mod frames;
 mod guard;
 mod health;
 mod identify;
@@ -24,6 +25,8 @@ mod openapi;
 mod payload;
 mod photo_text;
 mod presentation;
+mod presentation_sessions;
+mod probe;
 mod problem;
 mod rate;
 mod schema;
@@ -175,7 +178,10 @@ fn router(state: AppState, options: HttpOptions) -> Router {
     // Method and path of each route are above its handler.
     let recognize = OpenApiRouter::default()
         .routes(routes!(verify::verify).layer(body(1)))
-        .routes(routes!(identify::identify).layer(body(1)));
+        .routes(routes!(identify::identify).layer(body(1)))
+        .routes(routes!(presentation_sessions::open::open).layer(body(1)))
+        // Frames of a camera are small: together they may be as large as two photos.
+        .routes(routes!(presentation_sessions::frames::judge).layer(body(2)));
     let enroll = OpenApiRouter::default()
         .routes(routes!(enroll::enroll).layer(body(1)))
         .routes(routes!(check::check).layer(body(1)))

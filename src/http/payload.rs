@@ -123,7 +123,9 @@ fn of_body(error: &(dyn Error + 'static)) -> Option<Problem> {
 }
 
 fn too_large() -> Problem {
-    Problem::new(Code::BodyTooLarge, "a photo may have at most 16 MiB")
+    let limits =
+        "a photo may have at most 16 MiB, the frames of a presentation session 32 MiB together";
+    Problem::new(Code::BodyTooLarge, limits)
 }
 
 pub(super) fn refused(error: &MultipartError) -> Problem {

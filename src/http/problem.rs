@@ -59,6 +59,8 @@ codes! {
     NotReady: SERVICE_UNAVAILABLE, Shared::NotReady.as_str(), "The service is not ready";
     OtherModel: CONFLICT, Shared::OtherModel.as_str(), "The employee was enrolled with another model";
     PoorPhoto: UNPROCESSABLE_ENTITY, Shared::PoorPhoto.as_str(), "The photo quality is insufficient for a reference";
+    PresentationSessionUnknown: NOT_FOUND, Shared::PresentationSessionUnknown.as_str(), "The presentation session cannot be used";
+    PresentationSessionsOff: NOT_FOUND, Shared::PresentationSessionsOff.as_str(), "Presentation sessions are off";
     SeveralFaces: UNPROCESSABLE_ENTITY, Shared::SeveralFaces.as_str(), "Several faces found in the photo";
     TimedOut: REQUEST_TIMEOUT, "timed_out", "The request timed out";
     TooManyAttacks: TOO_MANY_REQUESTS, Shared::TooManyAttacks.as_str(), "Too many presentation attacks";
@@ -178,6 +180,8 @@ impl From<Shared> for Code {
             Shared::NotReady => Self::NotReady,
             Shared::OtherModel => Self::OtherModel,
             Shared::PoorPhoto => Self::PoorPhoto,
+            Shared::PresentationSessionUnknown => Self::PresentationSessionUnknown,
+            Shared::PresentationSessionsOff => Self::PresentationSessionsOff,
             Shared::SeveralFaces => Self::SeveralFaces,
             Shared::TooManyAttacks => Self::TooManyAttacks,
             Shared::TooManyPixels => Self::TooManyPixels,

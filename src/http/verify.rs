@@ -13,18 +13,20 @@ use super::form::Form;
 use super::guard::Caller;
 use super::openapi::Photo;
 use super::presentation::{Presentation, PresentationView};
+use super::probe::{self, PresentationSession};
 use super::problem::{Code, Problem};
 use crate::comparison::Decision;
-use crate::employee;
 use crate::recognizer;
 
-/// The claimed employee, and the photo.
+/// The claimed employee, and a photo or a presentation session.
 #[derive(ToSchema)]
+#[expect(dead_code, reason = "the schema only")]
 struct Claim {
-    #[schema(value_type = EmployeeId)]
-    employee_id: employee::EmployeeId,
-    #[schema(value_type = Photo)]
+    employee_id: EmployeeId,
+    #[schema(value_type = Photo, required = false)]
     photo: Bytes,
+    #[schema(required = false)]
+    presentation_session: PresentationSession,
 }
 
 /// The result of a verification.
@@ -68,7 +70,7 @@ impl From<&recognizer::ScoredFace> for ScoredFace {
     }
 }
 
-/// Verifies that the photo shows the claimed employee. Where it shows several people, the best score decides. A
+/// Verifies that the photo, or the best frame of a presentation session, shows the claimed employee. Where it shows several people, the best score decides. A
 /// non-match is a regular result with status 200.
 #[utoipa::path(
     post,
@@ -76,24 +78,30 @@ impl From<&recognizer::ScoredFace> for ScoredFace {
     tag = "Recognition",
     request_body = Claim,
     responses((status = OK, description = "The decision", body = Verification)),
-    extensions(("x-problems" = json!([Code::NotEnrolled, Code::OtherModel, Code::TooManyAttacks]))),
+    extensions(("x-problems" = json!([
+        Code::NotEnrolled,
+        Code::OtherModel,
+        Code::PresentationSessionUnknown,
+        Code::PresentationSessionsOff,
+        Code::TooManyAttacks,
+    ]))),
 )]
 pub(super) async fn verify(
     State(app): State<AppState>,
     Extension(caller): Extension<Caller>,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let claim = Claim { employee_id: form.employee_id()?, photo: form.photo("photo")? };
+    let (employee, probe) = (form.employee_id()?, probe::take(&mut form)?);
     form.finish()?;
     let recognizer = app.recognizer()?;
     let view = PresentationView::new(recognizer, &caller);
     let call = caller.call(app.now());
-    let verification = recognizer.verify(&claim.employee_id, claim.photo, &call).await?;
+    let verification = recognizer.verify(&employee, probe, &call).await?;
     app.metrics.decided("verify", verification.decision, verification.score);
     let presentation = verification.presentation.as_ref();
     app.metrics.presented("verify", presentation);
     let answer = Verification {
-        employee_id: EmployeeId::from(&claim.employee_id),
+        employee_id: EmployeeId::from(&employee),
         r#match: verification.decision == Decision::Match,
         reenroll: verification.reenroll,
         similarity: Similarity::from(verification.score),

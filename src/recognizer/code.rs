@@ -25,6 +25,10 @@ pub enum Code {
     OtherModel,
     /// The photo quality is insufficient for a reference.
     PoorPhoto,
+    /// The presentation session is unknown, expired or used, or another caller's or employee's.
+    PresentationSessionUnknown,
+    /// Presentation sessions are off.
+    PresentationSessionsOff,
     /// The photo shows several prominent faces.
     SeveralFaces,
     /// Too many presentation attacks claimed to be the employee.
@@ -52,6 +56,8 @@ impl Code {
             Self::NotReady => "not_ready",
             Self::OtherModel => "other_model",
             Self::PoorPhoto => "poor_photo",
+            Self::PresentationSessionUnknown => "presentation_session_unknown",
+            Self::PresentationSessionsOff => "presentation_sessions_off",
             Self::SeveralFaces => "several_faces",
             Self::TooManyAttacks => "too_many_attacks",
             Self::TooManyPixels => "too_many_pixels",

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::error::Error;
 use super::outcome::{
     self, Assessment, Call, Candidate, Comparison, Identification, IdentificationOptions,
-    IdentifiedFace, ScoredFace, Verification,
+    IdentifiedFace, Probe, ScoredFace, Verification,
 };
 use super::{PresentationMode, Recognizer, last};
 use crate::audit::{Action, Event, NotLive, Outcome};
@@ -48,12 +48,13 @@ impl Recognizer {
     /// is stricter the more faces are compared. A face from which a match is withheld decides only if no other matches.
     ///
     /// # Errors
-    /// [`Error::NotEnrolled`], [`Error::OtherModel`], [`Error::OutOfStep`], [`Error::TooManyAttacks`]; those of
+    /// [`Error::NotEnrolled`], [`Error::OtherModel`], [`Error::OutOfStep`], [`Error::TooManyAttacks`],
+    /// [`Error::NoPresentationSession`]; those of
     /// [`Engine::extract_group`](crate::engine::Engine::extract_group).
     pub async fn verify(
         &self,
         employee: &EmployeeId,
-        photo: Bytes,
+        probe: Probe,
         call: &Call,
     ) -> Result<Verification, Error> {
         self.in_step()?;
@@ -66,8 +67,9 @@ impl Recognizer {
             return Err(Error::TooManyAttacks { wait });
         }
         let permit = self.engine.permit()?;
+        let asked = [(gallery, Role::Probe)];
         let GroupExtraction { first, others, prominent, mut timings } =
-            self.extract_group(&permit, photo, &[(gallery, Role::Probe)], MOST_FACES).await?;
+            self.extract_probe(&permit, probe, &asked, MOST_FACES, (Some(employee), call)).await?;
         let in_step = self.in_step()?;
         // The employee may have been erased meanwhile.
         let compare = |face: EncodedFace| {
@@ -122,10 +124,10 @@ impl Recognizer {
     /// [`all_faces`](IdentificationOptions::all_faces), for each prominent face. Each face has an event of its own.
     ///
     /// # Errors
-    /// [`Error::OutOfStep`]; those of [`Engine::extract_group`](crate::engine::Engine::extract_group).
+    /// [`Error::OutOfStep`], [`Error::NoPresentationSession`]; those of [`Engine::extract_group`](crate::engine::Engine::extract_group).
     pub async fn identify(
         &self,
-        photo: Bytes,
+        probe: Probe,
         options: IdentificationOptions,
         call: &Call,
     ) -> Result<Identification, Error> {
@@ -134,7 +136,7 @@ impl Recognizer {
         let permit = self.engine.permit()?;
         let most = if options.all_faces { MOST_FACES } else { 1 };
         let GroupExtraction { first, others, prominent, mut timings } =
-            self.extract_group(&permit, photo, &probes, most).await?;
+            self.extract_probe(&permit, probe, &probes, most, (None, call)).await?;
         let in_step = self.in_step()?;
         let gallery_size = self.galleries.people();
         // Each face is compared with each reference, and the FPIR is that of the whole answer.
@@ -230,6 +232,11 @@ impl Recognizer {
         call: &Call,
     ) -> Option<Event> {
         presentation.filter(|shown| shown.decision == presentation::Decision::Attack)?;
+        self.add_attack(employee, call)
+    }
+
+    /// Counts an attack, and returns an event if the caller has now made too many.
+    pub(super) fn add_attack(&self, employee: Option<&EmployeeId>, call: &Call) -> Option<Event> {
         let too_many = self.attacks.record(employee, &call.actor, call.at);
         too_many.then(|| call.event(Action::RepeatedAttacks, Outcome::Done, None))
     }

@@ -57,6 +57,15 @@ pub enum Error {
         /// The name of that encoder.
         stored: Arc<str>,
     },
+    /// The presentation session is unknown, expired or used, its frames were not live, or it is another caller's or
+    /// employee's.
+    #[error(
+        "the presentation session is unknown, expired or already used, its frames were not live, or it was opened by another key or for another employee; open a new one"
+    )]
+    NoPresentationSession,
+    /// Presentation sessions are off.
+    #[error("presentation sessions are off; start the service with --presentation-sessions")]
+    PresentationSessionsOff,
     /// The bytes are not a usable photo.
     #[error(transparent)]
     Photo(PhotoError),
@@ -119,6 +128,8 @@ impl Error {
             },
             Self::PoorPhoto { .. } => Code::PoorPhoto,
             Self::TooManyAttacks { .. } => Code::TooManyAttacks,
+            Self::NoPresentationSession => Code::PresentationSessionUnknown,
+            Self::PresentationSessionsOff => Code::PresentationSessionsOff,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The use cases, without HTTP, and the composition of the parts that they need.
 //!
-//! `decision` decides on photos, `enrollment` and `expiry` change who is enrolled, `query` reads, and `operation` is for
-//! operators. The event of a decision is written before its response, unless the database is unavailable (`journal`).
+//! `decision` decides on photos, `presentation_session` on frames of a person who was asked to turn the head,
+//! `enrollment` and `expiry` change who is enrolled, `query` reads, and `operation` is for operators. The event of a decision is written before its response, unless the database is unavailable (`journal`).
 
 mod attacks;
 mod code;
@@ -15,9 +15,11 @@ mod journal;
 mod model_gallery;
 mod operation;
 mod outcome;
+mod presentation_session;
 mod query;
 mod searcher;
 mod thresholds;
+mod waiting_probe;
 mod wiper;
 
 use std::sync::Arc;
@@ -38,8 +40,9 @@ pub use self::model_gallery::LoadError;
 use self::model_gallery::{ModelGalleries, ModelGallery};
 pub use self::outcome::{
     Assessment, Call, Candidate, Comparison, Enrollment, EnrollmentOptions, Identification,
-    IdentificationOptions, IdentifiedFace, ScoredFace, Verification,
+    IdentificationOptions, IdentifiedFace, Probe, ScoredFace, Verification,
 };
+pub use self::presentation_session::{JudgedSession, PresentationSession, TimedPhoto};
 pub use self::searcher::SearchEnded;
 pub use self::thresholds::GalleryThresholds;
 use self::wiper::Wiper;
@@ -91,6 +94,8 @@ pub struct Policy {
     pub gallery_thresholds: GalleryThresholds,
     /// What is done about presentation attacks.
     pub presentation: PresentationMode,
+    /// Whether presentation sessions are on.
+    pub presentation_sessions: bool,
 }
 
 /// Why the service cannot start on this store.
@@ -135,6 +140,7 @@ pub struct Recognizer {
     longest_enrollment: Option<SignedDuration>,
     presentation: PresentationMode,
     attacks: Arc<Attacks>,
+    presentation_sessions: bool,
     /// Held from before a commit until the gallery has followed.
     writing: Arc<Mutex<()>>,
 }
@@ -181,6 +187,7 @@ impl Recognizer {
         let (journal, wiper) = (Journal::start(store.clone()), Wiper::start(store.clone()));
         let longest_enrollment = policy.longest_enrollment;
         let (presentation, attacks) = (policy.presentation, Arc::default());
+        let presentation_sessions = policy.presentation_sessions;
         let writing = Arc::default();
         Ok(Self {
             engine,
@@ -193,6 +200,7 @@ impl Recognizer {
             longest_enrollment,
             presentation,
             attacks,
+            presentation_sessions,
             writing,
         })
     }

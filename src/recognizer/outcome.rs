@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::audit::{Action, Actor, Event, Outcome, Subject};
@@ -10,6 +11,7 @@ use crate::employee::{AuditId, EmployeeId, ModelName, Reference};
 use crate::face::Face;
 use crate::presentation::Presentation;
 use crate::quality::Reason;
+use crate::seal::SessionToken;
 use crate::timings::Timings;
 
 /// The caller and the time of a use case.
@@ -31,6 +33,15 @@ impl Call {
         let subject = subject.map(Subject::Reference);
         Event { at: self.at, actor: self.actor.clone(), action, outcome, subject }
     }
+}
+
+/// What is compared: a photo, or the frame that waits in a presentation session.
+#[derive(Debug)]
+pub enum Probe {
+    /// A photo, as sent.
+    Photo(Bytes),
+    /// The best straight frame of a live session.
+    Session(SessionToken),
 }
 
 /// Options of an enrollment.

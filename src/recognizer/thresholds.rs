@@ -117,6 +117,7 @@ mod tests {
         let row = ErrorRate::new;
         let rates = ErrorRates::new(vec![row(1e-2, 1.0), row(1e-3, 3.0), row(1e-4, 5.0)]).unwrap();
         let policy = Policy {
+            presentation_sessions: false,
             verify_fmr: 1e-3,
             identify_fpir: 1e-2,
             longest_enrollment: None,

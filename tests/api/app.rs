@@ -33,6 +33,7 @@ pub(crate) const POLICY: Policy = Policy {
     longest_enrollment: None,
     gallery_thresholds: GalleryThresholds::Stricter,
     presentation: PresentationMode::Report,
+    presentation_sessions: false,
 };
 
 pub(crate) fn engine(workers: usize, queue: usize) -> Engine {

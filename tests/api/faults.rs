@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
-use likeness::recognizer::Recognizer;
+use likeness::recognizer::{Probe, Recognizer};
 use likeness::seal::{MasterKeys, Sealer};
 use likeness::store::{Location, Store};
 use reqwest::multipart::Form;
@@ -176,7 +176,7 @@ async fn looked_at(folder: &Path) -> Result<[bool; 2], String> {
     };
     let mut matches = [false; 2];
     for (matches, name) in matches.iter_mut().zip(["people/p01-b.jpg", "people/p02-b.jpg"]) {
-        let verified = recognizer.verify(&employee, photo(name).into(), &call).await;
+        let verified = recognizer.verify(&employee, Probe::Photo(photo(name).into()), &call).await;
         let decision = verified.map_err(|e| e.to_string())?.decision;
         *matches = decision == likeness::comparison::Decision::Match;
     }

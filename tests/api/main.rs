@@ -32,6 +32,7 @@ mod orientation;
 mod people;
 mod photos;
 mod presentation;
+mod presentation_sessions;
 mod problems;
 mod process;
 mod quality;

@@ -17,7 +17,7 @@ use crate::process::Process;
 
 const REQUIRE: Policy = Policy { presentation: PresentationMode::Require, ..POLICY };
 
-static JUDGING: LazyLock<Engine> = LazyLock::new(|| {
+pub(crate) static JUDGING: LazyLock<Engine> = LazyLock::new(|| {
     let pad = Some(options());
     Engine::load(&EngineOptions { pad, ..EngineOptions::embedded(2, 64) }).unwrap()
 });
@@ -53,11 +53,11 @@ fn png(pixels: &RgbImage) -> Vec<u8> {
 }
 
 /// A photo that the network takes for an attack: red and blue are exchanged.
-fn attack(name: &str) -> Vec<u8> {
+pub(crate) fn attack(name: &str) -> Vec<u8> {
     changed(name, |[r, g, b]| [b, g, r])
 }
 
-fn dark(name: &str) -> Vec<u8> {
+pub(crate) fn dark(name: &str) -> Vec<u8> {
     changed(name, |pixel| pixel.map(|value| value / 5))
 }
 

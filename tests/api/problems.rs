@@ -58,6 +58,8 @@ pub(crate) async fn provoke(code: Code) -> Answer {
             app.verify("e-1", face()).await
         }
         Code::PoorPhoto => app.enroll("e-1", crate::quality::blurred(8.0)).await,
+        Code::PresentationSessionUnknown => crate::presentation_sessions::unknown().await,
+        Code::PresentationSessionsOff => app.post_json("/presentation/sessions", &json!({})).await,
         Code::SeveralFaces => app.enroll("e-1", photo("odd/two-faces.jpg")).await,
         Code::TimedOut => a_body_that_never_ends().await,
         Code::TooManyAttacks => crate::presentation::too_many_attacks().await,

@@ -45,6 +45,9 @@ const WITH_PHOTOS: &[Code] = &[
 /// The description of the security scheme.
 const KEYS: &str = "API key created by `likeness keys add`; until the first one is added, the local credential in `local.header` in the data directory.";
 
+/// The field that takes the place of a photo.
+const SESSION: &str = "presentation_session";
+
 /// Examples of responses, by operation and status, and of schemas; the people are generated.
 const EXAMPLES: &str = include_str!("examples.json");
 
@@ -204,13 +207,20 @@ fn offer_a_form(operation: &mut Value, schemas: &mut Value) {
     let named = content["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
     let name = named.rsplit('/').next().unwrap_or_default().to_owned();
     schemas[&name]["additionalProperties"] = json!(false);
+    let is_choice = !schemas[&name]["properties"][SESSION].is_null();
     let mut form = schemas[&name].clone();
     let required = form["required"].clone();
-    let is_optional =
-        |name: &str| !required.as_array().is_some_and(|all| all.contains(&json!(name)));
+    let is_optional = |name: &str| {
+        let is_required = required.as_array().is_some_and(|all| all.contains(&json!(name)));
+        // Beside a session, a photo is left out, not empty.
+        let is_photo = is_choice && name == "photo";
+        !is_required && !is_photo
+    };
     for (name, field) in form["properties"].as_object_mut().into_iter().flatten() {
         if *field == reference("schemas/Photo") {
             *field = reference("schemas/PhotoFile");
+        } else if field["items"] == reference("schemas/Photo") {
+            field["items"] = reference("schemas/PhotoFile");
         } else if field["type"] == "boolean" {
             // Form fields are text, and some clients would write True.
             field["type"] = json!("string");
@@ -222,8 +232,17 @@ fn offer_a_form(operation: &mut Value, schemas: &mut Value) {
         }
     }
     schemas[format!("{name}Form")] = form;
+    if is_choice {
+        // Either of the two; generators of clients pass over this, but make nothing of a `oneOf`.
+        let is_given = json!({ SESSION: { "type": "string" } });
+        schemas[&name]["if"] = json!({ "required": [SESSION], "properties": is_given });
+        schemas[&name]["then"] = json!({ "properties": { "photo": false } });
+        schemas[&name]["else"] = json!({ "required": ["photo"] });
+    }
     for (name, field) in schemas[&name]["properties"].as_object_mut().into_iter().flatten() {
-        if is_optional(name) {
+        if is_optional(name) && !field["$ref"].is_null() {
+            *field = json!({ "anyOf": [field.take(), { "type": "null" }] });
+        } else if is_optional(name) {
             field["type"] = json!([field["type"].take(), "null"]);
             if let Some(words) = field.get_mut("enum").and_then(Value::as_array_mut) {
                 words.push(Value::Null);
