@@ -92,6 +92,9 @@ def walk_all(walk):
             enroll(url, "e-17", "p01-a.jpg")
             recognizing.attacks(walk, console)
             recognizing.calibration(walk, console)
+    with service(walk.binary, walk.folder / "turning", "--presentation-sessions") as url, walk.console("turned", url) as console:
+        enroll(url, "e-17", "p01-a.jpg")
+        recognizing.turning(walk, console)
 
 
 def draw(binary, folder, pictures):

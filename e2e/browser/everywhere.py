@@ -73,7 +73,7 @@ def phone_and_dark(walk, console):
             console.shape(scheme=scheme, **shape)
             for section in SECTIONS:
                 console.open(section)
-                if section not in ("employees", "calibration"):
+                if section not in ("turning", "employees", "calibration"):
                     console.photo(PEOPLE / "p01-c.jpg")
                 if section == "verify":
                     console.fill("#verify-id", "e-17")

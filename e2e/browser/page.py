@@ -8,10 +8,10 @@ from service import DATA, PEOPLE, started
 from .chromium import Browser, Failed
 
 ODD = DATA / "odd"
-SECTIONS = ["enroll", "verify", "identify", "employees", "calibration"]
+SECTIONS = ["enroll", "verify", "identify", "turning", "employees", "calibration"]
 
 # What the page calls and may be refused, which a browser tells on its console whatever the page does.
-CALLS = ["/check", "/enroll", "/verify", "/identify", "/employees"]
+CALLS = ["/check", "/enroll", "/verify", "/identify", "/employees", "/presentation"]
 
 # Keeps the last photo that was sent, and how many calls with one were ever made and under way at once. `instead` answers
 # in the service's place, by path, or later than it.

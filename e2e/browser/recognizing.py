@@ -1,5 +1,7 @@
 """Verification and identification."""
 
+import base64
+import json
 import time
 import tomllib
 
@@ -111,3 +113,55 @@ def calibration(walk, console):
     manifest = tomllib.loads((DATA / "pad/warmth.toml").read_text())
     require(rows["models"] == [manifest["model"]["sha256"]], f"the file is {file}")
     walk.step(console, "a calibration can be saved")
+
+
+# A webcam before which somebody follows the instructions of the page, half a second later: a head, or a print of it.
+PERSON = """((pictures) => {
+    if (!navigator.mediaDevices) return;
+    const canvas = Object.assign(document.createElement("canvas"), { width: 320, height: 400 });
+    const context = canvas.getContext("2d");
+    const bitmap = (text) => createImageBitmap(new Blob([Uint8Array.from(atob(text), (one) => one.charCodeAt(0))]));
+    window.who = "head";
+    let pose = "straight";
+    navigator.mediaDevices.getUserMedia = async () => {
+        const poses = {};
+        for (const [who, turned] of Object.entries(pictures)) {
+            poses[who] = {};
+            for (const [name, text] of Object.entries(turned)) poses[who][name] = await bitmap(text);
+        }
+        setInterval(() => {
+            const asked = document.querySelector(".instruction")?.innerText ?? "";
+            const next = /left/.test(asked) ? "left" : /right/.test(asked) ? "right" : /Raise/.test(asked) ? "up" : /straight/.test(asked) ? "straight" : pose;
+            if (next !== pose) setTimeout(() => (pose = next), 500);
+            context.drawImage(poses[who][pose], 0, 0);
+        }, 40);
+        return canvas.captureStream(25);
+    };
+})"""
+
+
+def person():
+    turns = DATA / "turns"
+    picture = lambda name: base64.b64encode((turns / f"{name}.jpg").read_bytes()).decode()
+    head = {pose: picture(f"p01-{pose}") for pose in ["straight", "left", "right", "up"]}
+    flat = {pose: picture(f"p01-print-{pose}") for pose in ["left", "right", "up"]} | {"straight": head["straight"]}
+    return f"{PERSON}({json.dumps({'head': head, 'print': flat})})"
+
+
+def turning(walk, console):
+    console.on_new_pages(person())
+    console.open("turning")
+    console.fill("#turning-id", "e-17")
+    console.push("Start")
+    console.shows(".instruction", "Look straight into the camera.")
+    console.until(f"/Turn|Raise/.test(document.querySelector('{console.here} .instruction').innerText)")
+    walk.step(console, "asked to turn the head")
+    console.shows(".gauge", "Live, and matches e-17.", "Above the threshold")
+    walk.step(console, "a turning head is verified")
+    console.fill("#turning-id", "")
+    console.push("Start")
+    console.shows(".outcome", "e-17", "Live, and identified as this employee.")
+    console.value("who = 'print'")
+    console.push("Start")
+    console.shows(".outcome", "This moves like a flat picture, not like a head.")
+    walk.step(console, "a turned print is refused")

@@ -7,7 +7,9 @@ pub(super) const LANES: usize = 64;
 pub(super) struct Probe {
     codes: Vec<i16>,
     /// Each code in two bytes: 256 times the high one and the low one.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "for kernels of x86"))]
     low: Vec<u8>,
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "for kernels of x86"))]
     high: Vec<i8>,
 }
 

@@ -42,6 +42,8 @@ struct PresentationDetection {
     /// `off`; `report`: answers state whether a face is live; `require`: also, only live faces match.
     #[schema(schema_with = modes)]
     mode: &'static str,
+    /// Whether presentation sessions are on (`--presentation-sessions`).
+    sessions: bool,
     /// The networks that judge.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
@@ -101,6 +103,7 @@ pub(super) async fn ready(State(app): State<AppState>) -> Result<Json<Ready>, Pr
         audit: Audit { waiting: backlog.waiting, quarantined: backlog.quarantined },
         presentation: PresentationDetection {
             mode: recognizer.presentation_mode().as_str(),
+            sessions: recognizer.allow_presentation_sessions().is_ok(),
             models: recognizer.pad_models().map(Model::from).collect(),
         },
     }))

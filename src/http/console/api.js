@@ -27,6 +27,10 @@ async function call(method, path, body) {
   let response, text;
   try {
     // Relative to the page, since a proxy may add a path prefix.
+    if (body && !(body instanceof FormData)) {
+      headers["content-type"] = "application/json";
+      body = JSON.stringify(body);
+    }
     response = await fetch(`.${path}`, { method, body, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
     text = await response.text();
   } catch {
@@ -71,6 +75,18 @@ export const check = (photo) => call("POST", "/check", form({ photo }));
 export const enroll = (fields) => call("POST", "/enroll", form(fields));
 export const verify = (employee_id, photo) => call("POST", "/verify", form({ employee_id, photo }));
 export const identify = (photo) => call("POST", "/identify", form({ photo, top: 1, faces: "all" }));
+/** Opens a session in which the person is asked to turn the head. */
+export const openSession = (employee_id) => call("POST", "/presentation/sessions", { employee_id });
+export function judgeSession(session, frames) {
+  const fields = new FormData();
+  for (const { at_ms, blob } of frames) {
+    fields.append("frame", blob);
+    fields.append("at_ms", at_ms);
+  }
+  return call("POST", `/presentation/sessions/${session}/frames`, fields);
+}
+export const verifySession = (employee_id, presentation_session) => call("POST", "/verify", form({ employee_id, presentation_session }));
+export const identifySession = (presentation_session) => call("POST", "/identify", form({ presentation_session, top: 1 }));
 export const erase = (id) => call("DELETE", employee(id));
 /** Requests the receipt of an erasure again, by its identifier. */
 export const receiptAgain = (id, receipt) => call("DELETE", `${employee(id)}?${new URLSearchParams({ receipt })}`);

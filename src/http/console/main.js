@@ -7,10 +7,11 @@ import { enroll } from "./enroll.js";
 import { identify } from "./identify.js";
 import { session } from "./session.js";
 import { admitted, refuse, signIn } from "./signin.js";
+import { turning } from "./turning.js";
 import { verify } from "./verify.js";
 import { presentationModeInWords, problemInWords } from "./words.js";
 
-const SECTIONS = { enroll, verify, identify, employees, calibration };
+const SECTIONS = { enroll, verify, identify, turning, employees, calibration };
 const NOT_YET = 1000;
 
 const [nav, out] = [document.querySelector("nav"), document.querySelector("#sign-out")];
@@ -38,7 +39,7 @@ function begin(moved = false) {
   out.hidden = !session.key;
   narrow.hidden = session.mayEnroll;
   for (const name of Object.keys(SECTIONS)) {
-    nav.querySelector(`[href="#${name}"]`).parentElement.hidden = !may(name);
+    nav.querySelector(`[href="#${name}"]`).parentElement.hidden = !may(name) || name === "turning";
   }
   tellAbout();
   go();
@@ -78,6 +79,7 @@ async function tellAbout() {
   try {
     const { model, gallery_size, presentation } = await ready();
     attacks.textContent = presentationModeInWords(presentation.mode);
+    nav.querySelector('[href="#turning"]').parentElement.hidden = !presentation.sessions;
     about.textContent = `${gallery_size.toLocaleString("en")} enrolled. Encoder: ${model.name}.`;
   } catch {
     about.textContent = "";

@@ -31,6 +31,7 @@ static CONSOLE: Page = Page::new(assets!(
     "signin.js",
     "stage.js",
     "submission.js",
+    "turning.js",
     "verify.js",
     "words.js",
 ));

@@ -32,6 +32,23 @@ const MODES = {
 
 export const presentationModeInWords = (mode) => MODES[mode];
 
+const TURN_REASONS = {
+  no_face: "The face was not in the picture all the time.",
+  several_faces: "Several people were in the picture.",
+  too_few_frames: "The webcam gave too few pictures.",
+  not_straight: "Look straight into the camera until you are asked to turn.",
+  too_early: "Wait until you are asked to turn.",
+  not_turned: "The head was not turned as asked. Turn a little more, and at once.",
+  wrong_turn: "The head was turned in another direction.",
+  other_person: "The pictures show different people.",
+  discontinuous: "Do not move about: the face jumped from one picture to the next.",
+  flat: "This moves like a flat picture, not like a head.",
+  unreadable: REASONS.presentation_uncertain,
+  presentation_attack: REASONS.presentation_attack,
+};
+
+export const turnReasonInWords = (reason) => TURN_REASONS[reason] ?? reason;
+
 /** What was judged of a presentation; nothing if it was not judged or is live. */
 export function presentationInWords(presentation) {
   if (presentation?.decision === "attack") return REASONS.presentation_attack;
