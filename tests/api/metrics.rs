@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use crate::app::{App, photo};
+use crate::app::{App, OPEN, engine, photo};
 
 async fn page(app: &App) -> String {
     let page = app.client.get(app.at("/metrics")).send().await.unwrap();
@@ -14,7 +14,8 @@ async fn page(app: &App) -> String {
 
 #[tokio::test]
 async fn metrics_count_calls_stages_and_scores_without_employees() {
-    let app = App::spawn().await;
+    // An engine of its own: others' photos would count as at work.
+    let app = App::spawn_with(&engine(2, 64), OPEN).await;
     let name = "somebody.quite.unmistakable";
     app.enroll(name, photo("people/p01-a.jpg")).await;
     app.verify(name, photo("people/p01-b.jpg")).await;

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use likeness::http::Code;
+use likeness::recognizer::Policy;
 use reqwest::header::IF_NONE_MATCH;
 use reqwest::multipart::Form;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::app::{Answer, App, file, photo, send};
+use crate::app::{Answer, App, OPEN, POLICY, file, photo, send};
 use crate::keys::keys;
 use crate::problems::provoke;
 
@@ -161,7 +162,13 @@ fn shape(value: &Value) -> Value {
 
 #[tokio::test]
 async fn examples_are_of_the_shape_of_the_answers() {
-    let app = App::spawn().await;
+    let (app, state) = App::spawn_starting(OPEN).await;
+    app.start(
+        &crate::presentation::embedded(),
+        &state,
+        Policy { presentation_sessions: true, ..POLICY },
+    )
+    .await;
     let document = app.get("/openapi.json").await.body;
     let operations = operations(&document);
     let mut examples = operations.values().flat_map(|operation| {
@@ -185,6 +192,7 @@ async fn examples_are_of_the_shape_of_the_answers() {
         app.enroll("e-17", face("p01-a")).await,
         app.verify("e-17", face("p01-b")).await,
         app.identify(face("p01-c")).await,
+        app.post_json("/presentation/sessions", &json!({})).await,
         app.get("/employees").await,
         app.get("/employees/e-17").await,
         send(app.client.delete(app.at("/employees/e-17"))).await,

@@ -22,6 +22,13 @@ pub(crate) static JUDGING: LazyLock<Engine> = LazyLock::new(|| {
     Engine::load(&EngineOptions { pad, ..EngineOptions::embedded(2, 64) }).unwrap()
 });
 
+/// The models that the binary carries, with that for presentation attack detection.
+pub(crate) fn embedded() -> Engine {
+    let networks = vec![ModelSource::embedded_pad()];
+    let pad = Some(PadOptions { networks, ..options() });
+    Engine::load(&EngineOptions { pad, ..EngineOptions::embedded(2, 64) }).unwrap()
+}
+
 fn options() -> PadOptions {
     let networks = vec![ModelSource::read(&data("pad/warmth.onnx")).unwrap()];
     PadOptions { networks, calibration: None, bpcer: Some(0.05), measures_ranges: false }
