@@ -92,20 +92,23 @@ def main():
     half = [rates([cv2.resize(photo, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for photo in some], [tuple(value / 2 for value in box) for box in where])
             for some, where in ((pixels, boxes), (fakes, fake_boxes))]
     print(f"| half size | {(half[0] < at).mean():.1%} | {(half[1] >= at).mean():.1%} |")
-    luma, said = [], []
+    seen = {False: ([], []), True: ([], [])}
     for light in LIGHT:
-        dark = [darkened(photo, light, rng) for photo in pixels]
-        luma.append(highlights(args.binary, dark))
-        said.append(rates(dark, boxes))
-        fake = rates([darkened(photo, light, rng) for photo in fakes], fake_boxes)
+        share = {}
+        for attack, (some, where) in {False: (pixels, boxes), True: (fakes, fake_boxes)}.items():
+            dark = [darkened(photo, light, rng) for photo in some]
+            scores = rates(dark, where)
+            seen[attack][0].append(highlights(args.binary, dark))
+            seen[attack][1].append(scores)
+            share[attack] = (scores >= at).mean()
         if light < 1:
-            print(f"| {light} times the light | {(said[-1] < at).mean():.1%} | {(fake >= at).mean():.1%} |", flush=True)
-    luma, said = np.concatenate(luma), np.concatenate(said)
-    print("\n| luma of the face | photos | BPCER |\n| --- | --- | --- |")
+            print(f"| {light} times the light | {1 - share[False]:.1%} | {share[True]:.1%} |", flush=True)
+    (luma, said), (fake_luma, fake_said) = (map(np.concatenate, seen[attack]) for attack in (False, True))
+    print("\n| luma of the face | live photos | BPCER | photos of attacks | APCER |\n| --- | --- | --- | --- | --- |")
     for low, high in zip(EDGES, EDGES[1:]):
-        rows = (luma >= low) & (luma < high)
-        if rows.sum() >= 20:
-            print(f"| {low} to {high} | {rows.sum()} | {(said[rows] < at).mean():.1%} |")
+        rows, fake_rows = (luma >= low) & (luma < high), (fake_luma >= low) & (fake_luma < high)
+        if min(rows.sum(), fake_rows.sum()) >= 20:
+            print(f"| {low} to {high} | {rows.sum()} | {(said[rows] < at).mean():.1%} | {fake_rows.sum()} | {(fake_said[fake_rows] >= at).mean():.1%} |")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from common.exporting import exported
 from common.weights import folded, rounded
 from detector.export import LICENCE
 from pad import data
-from pad.measures import apcer, auc, threshold
+from pad.measures import apcer, auc, common_threshold, threshold
 from pad.network import GIVEN, PadNetwork
 from pad.teachers import Network
 from pad.views import family
@@ -39,19 +39,16 @@ class Exported(nn.Module):
 
     def __init__(self, network):
         super().__init__()
-        self.maps, self.head = nn.Sequential(network.early, network.late), network.head
+        self.maps, self.score = nn.Sequential(network.early, network.late), network.score
 
     def forward(self, x):
-        return self.head(self.maps(x))
+        return self.score(self.maps(x))
 
 
 def thresholds(photos, scores):
     """Rows of [[threshold]]: quantiles of the live photos' scores, each development set weighing the same."""
-    parts = [np.array([score for photo, score in zip(photos, scores) if photo.split == "devel" and not photo.attack and family(photo) in names]) for names in DEVELOPMENT]
-    every, weight = np.concatenate(parts), np.concatenate([np.full(len(part), 1 / len(part) / len(parts)) for part in parts])
-    order = np.argsort(every)
-    below = np.cumsum(weight[order])
-    return [{"bpcer": bpcer, "score": round(float(every[order][np.searchsorted(below, bpcer)]), 4)} for bpcer in BPCERS]
+    sets = [np.array([score for photo, score in zip(photos, scores) if photo.split == "devel" and not photo.attack and family(photo) in names]) for names in DEVELOPMENT]
+    return [{"bpcer": bpcer, "score": round(common_threshold(sets, bpcer), 4)} for bpcer in BPCERS]
 
 
 def told(photos, scores):

@@ -11,6 +11,13 @@ def threshold(live, bpcer):
     return ordered[min(len(ordered) - 1, int(np.floor(bpcer * len(ordered))))]
 
 
+def common_threshold(sets, bpcer):
+    """The score below which this share of live photos lies, where each set of scores has the same weight."""
+    every, weight = np.concatenate(sets), np.concatenate([np.full(len(scores), 1 / len(scores) / len(sets)) for scores in sets])
+    order = np.argsort(every)
+    return float(every[order][np.searchsorted(np.cumsum(weight[order]), bpcer)])
+
+
 def apcer(attack, at):
     """Share of attacks that pass as live."""
     return float((attack >= at).mean()) if len(attack) else float("nan")

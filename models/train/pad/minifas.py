@@ -14,6 +14,7 @@ import numpy as np
 from common import manifests
 from pad import data
 from pad.export import BPCERS
+from pad.measures import common_threshold
 from pad.teachers import MINIFAS, Network
 
 SOURCE = {"2.7": "2.7_80x80_MiniFASNetV2.pth", "4.0": "4_0_0_80x80_MiniFASNetV1SE.pth"}
@@ -49,11 +50,8 @@ def main():
     photos, score = data.read(args.work), np.load(args.work / "pad" / "teachers.npz")["scores"][:, :2].mean(1)
     parts = [np.array([s for p, s in zip(photos, score) if p.set == name and p.split in splits and not p.attack and p.box is not None])
              for name, splits in (("replay", ("devel",)), ("casia", ("train", "devel")))]
-    every, weight = np.concatenate(parts), np.concatenate([np.full(len(part), 1 / len(part) / len(parts)) for part in parts])
-    order = np.argsort(every)
-    below = np.cumsum(weight[order])
-    lines = [CALIBRATION, f"models = {manifests._value(digests)}\nlive_photos = {len(every)}\n"]
-    lines += [f"\n[[threshold]]\nbpcer = {bpcer}\nscore = {every[order][np.searchsorted(below, bpcer)]:.4f}\n" for bpcer in BPCERS]
+    lines = [CALIBRATION, f"models = {manifests._value(digests)}\nlive_photos = {sum(map(len, parts))}\n"]
+    lines += [f"\n[[threshold]]\nbpcer = {bpcer}\nscore = {common_threshold(parts, bpcer):.4f}\n" for bpcer in BPCERS]
     (args.out / "minifas-calibration.toml").write_text("".join(lines))
 
 
