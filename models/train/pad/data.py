@@ -80,16 +80,12 @@ def tutorial(root):
                 yield Photo(str(path), f"tutorial {copy.name.split('+')[0]}", "devel" if devel else "train", str(path.parent), label == "fake", "live" if label == "real" else "unnamed")
 
 
-def held_out(name):
-    """Whether a person of an ordinary photo is kept out of training: half of UTKFace, an eighth of the other sets."""
-    return zlib.crc32(name.encode())
-
-
 def ordinary(name, paths, most):
+    """So many photos of a set; half of UTKFace and all of CFP measure, an eighth of the other sets chooses thresholds, by checksum."""
     paths = sorted(paths)
     random.Random(1).shuffle(paths)
     for path in paths[:most]:
-        number = held_out(path.name)
+        number = zlib.crc32(path.name.encode())
         split = {"cfp": "test", "utk": "test" if number % 2 else "train"}.get(name, "devel" if number % 8 == 0 else "train")
         yield Photo(str(path), name, split, path.parent.parent.name if name == "cfp" else path.name, False, "live")
 

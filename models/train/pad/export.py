@@ -69,7 +69,7 @@ def main():
     ask.add_argument("--work", type=Path, default=Path("work"))
     args = ask.parse_args()
     network = PadNetwork()
-    network.load_state_dict(torch.load(args.work / "pad" / args.name / "network.pt", map_location="cpu", weights_only=True), strict=False)
+    network.load_state_dict(torch.load(args.work / "pad" / args.name / "network.pt", map_location="cpu", weights_only=True))
     floats = args.work / "pad" / args.name / "floats.onnx"
     exported(rounded(Exported(folded(network)).eval()), floats, [(GIVEN.side, GIVEN.side)], "crops", ["live"], channels=3 * len(GIVEN.crops))
     views = args.work / "pad" / "views"
