@@ -35,6 +35,7 @@ pub(super) struct Crop {
     factor: f64,
     shape: Shape,
     border: Border,
+    antialiased: bool,
 }
 
 /// One side of a crop in whole pixels of the photo, from the first to the one after the last; it may reach beyond the
@@ -48,10 +49,16 @@ struct Span {
 impl Crop {
     /// Creates a crop; `None` unless the factor is from 0.5 to 8.
     pub(super) fn new(factor: f64, shape: Shape, border: Border) -> Option<Self> {
-        (0.5..=LARGEST).contains(&factor).then_some(Self { factor, shape, border })
+        let crop = Self { factor, shape, border, antialiased: true };
+        (0.5..=LARGEST).contains(&factor).then_some(crop)
     }
 
-    /// Returns the crop of a face, resized to a square with bilinear antialiasing.
+    /// Sets whether a crop is resized over the area of each pixel, as by default.
+    pub(super) fn antialiased(self, antialiased: bool) -> Self {
+        Self { antialiased, ..self }
+    }
+
+    /// Returns the crop of a face, resized bilinearly to a square.
     pub(super) fn of(&self, photo: &Photo, bounds: &Bounds, side: u32) -> RgbImage {
         let working = photo.working();
         let (width, height) = (f64::from(working.width()), f64::from(working.height()));
@@ -69,7 +76,7 @@ impl Crop {
         };
         let across = self.span(x + box_width / 2.0, cropped_width * factor, working.width());
         let down = self.span(y + box_height / 2.0, cropped_height * factor, working.height());
-        resized(working, across, down, side)
+        resized(working, across, down, (side, self.antialiased))
     }
 
     /// Returns the span of one side, of this length about a center, in a photo of `size` pixels.
@@ -89,7 +96,12 @@ impl Crop {
 
 /// Resizes a part of an image to a square. What lies beyond the image is mirrored at the resolution of the square, so
 /// that the memory does not depend on the size of the part.
-fn resized(image: &RgbImage, across: Span, down: Span, side: u32) -> RgbImage {
+fn resized(
+    image: &RgbImage,
+    across: Span,
+    down: Span,
+    (side, antialiased): (u32, bool),
+) -> RgbImage {
     let [(left, width), (top, height)] =
         [(across, image.width()), (down, image.height())].map(|(span, size)| {
             // A box beyond the photo leaves the pixels at the edge.
@@ -98,10 +110,9 @@ fn resized(image: &RgbImage, across: Span, down: Span, side: u32) -> RgbImage {
         });
     let [across, down] = [(across, left, width), (down, top, height)]
         .map(|(span, from, length)| Placed::of(span, from, length, side));
-    let from = (left as u32, top as u32);
-    let inner =
-        resize_part(image, from, (width as u32, height as u32), (across.length, down.length));
-    if (across.length, down.length) == (side, side) {
+    let (from, size) = ((left as u32, top as u32), (across.length, down.length));
+    let inner = resize_part(image, from, (width as u32, height as u32), size, antialiased);
+    if size == (side, side) {
         return inner;
     }
     RgbImage::from_fn(side, side, |x, y| *inner.get_pixel(across.mirrored(x), down.mirrored(y)))
@@ -169,6 +180,20 @@ mod tests {
         let mirrored = of(Border::Mirror);
         let row: Vec<_> = (0..14).map(|x| mirrored.get_pixel(x, 0).0[0]).collect();
         assert_eq!(row, [10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_crop_that_is_not_antialiased_takes_the_nearest_pixels() {
+        let stripes = RgbImage::from_fn(64, 64, |x, _| Rgb([255 * u8::from(x % 4 == 1); 3]));
+        let crop = Crop::new(1.0, Shape::Square, Border::Mirror).unwrap();
+        let of = |antialiased| {
+            let photo = Photo::from_working(stripes.clone());
+            let seen = crop.antialiased(antialiased).of(&photo, &bounds(0.0, 0.0, 64.0, 64.0), 16);
+            seen.get_pixel(8, 8).0[0]
+        };
+        // Of columns 32 to 35 the center lies between 33, which is white, and 34.
+        assert!((127..=128).contains(&of(false)), "{}", of(false));
+        assert!(of(true) < 100, "{}", of(true));
     }
 
     #[test]

@@ -125,6 +125,13 @@ struct CropFile {
     sizes: Vec<f64>,
     shape: Shape,
     border: Border,
+    /// Whether crops are resized over the area of each pixel; if not, as by OpenCV's `INTER_LINEAR`.
+    #[serde(default = "yes")]
+    antialiased: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What the values of a network are.
@@ -139,11 +146,13 @@ enum OutputForm {
 
 impl CropFile {
     fn crops(&self) -> Result<Vec<Crop>, String> {
-        let Self { sizes, shape, border } = self;
+        let Self { sizes, shape, border, antialiased } = self;
         if !(1..=MOST_CROPS).contains(&sizes.len()) {
             return Err(format!("[crop] sizes must be 1 to {MOST_CROPS} numbers"));
         }
-        let crop = |&size: &f64| Crop::new(size, *shape, *border);
+        let crop = |&size: &f64| {
+            Crop::new(size, *shape, *border).map(|crop| crop.antialiased(*antialiased))
+        };
         let crops = sizes.iter().map(crop).collect::<Option<_>>();
         crops.ok_or_else(|| "[crop] sizes must be from 0.5 to 8".to_owned())
     }

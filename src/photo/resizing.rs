@@ -36,15 +36,21 @@ pub(crate) fn shrink_part(
     resize(image, (width, height), &options)
 }
 
-/// Resizes a part of an image by bilinear convolution over the area of each pixel. The part starts at `left` and `top`
-/// and is inside the image, at least one pixel wide and high.
+/// Resizes a part of an image bilinearly: by convolution over the area of each pixel or, if it is not `antialiased`,
+/// between the four nearest pixels, as OpenCV's `INTER_LINEAR`. The part starts at `left` and `top` and is inside the
+/// image, at least one pixel wide and high.
 pub(crate) fn resize_part(
     image: &RgbImage,
     (left, top): (u32, u32),
     (width, height): (u32, u32),
     target: (u32, u32),
+    antialiased: bool,
 ) -> RgbImage {
-    let filter = fir::ResizeAlg::Convolution(fir::FilterType::Bilinear);
+    let filter = if antialiased {
+        fir::ResizeAlg::Convolution(fir::FilterType::Bilinear)
+    } else {
+        fir::ResizeAlg::Interpolation(fir::FilterType::Bilinear)
+    };
     let [left, top, width, height] = [left, top, width, height].map(f64::from);
     let options = fir::ResizeOptions::new().resize_alg(filter).crop(left, top, width, height);
     resize(image, target, &options)

@@ -161,11 +161,12 @@ fn draft(network: &Inspection, name: &str) -> anyhow::Result<String> {
     input["mean"] = value([0.0; 3].into_iter().collect::<Array>());
     input["scale"] = value(1.0 / 255.0);
     let about = "\n# The size of each crop as a multiple of the face's box; shape: \"rectangle\" or \"square\"; border: \"inside\"\n\
-                 # or \"mirror\".\n";
+                 # or \"mirror\"; antialiased: false for a network that was trained with OpenCV's resize.\n";
     let crop = section(&mut document, "crop", about);
     crop["sizes"] = value(SIZES.into_iter().take(channels / 3).collect::<Array>());
     crop["shape"] = value("square");
     crop["border"] = value("inside");
+    crop["antialiased"] = value(true);
     let about =
         "\n# form: \"logits\" or \"probabilities\"; live: the index of the class of live faces.\n";
     let output = section(&mut document, "output", about);
