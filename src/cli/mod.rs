@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod backup;
+mod client;
 pub mod doctor;
 pub mod evaluate;
 pub mod export;
@@ -21,6 +22,7 @@ pub mod score;
 pub mod serve;
 mod staff;
 pub mod sync;
+mod target;
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
