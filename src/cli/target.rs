@@ -2,13 +2,17 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
+use super::InUse;
+use super::announcement::Announcement;
 use super::client::{Client, Slot, Window};
 use super::staff::{Enrollee, Joiner, Tried};
+use crate::access::LocalCredential;
 use crate::audit::Actor;
 use crate::config::{Config, ServerArgs};
 use crate::employee::EmployeeId;
@@ -50,7 +54,8 @@ pub(super) enum NoDataYet {
 }
 
 impl Target {
-    /// Connects to the named service or, without one, opens the data.
+    /// Connects to the named service or, without one, to the service that holds the lock of the data
+    /// directory. If there is none, opens the data.
     ///
     /// # Errors
     /// If neither is possible.
@@ -67,7 +72,15 @@ impl Target {
             NoDataYet::Create => super::create_data_directory(&config)?,
             NoDataYet::Refuse => super::existing_data(&config).await?,
         };
-        let lock = super::lock(&files)?;
+        let lock = match super::lock(&files) {
+            Err(error) if error.is::<InUse>() => {
+                let client = holder(&config.data_dir).await?.ok_or(error)?;
+                let folder = config.data_dir.display();
+                eprintln!("using the service at {}, which serves {folder}", client.url());
+                return Self::running(client, &config).await;
+            }
+            lock => lock?,
+        };
         Self::opened(config, lock).await
     }
 
@@ -215,6 +228,26 @@ impl Opened {
             everybody.extend(page.into_iter().map(Enrollee::from));
         }
     }
+}
+
+/// Returns a client of the service that holds the lock of a data directory; none if another command
+/// holds it.
+///
+/// # Errors
+/// If the service accepts API keys only, or does not respond.
+async fn holder(folder: &Path) -> anyhow::Result<Option<Client>> {
+    let Some(url) = Announcement::read(folder).context("reading the address of the service")?
+    else {
+        return Ok(None);
+    };
+    let key_file = LocalCredential::file(folder);
+    if url.starts_with("https:") || !key_file.exists() {
+        bail!(
+            "the service at {url} is using {}; enroll through it with --server URL and --key-file FILE, an API key with the role enroller",
+            folder.display()
+        );
+    }
+    Client::connect(&url, &key_file, None).await.map(Some)
 }
 
 fn call() -> Call {

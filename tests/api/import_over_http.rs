@@ -170,6 +170,48 @@ async fn revoked_key_stops_the_import_which_can_be_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn commands_find_the_service_that_holds_the_lock() {
+    let (folder, source) = (tempfile::tempdir().unwrap(), staff(1));
+    let (from, address) = (source.path().to_str().unwrap(), folder.path().join("address"));
+    let mut service = Process::start(folder.path());
+    assert_eq!(fs::read_to_string(&address).unwrap().trim_end(), service.url);
+    let (code, _, err) = on(folder.path(), &["import", from]);
+    assert!(code == 0 && err.contains(&format!("using the service at {}", service.url)), "{err}");
+    let list = send(service.client.get(format!("{}/employees", service.url))).await;
+    assert_eq!(names(&list), ["e-01"]);
+    let table = written(&source, "staff.csv", "employee_id,photo\ne-02,e-02.jpg\n");
+    add(&source, "e-02", "people/p02-a.jpg");
+    let sync = ["sync", table.to_str().unwrap(), "--yes", "--allow-erase", "1"];
+    assert_eq!(on(folder.path(), &sync).0, 0);
+    let list = send(service.client.get(format!("{}/employees", service.url))).await;
+    assert_eq!(names(&list), ["e-02"]);
+    service.terminate();
+    assert!(service.ended_well() && !address.exists());
+    // On the files, also after a kill left the address.
+    let summary = "1 enrolled, 1 already enrolled";
+    let (_, _, err) = on(folder.path(), &["import", from]);
+    assert!(err.contains(summary) && !err.contains("using the service"), "{err}");
+    Process::start(folder.path()).kill();
+    assert!(address.exists());
+    let (_, _, err) = on(folder.path(), &["import", from]);
+    assert!(err.contains("0 enrolled, 2 already") && !err.contains("using the service"), "{err}");
+    assert!(!address.exists());
+    // With API keys, a key is needed.
+    let service = Process::start(folder.path());
+    let (_, key, _) = on(folder.path(), &["keys", "add", "--first"]);
+    let (code, _, err) = on(folder.path(), &["import", from]);
+    assert!(code == 1 && err.contains("--server URL and --key-file FILE"), "{err}");
+    let key_file = written(&source, "key", &key);
+    let key_file = key_file.to_str().unwrap();
+    let import = ["import", from, "--server", &service.url, "--key-file", key_file];
+    let started = Instant::now();
+    // The service reads its keys once a second.
+    while on(folder.path(), &import).0 != 0 {
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sync_through_a_service_plans_guards_and_erases() {
     let (app, source) = (App::spawn().await, staff(4));
     for employee in ["e-01", "e-02", "e-03"] {
@@ -252,4 +294,6 @@ async fn certificate_of_the_service_is_verified() {
     assert!(code == 1 && err.contains("invalid peer certificate"), "{err}");
     let (code, _, err) = on(folder.path(), &[&import[..], &["--server-ca", &cert]].concat());
     assert!(code == 0 && err.contains("1 enrolled"), "{err}");
+    let (code, _, err) = on(folder.path(), &["import", from]);
+    assert!(code == 1 && err.contains("--server URL"), "{err}");
 }
