@@ -34,8 +34,9 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     }
 }
 
-/// Returns the local address of a service that listens on all addresses.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+/// Returns an address at which this machine reaches a service: the loopback address of one that
+/// listens on all addresses.
+pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use tokio::sync::Semaphore;
+use indicatif::ProgressBar;
+use tokio::task::JoinSet;
 
-use super::staff::{self, Joiner, Refusal, Source};
-use crate::audit::Actor;
+use super::client::Slot;
+use super::staff::{self, Joiner, Refusal, Source, Tried};
+use super::target::{NoDataYet, Target};
 use crate::config::{Config, ImportArgs};
-use crate::recognizer::{Call, Code, EnrollmentOptions, Error, Recognizer};
 
 /// Enrols everyone who is not enrolled yet.
 ///
 /// # Errors
-/// Where folder, table or data cannot be read, or somebody was refused.
+/// Where folder, table or data cannot be read, the service fails, or somebody was refused.
 pub async fn run(config: Config, args: &ImportArgs) -> anyhow::Result<()> {
     let source = if args.from.is_dir() {
         staff::folder(&args.from)?
@@ -21,12 +22,14 @@ pub async fn run(config: Config, args: &ImportArgs) -> anyhow::Result<()> {
         staff::joiners_of_table(&args.from, super::wall_clock())?
     };
     let Source { joiners, mut refused, passed_over } = source;
-    let _lock = super::lock(&super::create_data_directory(&config)?)?;
-    let (store, recognizer) = super::open(config, None).await?;
-    let wishes = EnrollmentOptions { rehearsal: args.dry_run, ..EnrollmentOptions::default() };
-    let done = enroll_all(&recognizer, joiners, wishes).await;
-    recognizer.end().await;
-    store.close().await;
+    let target = Arc::new(Target::open(config, &args.server, NoDataYet::Create).await?);
+    if args.dry_run && matches!(*target, Target::Service(_)) {
+        eprintln!(
+            "a dry run with a service checks face and quality of each photo, but finds no look-alikes"
+        );
+    }
+    let done = enroll_all(&target, joiners, args.dry_run).await;
+    target.close().await;
     let mut done = done?;
     refused.append(&mut done.refused);
     done.refused = refused;
@@ -80,54 +83,95 @@ pub(super) fn nobody_refused(refused: usize) -> anyhow::Result<()> {
     if refused == 0 { Ok(()) } else { bail!("some employees could not be enrolled") }
 }
 
-/// Enrolls everyone, so many photos at once; a bar on the terminal shows how far it is. A photo whose file can't be
-/// read is a refusal like any other.
+/// Enrolls everyone, as many at once as the target takes; a bar on the terminal shows how far it is. A photo whose file
+/// can't be read is a refusal like any other.
 ///
 /// # Errors
 /// If the service fails; employees enrolled before stay enrolled.
 pub(super) async fn enroll_all(
-    recognizer: &Recognizer,
+    target: &Arc<Target>,
     joiners: Vec<Joiner>,
-    wishes: EnrollmentOptions,
+    dry_run: bool,
 ) -> anyhow::Result<Done> {
-    let places = Arc::new(Semaphore::new(recognizer.at_once()));
-    let bar = super::bar(joiners.len() as u64, "people");
-    let mut tasks = Vec::with_capacity(joiners.len());
-    let mut done = Done::default();
-    for joiner in joiners {
-        let place = places.clone().acquire_owned().await?;
-        let photo = match staff::read_photo(&joiner.photo) {
-            Ok(photo) => photo,
-            Err((code, reason)) => {
-                bar.inc(1);
-                done.refused.push(Refusal::new(&joiner, code, reason));
-                continue;
+    let mut progress = Progress::new(joiners.len());
+    let mut tasks = JoinSet::new();
+    for (row, joiner) in joiners.into_iter().enumerate() {
+        let slot = loop {
+            tokio::select! {
+                slot = target.window().slot() => break slot,
+                // So that a failure of the service is noticed at once.
+                Some(ended) = tasks.join_next() => progress.count(ended?)?,
             }
         };
-        let (recognizer, bar) = (recognizer.clone(), bar.clone());
-        let wishes = EnrollmentOptions { expires_at: joiner.expires_at, ..wishes };
-        tasks.push(tokio::spawn(async move {
-            let call = Call { actor: Actor::Operator, at: super::wall_clock() };
-            let enrolled =
-                recognizer.enroll(joiner.employee.clone(), photo.into(), wishes, &call).await;
-            drop(place);
-            bar.inc(1);
-            (joiner, enrolled)
-        }));
+        let target = target.clone();
+        tasks.spawn(async move {
+            let tried = enroll(&target, &joiner, dry_run, &slot).await;
+            (row, joiner, tried)
+        });
     }
-    for task in tasks {
-        match task.await? {
-            (_, Ok(_)) => done.enrolled += 1,
-            (_, Err(Error::AlreadyEnrolled)) => done.already += 1,
-            (joiner, Err(error)) if error.code() == Code::Internal => {
-                return Err(error)
-                    .with_context(|| format!("enrolling {}", joiner.employee.as_str()));
+    while let Some(ended) = tasks.join_next().await {
+        progress.count(ended?)?;
+    }
+    Ok(progress.done())
+}
+
+async fn enroll(
+    target: &Target,
+    joiner: &Joiner,
+    dry_run: bool,
+    slot: &Slot,
+) -> anyhow::Result<Tried> {
+    match staff::read_photo(&joiner.photo) {
+        Ok(photo) => target.enroll(joiner, photo, dry_run, slot).await,
+        Err((code, reason)) => Ok(Tried::Refused(code, reason)),
+    }
+}
+
+/// The enrollments so far.
+struct Progress {
+    bar: ProgressBar,
+    people: usize,
+    done: Done,
+    /// The refusals, with the row of each.
+    refused: Vec<(usize, Refusal)>,
+}
+
+impl Progress {
+    fn new(people: usize) -> Self {
+        let bar = super::bar(people as u64, "people");
+        Self { bar, people, done: Done::default(), refused: Vec::new() }
+    }
+
+    fn count(
+        &mut self,
+        (row, joiner, tried): (usize, Joiner, anyhow::Result<Tried>),
+    ) -> anyhow::Result<()> {
+        match tried {
+            Ok(Tried::Enrolled) => self.done.enrolled += 1,
+            Ok(Tried::Already) => self.done.already += 1,
+            Ok(Tried::Refused(code, reason)) => {
+                self.refused.push((row, Refusal::new(&joiner, code, reason)));
             }
-            (joiner, Err(error)) => {
-                done.refused.push(Refusal::new(&joiner, error.code(), error.to_string()));
+            Err(error) => {
+                self.bar.finish_and_clear();
+                let Done { enrolled, .. } = self.done;
+                let employee = joiner.employee.as_str();
+                let people = self.people;
+                return Err(error).with_context(|| {
+                    format!(
+                        "enrolling {employee}, after {enrolled} of {people}; run the command again to resume"
+                    )
+                });
             }
         }
+        self.bar.inc(1);
+        Ok(())
     }
-    bar.finish_and_clear();
-    Ok(done)
+
+    fn done(mut self) -> Done {
+        self.bar.finish_and_clear();
+        self.refused.sort_by_key(|(row, _)| *row);
+        self.done.refused = self.refused.into_iter().map(|(_, refusal)| refusal).collect();
+        self.done
+    }
 }

@@ -1,7 +1,9 @@
 //! The subcommands, one file each, and how they open the service's data.
 
+mod announcement;
 pub mod audit;
 pub mod backup;
+mod client;
 pub mod doctor;
 pub mod evaluate;
 pub mod export;
@@ -21,6 +23,7 @@ pub mod score;
 pub mod serve;
 mod staff;
 pub mod sync;
+mod target;
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -30,6 +33,7 @@ use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
+use self::announcement::Announcement;
 use crate::audit::{Action, Actor, Event, Outcome, Subject};
 use crate::config::{Config, Files};
 use crate::engine::{Engine, EngineOptions, PadOptions};
@@ -54,6 +58,11 @@ pub enum NoData {
     )]
     InPostgres,
 }
+
+/// The error if another process holds the lock of the data directory.
+#[derive(Debug, thiserror::Error)]
+#[error("another likeness process is using {}; stop it first", .0.display())]
+struct InUse(PathBuf);
 
 /// Creates the data directory if it is missing, accessible by its owner only.
 fn create_data_directory(config: &Config) -> anyhow::Result<Files> {
@@ -148,6 +157,9 @@ async fn open_store(files: &Files) -> anyhow::Result<Store> {
 
 /// Locks the data directory against other writing processes while the returned file is open. With
 /// PostgreSQL, nothing in the directory is written, and no lock is taken.
+///
+/// # Errors
+/// [`InUse`] if another process holds the lock.
 fn lock(files: &Files) -> anyhow::Result<Option<File>> {
     if matches!(files.location, Location::Server { .. }) {
         return Ok(None);
@@ -156,12 +168,13 @@ fn lock(files: &Files) -> anyhow::Result<Option<File>> {
     let options = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).clone();
     let lock = options.open(path);
     let lock = lock.with_context(|| format!("opening {}", path.display()))?;
+    let folder = path.parent().unwrap_or(path);
     match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another likeness process is using {}; stop it first",
-            path.parent().unwrap_or(path).display()
-        ),
+        Ok(()) => {
+            Announcement::clear(folder).context("deleting the address of an earlier service")?;
+            Ok(Some(lock))
+        }
+        Err(TryLockError::WouldBlock) => Err(InUse(folder.to_owned()).into()),
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("locking {}", path.display()))
         }

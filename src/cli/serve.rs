@@ -11,6 +11,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
+use super::announcement::Announcement;
+use super::health;
 use crate::access::LocalCredential;
 use crate::config::Config;
 use crate::http::{self, AppState, Certificate};
@@ -32,7 +34,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // Dropped last, after the last span.
     #[cfg(feature = "otlp")]
     let _traces = config.otlp_endpoint.as_deref().map(Traces::start).transpose()?;
-    let _lock = super::lock(&super::create_data_directory(&config)?)?;
+    let lock = super::lock(&super::create_data_directory(&config)?)?;
     let (http, events_kept) = (config.http_options(), config.events_kept());
     let certificate = match config.tls() {
         Some([chain, key]) => {
@@ -46,6 +48,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?;
+    // Dropped before the lock.
+    let _announced = match &lock {
+        Some(_) => Some(announce(&config.data_dir, scheme, address)?),
+        None => None,
+    };
     let state = AppState::starting(super::wall_clock);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     // A dropped sender stops the service too.
@@ -76,6 +83,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     drop((state, recognizer));
     store.close().await;
     Ok(served??)
+}
+
+/// Writes the URL of the service for `import` and `sync`.
+fn announce(folder: &Path, scheme: &str, listen: SocketAddr) -> anyhow::Result<Announcement> {
+    let url = format!("{scheme}://{}", health::reachable(listen));
+    Announcement::write(folder, &url)
+        .with_context(|| format!("writing the address of the service to {}", folder.display()))
 }
 
 /// Issues the local credential as long as no API key was ever added, and withdraws it otherwise.

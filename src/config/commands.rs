@@ -26,8 +26,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Check that the service at --listen is ready; with TLS, only that it accepts connections.
     Health,
-    /// Enroll a folder or CSV of photos. Safe to rerun: resumes where it stopped. Stop the service
-    /// first.
+    /// Enroll a folder or CSV of photos, through the service if it runs. Safe to rerun: resumes where
+    /// it stopped.
     Import(ImportArgs),
     /// Create, list and revoke API keys, and rotate the master key.
     #[command(subcommand)]
@@ -47,8 +47,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// Run the HTTP service (default).
     Serve,
-    /// Synchronize enrollments with a CSV staff list: enroll joiners, erase leavers. Stop the service
-    /// first.
+    /// Synchronize enrollments with a CSV staff list, through the service if it runs: enroll joiners,
+    /// erase leavers.
     Sync(SyncArgs),
 }
 
@@ -98,6 +98,9 @@ pub struct ImportArgs {
     /// Check all photos without storing anything.
     #[arg(long)]
     pub dry_run: bool,
+    /// The service to enroll in.
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 /// Arguments of `sync`.
@@ -116,6 +119,26 @@ pub struct SyncArgs {
     /// of all.
     #[arg(long, value_name = "N", default_value = "0")]
     pub allow_erase: usize,
+    /// The service to synchronize.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// The service that `import` and `sync` use.
+#[derive(Args, Debug)]
+pub struct ServerArgs {
+    /// URL of a running service to use. [default: the service that uses --data-dir; if none runs, the
+    /// files in --data-dir]
+    #[arg(long, value_name = "URL", requires = "key_file")]
+    pub server: Option<String>,
+    /// File with an API key of the role enroller or admin for --server: the key alone, or the line
+    /// `Authorization: Bearer KEY`.
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub key_file: Option<PathBuf>,
+    /// Certificates (PEM) to trust instead of the system's, for a --server with a certificate of
+    /// your own.
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub server_ca: Option<PathBuf>,
 }
 
 /// The subcommands of `keys`.

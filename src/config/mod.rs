@@ -16,7 +16,7 @@ use jiff::SignedDuration;
 pub use self::commands::{
     ArchiveArgs, AuditCommand, AuditVerifyArgs, Command, EvaluateArgs, ExportArgs, ImportArgs,
     KeysAddArgs, KeysCommand, LookalikesArgs, MigrateStoreArgs, ModelCheckArgs, ModelCommand,
-    ScoreArgs, SyncArgs,
+    ScoreArgs, ServerArgs, SyncArgs,
 };
 pub use self::pad::PadArgs;
 use crate::engine::{CalibrationSource, EngineOptions, ModelSource, PadOptions, Precision};

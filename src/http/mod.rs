@@ -66,6 +66,7 @@ use self::guard::Guard;
 use self::keys::KeyCache;
 use self::metrics::Metrics;
 use self::openapi::Description;
+pub use self::payload::MOST_PHOTO_BYTES;
 pub use self::problem::Code;
 use self::problem::Problem;
 use self::rate::{AddressLimit, KeyLimit};

@@ -16,7 +16,7 @@ use super::photo_text;
 use super::problem::{Code, Problem};
 
 /// Maximum size of a photo, in bytes.
-pub(super) const MOST_PHOTO_BYTES: usize = 16 * 1024 * 1024;
+pub const MOST_PHOTO_BYTES: usize = 16 * 1024 * 1024;
 
 /// Maximum overhead of multipart or JSON around the photos, in bytes.
 const MOST_OTHER_BYTES: usize = 64 * 1024;

@@ -1,68 +1,67 @@
 //! The stable words for refusals, the same in the API and in the output of commands.
 
-/// A stable, machine-readable code for the refusal of a photo, a field or a use case.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Code {
-    /// The employee is already enrolled.
-    AlreadyEnrolled,
-    /// The photo or the request has too many bytes.
-    BodyTooLarge,
-    /// Too much work is in progress.
-    Busy,
-    /// The service failed.
-    Internal,
-    /// The photo matches another employee.
-    LooksLikeAnother,
-    /// A field cannot be parsed.
-    Malformed,
-    /// The photo shows no face.
-    NoFace,
-    /// The employee is not enrolled.
-    NotEnrolled,
-    /// The gallery or the database is not available.
-    NotReady,
-    /// The employee was enrolled with a model that is not loaded.
-    OtherModel,
-    /// The photo quality is insufficient for a reference.
-    PoorPhoto,
-    /// The presentation session is unknown, expired or used, or another caller's or employee's.
-    PresentationSessionUnknown,
-    /// Presentation sessions are off.
-    PresentationSessionsOff,
-    /// The photo shows several prominent faces.
-    SeveralFaces,
-    /// Too many presentation attacks claimed to be the employee.
-    TooManyAttacks,
-    /// The photo has too many pixels.
-    TooManyPixels,
-    /// The photo is corrupt.
-    UnreadablePhoto,
-    /// The photo format is not supported.
-    UnsupportedFormat,
+macro_rules! codes {
+    ($($(#[$doc:meta])* $code:ident: $word:literal,)*) => {
+        /// A stable, machine-readable code for the refusal of a photo, a field or a use case.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub enum Code {
+            $($(#[$doc])* $code,)*
+        }
+
+        impl Code {
+            /// Returns the word.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$code => $word,)*
+                }
+            }
+
+            /// Returns the code with this word.
+            pub fn parse(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$code),)*
+                    _ => None,
+                }
+            }
+        }
+    };
 }
 
-impl Code {
-    /// Returns the word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AlreadyEnrolled => "already_enrolled",
-            Self::BodyTooLarge => "body_too_large",
-            Self::Busy => "busy",
-            Self::Internal => "internal",
-            Self::LooksLikeAnother => "looks_like_another",
-            Self::Malformed => "malformed",
-            Self::NoFace => "no_face",
-            Self::NotEnrolled => "not_enrolled",
-            Self::NotReady => "not_ready",
-            Self::OtherModel => "other_model",
-            Self::PoorPhoto => "poor_photo",
-            Self::PresentationSessionUnknown => "presentation_session_unknown",
-            Self::PresentationSessionsOff => "presentation_sessions_off",
-            Self::SeveralFaces => "several_faces",
-            Self::TooManyAttacks => "too_many_attacks",
-            Self::TooManyPixels => "too_many_pixels",
-            Self::UnreadablePhoto => "unreadable_photo",
-            Self::UnsupportedFormat => "unsupported_format",
-        }
-    }
+codes! {
+    /// The employee is already enrolled.
+    AlreadyEnrolled: "already_enrolled",
+    /// The photo or the request has too many bytes.
+    BodyTooLarge: "body_too_large",
+    /// Too much work is in progress.
+    Busy: "busy",
+    /// The service failed.
+    Internal: "internal",
+    /// The photo matches another employee.
+    LooksLikeAnother: "looks_like_another",
+    /// A field cannot be parsed.
+    Malformed: "malformed",
+    /// The photo shows no face.
+    NoFace: "no_face",
+    /// The employee is not enrolled.
+    NotEnrolled: "not_enrolled",
+    /// The gallery or the database is not available.
+    NotReady: "not_ready",
+    /// The employee was enrolled with a model that is not loaded.
+    OtherModel: "other_model",
+    /// The photo quality is insufficient for a reference.
+    PoorPhoto: "poor_photo",
+    /// The presentation session is unknown, expired or used, or another caller's or employee's.
+    PresentationSessionUnknown: "presentation_session_unknown",
+    /// Presentation sessions are off.
+    PresentationSessionsOff: "presentation_sessions_off",
+    /// The photo shows several prominent faces.
+    SeveralFaces: "several_faces",
+    /// Too many presentation attacks claimed to be the employee.
+    TooManyAttacks: "too_many_attacks",
+    /// The photo has too many pixels.
+    TooManyPixels: "too_many_pixels",
+    /// The photo is corrupt.
+    UnreadablePhoto: "unreadable_photo",
+    /// The photo format is not supported.
+    UnsupportedFormat: "unsupported_format",
 }

@@ -1,21 +1,29 @@
 //! Use cases for synchronization with a staff list: expiry, and whether a reference was created from a photo.
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Call, Error, Recognizer, last};
-use crate::employee::{EmployeeId, Reference};
+use crate::employee::EmployeeId;
 use crate::engine::{Extraction, Role};
 
 /// Tolerance of two scores of one photo: their last digits depend on the processor.
 const SAME_PHOTO: f64 = 0.01;
 
+/// Returns the expiry that a requested one becomes, bounded by the longest enrollment.
+pub fn bounded_expiry(
+    enrolled_at: Timestamp,
+    asked: Option<Timestamp>,
+    longest: Option<SignedDuration>,
+) -> Option<Timestamp> {
+    let latest = longest.and_then(|time| enrolled_at.checked_add(time).ok());
+    asked.into_iter().chain(latest).min()
+}
+
 impl Recognizer {
-    /// Returns the expiry that a requested one becomes, bounded by the longest enrollment.
-    pub fn expiry_of(&self, reference: &Reference, asked: Option<Timestamp>) -> Option<Timestamp> {
-        let longest = self.longest_enrollment;
-        let latest = longest.and_then(|time| reference.enrolled_at.checked_add(time).ok());
-        asked.into_iter().chain(latest).min()
+    /// Returns the maximum duration of an enrollment.
+    pub fn longest_enrollment(&self) -> Option<SignedDuration> {
+        self.longest_enrollment
     }
 
     /// Changes or removes the expiry of an enrollment.

@@ -32,6 +32,7 @@ use self::attacks::Attacks;
 pub use self::code::Code;
 pub use self::decision::MOST_FACES;
 pub use self::error::Error;
+pub use self::expiry::bounded_expiry;
 pub use self::feed::FollowError;
 use self::feed::{Feed, InStep};
 pub use self::journal::Backlog;

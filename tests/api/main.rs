@@ -20,6 +20,7 @@ mod folders;
 mod forms;
 mod hostile;
 mod import;
+mod import_over_http;
 mod journal;
 mod jpegs;
 mod keys;

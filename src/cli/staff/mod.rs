@@ -11,7 +11,7 @@ use jiff::Timestamp;
 pub(super) use self::folder::folder;
 pub(super) use self::photo::{check_photo, read_photo};
 use self::table::table;
-use crate::employee::{EmployeeId, InvalidExpiry};
+use crate::employee::{EmployeeId, InvalidExpiry, Reference};
 use crate::recognizer::Code;
 
 /// An employee to enroll.
@@ -20,6 +20,31 @@ pub(super) struct Joiner {
     pub(super) employee: EmployeeId,
     pub(super) photo: PathBuf,
     pub(super) expires_at: Option<Timestamp>,
+}
+
+/// An enrolled employee.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Enrollee {
+    pub(super) employee: EmployeeId,
+    pub(super) enrolled_at: Timestamp,
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+impl From<Reference> for Enrollee {
+    fn from(reference: Reference) -> Self {
+        let Reference { employee, enrolled_at, expires_at, .. } = reference;
+        Self { employee, enrolled_at, expires_at }
+    }
+}
+
+/// The outcome of an enrollment, if the service did not fail.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Tried {
+    Enrolled,
+    /// The employee was enrolled before; that enrollment stays.
+    Already,
+    /// The code and the reason.
+    Refused(Code, String),
 }
 
 /// A row of a staff table.

@@ -5,89 +5,98 @@ mod changes;
 mod plan;
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
 use self::plan::{Plan, plan};
 use super::import::{enroll_all, nobody_refused};
 use super::staff::{self, StaffRow};
-use crate::audit::Actor;
+use super::target::{NoDataYet, Target};
 use crate::config::{Config, SyncArgs};
-use crate::employee::Reference;
-use crate::recognizer::{Call, EnrollmentOptions, Recognizer};
 
 /// Number of erasures, and share of all employees, that need no `--allow-erase`.
 const FEW: usize = 10;
 const SHARE: f64 = 0.05;
 
-/// Employees in one page.
-const PAGE: u32 = 1000;
-
 /// Synchronizes enrollments with the table.
 ///
 /// # Errors
 /// If the table is empty or invalid, too many employees would be erased, the plan is not confirmed,
-/// or an employee is refused.
+/// a change is not possible, or an employee is refused.
 pub async fn run(config: Config, args: &SyncArgs) -> anyhow::Result<()> {
     let rows = staff::read_table(&args.staff, super::wall_clock())?;
-    let _lock = super::lock(&super::existing_data(&config).await?)?;
-    let (store, recognizer) = super::open(config, None).await?;
-    let synced = sync(&recognizer, rows, args).await;
-    recognizer.end().await;
-    store.close().await;
+    let target = Arc::new(Target::open(config, &args.server, NoDataYet::Refuse).await?);
+    let synced = sync(&target, rows, args).await;
+    target.close().await;
     synced
 }
 
-async fn sync(recognizer: &Recognizer, rows: Vec<StaffRow>, args: &SyncArgs) -> anyhow::Result<()> {
+async fn sync(target: &Arc<Target>, rows: Vec<StaffRow>, args: &SyncArgs) -> anyhow::Result<()> {
     let now = super::wall_clock();
     if !args.dry_run {
-        recognizer.erase_expired(now).await?;
+        target.erase_expired(now).await?;
     }
-    let mut enrolled = everybody(recognizer).await?;
+    let mut enrolled = target.everybody().await?;
     // An expired enrollment is never extended.
-    enrolled.retain(|reference| reference.expires_at.is_none_or(|end| end > now));
-    let expiry_of = |reference: &Reference, asked| recognizer.expiry_of(reference, asked);
+    enrolled.retain(|enrolled| enrolled.expires_at.is_none_or(|end| end > now));
+    let expiry_of = |enrolled: &_, asked| target.expiry_of(enrolled, asked);
     let (mut plan, people) = (plan(rows, &enrolled, expiry_of), enrolled.len());
-    plan.changed_photos = changes::changed_photos(recognizer, &plan.newer_photos).await?;
+    match &**target {
+        Target::Files(files) => {
+            plan.changed_photos =
+                changes::changed_photos(&files.recognizer, &plan.newer_photos).await?;
+        }
+        Target::Service(_) => plan.limit_to_http(),
+    }
     plan.show();
     bounded(plan.leave.len(), people, args.allow_erase)?;
+    let unmet = Unmet { refused: plan.refused.len(), expiries: plan.kept_expiries.len() };
     if args.dry_run || plan.changes_nothing() {
-        return nobody_refused(plan.refused.len());
+        return unmet.tell();
     }
     if !args.yes && !agreed()? {
         bail!("nothing was changed (pass --yes to skip the confirmation)");
     }
-    carry_out(recognizer, plan).await
+    carry_out(target, plan).await?;
+    unmet.tell()
 }
 
-async fn carry_out(recognizer: &Recognizer, plan: Plan) -> anyhow::Result<()> {
-    let call = || Call { actor: Actor::Operator, at: super::wall_clock() };
+/// Numbers of rows that were not carried out.
+struct Unmet {
+    refused: usize,
+    expiries: usize,
+}
+
+impl Unmet {
+    /// # Errors
+    /// If there are any.
+    fn tell(&self) -> anyhow::Result<()> {
+        nobody_refused(self.refused)?;
+        if self.expiries > 0 {
+            bail!(
+                "some expiries differ from the table, and a service can't change them: run this command without --server while the service is stopped"
+            );
+        }
+        Ok(())
+    }
+}
+
+async fn carry_out(target: &Arc<Target>, plan: Plan) -> anyhow::Result<()> {
     // Leavers first, so that a person with a new id does not count as a look-alike of the old one.
     for employee in plan.leave {
         let name = employee.as_str().to_owned();
-        let erased = recognizer.erase(employee, &call()).await;
+        let erased = target.erase(employee).await;
         erased.with_context(|| format!("erasing {name}"))?;
     }
-    for (reference, expires_at) in plan.expiries {
-        let employee = reference.employee;
-        let changed = recognizer.change_expiry(&employee, expires_at, &call()).await;
+    for (enrolled, expires_at) in plan.expiries {
+        let employee = enrolled.employee;
+        let changed = target.change_expiry(&employee, expires_at).await;
         changed.with_context(|| format!("changing expires_at of {}", employee.as_str()))?;
     }
-    let mut done = enroll_all(recognizer, plan.join, EnrollmentOptions::default()).await?;
+    let mut done = enroll_all(target, plan.join, false).await?;
     done.told = plan.refused.len();
     done.tell(false)
-}
-
-async fn everybody(recognizer: &Recognizer) -> anyhow::Result<Vec<Reference>> {
-    let mut everybody: Vec<Reference> = Vec::new();
-    loop {
-        let last = everybody.last().map(|reference| &reference.employee);
-        let page = recognizer.list(last, PAGE).await?;
-        if page.is_empty() {
-            return Ok(everybody);
-        }
-        everybody.extend(page);
-    }
 }
 
 /// Returns whether this number of erasures is allowed.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::cli::staff::{Joiner, Refusal, StaffRow, check_photo};
-use crate::employee::{EmployeeId, Reference};
+use crate::cli::staff::{Enrollee, Joiner, Refusal, StaffRow, check_photo};
+use crate::employee::EmployeeId;
 
 /// The changes that a table requires.
 #[derive(Debug, Default, PartialEq)]
@@ -14,11 +14,15 @@ pub(super) struct Plan {
     pub(super) join: Vec<Joiner>,
     pub(super) leave: Vec<EmployeeId>,
     /// Employees whose expiry changes, with the new expiry.
-    pub(super) expiries: Vec<(Reference, Option<Timestamp>)>,
+    pub(super) expiries: Vec<(Enrollee, Option<Timestamp>)>,
+    /// The same, where the expiry can't be changed.
+    pub(super) kept_expiries: Vec<(Enrollee, Option<Timestamp>)>,
     /// Photos of enrolled employees that are newer than the enrollment.
     pub(super) newer_photos: Vec<Joiner>,
     /// Those of them that differ from the enrolled photo.
     pub(super) changed_photos: Vec<Joiner>,
+    /// Whether they can't be compared.
+    pub(super) photos_unknown: bool,
     /// Employees who are neither enrolled nor have a photo.
     pub(super) without_photo: Vec<EmployeeId>,
     /// Rows that are refused.
@@ -28,8 +32,8 @@ pub(super) struct Plan {
 /// Compares a table with the enrollments. `expiry_of` returns the expiry that an enrollment would get.
 pub(super) fn plan(
     rows: Vec<StaffRow>,
-    enrolled: &[Reference],
-    expiry_of: impl Fn(&Reference, Option<Timestamp>) -> Option<Timestamp>,
+    enrolled: &[Enrollee],
+    expiry_of: impl Fn(&Enrollee, Option<Timestamp>) -> Option<Timestamp>,
 ) -> Plan {
     let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.employee.clone(), row)).collect();
     let mut plan = Plan::default();
@@ -52,8 +56,8 @@ impl Plan {
     fn keep(
         &mut self,
         row: &StaffRow,
-        reference: &Reference,
-        expiry_of: impl Fn(&Reference, Option<Timestamp>) -> Option<Timestamp>,
+        reference: &Enrollee,
+        expiry_of: impl Fn(&Enrollee, Option<Timestamp>) -> Option<Timestamp>,
     ) {
         match row.expires_at {
             None => {}
@@ -89,6 +93,13 @@ impl Plan {
         }
     }
 
+    /// Limits the plan to the calls of the HTTP API, which neither changes an expiry nor says whether
+    /// a reference was created from a photo.
+    pub(super) fn limit_to_http(&mut self) {
+        self.kept_expiries = std::mem::take(&mut self.expiries);
+        self.photos_unknown = true;
+    }
+
     /// Returns whether there is nothing to do.
     pub(super) fn changes_nothing(&self) -> bool {
         self.join.is_empty() && self.leave.is_empty() && self.expiries.is_empty()
@@ -104,9 +115,11 @@ impl Plan {
             println!("erase\t{}", employee.as_str());
         }
         let time = |time: Option<Timestamp>| time.map_or("never".to_owned(), |at| at.to_string());
-        for (reference, expires_at) in &self.expiries {
-            let (from, to) = (time(reference.expires_at), time(*expires_at));
-            println!("expires\t{}\t{from} -> {to}", reference.employee.as_str());
+        let changed = self.expiries.iter().map(|change| ("expires", change));
+        let kept = self.kept_expiries.iter().map(|change| ("expires, not changed", change));
+        for (word, (enrolled, expires_at)) in changed.chain(kept) {
+            let (from, to) = (time(enrolled.expires_at), time(*expires_at));
+            println!("{word}\t{}\t{from} -> {to}", enrolled.employee.as_str());
         }
         for Joiner { employee, photo, .. } in &self.changed_photos {
             println!("photo changed\t{}\t{}", employee.as_str(), photo.display());
@@ -126,8 +139,11 @@ impl Plan {
             (self.leave.len(), "to be erased"),
             (self.without_photo.len(), "not enrolled and without a photo"),
         ];
+        let uncompared = if self.photos_unknown { self.newer_photos.len() } else { 0 };
         let else_told = [
             (self.expiries.len(), "with a new expiry"),
+            (self.kept_expiries.len(), "with a new expiry that a service can't set"),
+            (uncompared, "with a photo newer than the enrollment, which a service can't compare"),
             (self.changed_photos.len(), "with a photo that differs from the enrolled one"),
             (self.refused.len(), "refused"),
         ];
@@ -148,8 +164,7 @@ fn is_newer(photo: &PathBuf, enrolled_at: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedding::ModelId;
-    use crate::employee::{AuditId, InvalidExpiry, ModelName};
+    use crate::employee::InvalidExpiry;
     use crate::recognizer::Code;
 
     const ENROLLED: &str = "2026-01-02T03:04:05Z";
@@ -162,13 +177,11 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn reference(name: &str, expires_at: Option<&str>) -> Reference {
-        Reference {
+    fn reference(name: &str, expires_at: Option<&str>) -> Enrollee {
+        Enrollee {
             employee: id(name),
-            audit_id: AuditId::from_bytes([7; 16]),
             enrolled_at: time(ENROLLED),
             expires_at: expires_at.map(time),
-            model: ModelName { name: "model".into(), id: ModelId::from_digest([1; 32]) },
         }
     }
 
@@ -176,7 +189,7 @@ mod tests {
         StaffRow { employee: id(name), photo: photo.map(Into::into), expires_at: None }
     }
 
-    fn planned(rows: Vec<StaffRow>, enrolled: &[Reference]) -> Plan {
+    fn planned(rows: Vec<StaffRow>, enrolled: &[Enrollee]) -> Plan {
         let latest = time("2035-01-01T00:00:00Z");
         plan(rows, enrolled, |_, asked| asked.map(|asked| asked.min(latest)))
     }
