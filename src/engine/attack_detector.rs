@@ -20,6 +20,9 @@ use crate::photo::Photo;
 use crate::presentation::{LiveScore, Presentation, Row, Thresholds};
 use crate::quality::Quality;
 
+const NO_THRESHOLDS: &str = "there are no thresholds for these networks; make them with `likeness evaluate --pad DIR \
+    --calibration-out FILE`, and pass the file as --pad-calibration";
+
 /// A network for presentation attack detection.
 #[derive(Debug)]
 pub struct AttackNetwork {
@@ -75,14 +78,8 @@ impl AttackDetector {
             (None, _) => None,
         };
         let row = |bpcer| {
-            match &thresholds {
-            Some(table) => table.at(bpcer).map_err(|e| error(e.to_string())),
-            None => Err(error(
-                "there are no thresholds for these networks; make them with `likeness evaluate --pad DIR \
-                 --calibration-out FILE`, and pass the file as --pad-calibration"
-                    .to_owned(),
-            )),
-        }
+            let table = thresholds.as_ref().ok_or_else(|| error(NO_THRESHOLDS.to_owned()))?;
+            table.at(bpcer).map_err(|e| error(e.to_string()))
         };
         let row = options.bpcer.map(row).transpose()?;
         Ok(Self { networks, thresholds, row })
