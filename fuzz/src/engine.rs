@@ -24,7 +24,7 @@ use image::RgbImage;
 use self::calibration::CalibrationSource;
 use self::manifest::{DetectorManifest, EncoderManifest, LandmarksManifest};
 use self::model::ModelSource;
-use self::pad_calibration::{PadCalibration, PadCalibrationSource};
+use self::pad_calibration::PadCalibration;
 use self::pad_manifest::PadManifest;
 use crate::comparison::{Comparator, Decision, ErrorRates};
 use crate::embedding::ModelId;
@@ -85,10 +85,15 @@ fn check_calibration(text: &str) {
 /// Thresholds of presentation attack detection read back as what was read.
 fn check_pad_calibration(text: &str) {
     let models = vec![ModelId::from_digest([0xAB; 32])];
-    let read = |text: &str| PadCalibrationSource::new("fuzz".to_owned(), text.to_owned()).of(&models);
+    let read = |text: &str| {
+        CalibrationSource::new("fuzz".to_owned(), text.to_owned()).thresholds_of(&models)
+    };
     if let Ok(thresholds) = read(text) {
         let written = PadCalibration { models: models.clone(), live_photos: 1, thresholds };
-        assert_eq!(read(&written.to_toml()).expect("what was written can be read"), written.thresholds);
+        assert_eq!(
+            read(&written.to_toml()).expect("what was written can be read"),
+            written.thresholds
+        );
     }
 }
 

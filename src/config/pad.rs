@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::rate;
-use crate::engine::{ModelSource, PadCalibrationSource, PadOptions};
+use crate::engine::{CalibrationSource, ModelSource, PadOptions};
 use crate::recognizer::PresentationMode;
 
 /// Settings of presentation attack detection.
@@ -63,7 +63,7 @@ impl PadArgs {
             Some(file) => Some(file),
             None => Some(&beside_data).filter(|file| file.exists()),
         };
-        let calibration = calibration.map(|file| PadCalibrationSource::read(file)).transpose()?;
+        let calibration = calibration.map(|file| CalibrationSource::read(file)).transpose()?;
         let bpcer = Some(self.pad_bpcer);
         Ok(PadOptions { networks, calibration, bpcer, measures_ranges: false })
     }

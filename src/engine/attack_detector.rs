@@ -5,11 +5,11 @@ use std::time::Duration;
 use image::RgbImage;
 use tract_onnx::prelude::*;
 
+use super::calibration::CalibrationSource;
 use super::error::EngineError;
 use super::manifest::Golden;
 use super::model::{ModelError, ModelSource};
 use super::network::{Network, Plan, median_time};
-use super::pad_calibration::PadCalibrationSource;
 use super::pad_manifest::{LiveOutput, PadInput, PadManifest};
 use super::pixels::test_pattern;
 use super::quantization::Precision;
@@ -40,7 +40,7 @@ pub struct PadOptions {
     /// The networks, at least one; the mean of their scores decides.
     pub networks: Vec<ModelSource>,
     /// Thresholds from an organization's own photos, instead of those in the manifest of a single network.
-    pub calibration: Option<PadCalibrationSource>,
+    pub calibration: Option<CalibrationSource>,
     /// The BPCER to decide at, 0..1. Without one, every face counts as live, for measurements.
     pub bpcer: Option<f64>,
     /// Runs the networks in floats and measures the ranges of their maps.
@@ -72,7 +72,7 @@ impl AttackDetector {
         let thresholds = match (&options.calibration, networks.as_slice()) {
             (Some(calibration), networks) => {
                 let models: Vec<_> = networks.iter().map(|network| network.model.id).collect();
-                Some(calibration.of(&models)?)
+                Some(calibration.thresholds_of(&models)?)
             }
             (None, [AttackNetwork { thresholds, .. }]) => thresholds.clone(),
             (None, _) => None,

@@ -9,7 +9,7 @@ use super::model::ModelError;
 use crate::comparison::{Calibration, ErrorRate, ErrorRates, ErrorRatesError};
 use crate::embedding::ModelId;
 
-/// The text of a `calibration.toml`, not yet parsed.
+/// The text of a `calibration.toml` or `pad-calibration.toml`, not yet parsed.
 #[derive(Clone, Debug)]
 pub struct CalibrationSource {
     origin: String,
@@ -85,9 +85,19 @@ impl CalibrationSource {
         }
     }
 
+    /// The file's text.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// An error of this file.
+    pub(super) fn error(&self, reason: String) -> ModelError {
+        ModelError::new(self.origin.clone(), reason)
+    }
+
     /// Parses the calibration; fails if it is not for `model`.
     pub(super) fn of(&self, model: ModelId) -> Result<Recalibration, ModelError> {
-        let error = |reason: String| ModelError::new(self.origin.clone(), reason);
+        let error = |reason: String| self.error(reason);
         let File { model: digest, comparison, error_rate } =
             toml::from_str(&self.text).map_err(|e| error(format!("invalid contents: {e}")))?;
         if digest.to_ascii_lowercase() != model.to_string() {

@@ -44,7 +44,7 @@ pub use self::extraction::{EncodedFace, Extraction, GroupExtraction};
 pub use self::inspection::{Inspection, NotOnnx, Port};
 pub(crate) use self::model::EXPORT_THE_ENCODER;
 pub use self::model::{ModelError, ModelSource};
-pub use self::pad_calibration::{PadCalibration, PadCalibrationSource};
+pub use self::pad_calibration::PadCalibration;
 pub use self::quantization::Precision;
 use self::recognizability::QualityNetwork;
 use crate::photo::{EncodedPhoto, PhotoLimits};

@@ -39,52 +39,52 @@ pub struct ModelSource {
 impl ModelSource {
     /// The encoder that this binary carries.
     pub fn embedded_encoder() -> Self {
-        Self {
-            origin: "encoder (embedded)".to_owned(),
-            onnx: include_bytes!("../../models/encoder.onnx").into(),
-            manifest: include_str!("../../models/encoder.toml").into(),
-            precision: None,
-        }
+        Self::embedded(
+            "encoder (embedded)",
+            include_bytes!("../../models/encoder.onnx"),
+            include_str!("../../models/encoder.toml"),
+        )
     }
 
     /// The detector that this binary carries.
     pub fn embedded_detector() -> Self {
-        Self {
-            origin: "detector (embedded)".to_owned(),
-            onnx: include_bytes!("../../models/detector.onnx").into(),
-            manifest: include_str!("../../models/detector.toml").into(),
-            precision: None,
-        }
+        Self::embedded(
+            "detector (embedded)",
+            include_bytes!("../../models/detector.onnx"),
+            include_str!("../../models/detector.toml"),
+        )
     }
 
     /// The landmark network that this binary carries.
     pub fn embedded_landmarks() -> Self {
-        Self {
-            origin: "landmarks (embedded)".to_owned(),
-            onnx: include_bytes!("../../models/landmarks.onnx").into(),
-            manifest: include_str!("../../models/landmarks.toml").into(),
-            precision: None,
-        }
+        Self::embedded(
+            "landmarks (embedded)",
+            include_bytes!("../../models/landmarks.onnx"),
+            include_str!("../../models/landmarks.toml"),
+        )
     }
 
     /// The quality network that this binary carries.
     pub fn embedded_quality() -> Self {
-        Self {
-            origin: "quality (embedded)".to_owned(),
-            onnx: include_bytes!("../../models/quality.onnx").into(),
-            manifest: include_str!("../../models/quality.toml").into(),
-            precision: None,
-        }
+        Self::embedded(
+            "quality (embedded)",
+            include_bytes!("../../models/quality.onnx"),
+            include_str!("../../models/quality.toml"),
+        )
     }
 
     /// The network for presentation attack detection that this binary carries.
     pub fn embedded_pad() -> Self {
-        Self {
-            origin: "pad (embedded)".to_owned(),
-            onnx: include_bytes!("../../models/pad.onnx").into(),
-            manifest: include_str!("../../models/pad.toml").into(),
-            precision: None,
-        }
+        Self::embedded(
+            "pad (embedded)",
+            include_bytes!("../../models/pad.onnx"),
+            include_str!("../../models/pad.toml"),
+        )
+    }
+
+    fn embedded(origin: &str, onnx: &'static [u8], manifest: &'static str) -> Self {
+        let (onnx, manifest) = (onnx.into(), manifest.into());
+        Self { origin: origin.to_owned(), onnx, manifest, precision: None }
     }
 
     /// A network and a manifest that are already in memory; `origin` is what errors call it.

@@ -1,21 +1,14 @@
 //! Thresholds of presentation attack detection from an organization's own photos: `pad-calibration.toml`.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde::Deserialize;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
+use super::calibration::CalibrationSource;
 use super::model::ModelError;
 use crate::embedding::ModelId;
 use crate::presentation::{self, LiveScore, Thresholds};
-
-/// The text of a `pad-calibration.toml`, not yet parsed.
-#[derive(Clone, Debug)]
-pub struct PadCalibrationSource {
-    origin: String,
-    text: String,
-}
 
 /// The thresholds of some networks together: the contents of `pad-calibration.toml`.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,29 +48,12 @@ pub(super) fn thresholds(rows: Vec<Row>) -> Result<Thresholds, String> {
     Thresholds::new(rows).map_err(|e| e.to_string())
 }
 
-impl PadCalibrationSource {
-    /// Creates a source from text in memory; errors name it `origin`.
-    pub fn new(origin: String, text: String) -> Self {
-        Self { origin, text }
-    }
-
-    /// Reads a file.
-    ///
-    /// # Errors
-    /// [`ModelError`] if it cannot be read.
-    pub fn read(path: &Path) -> Result<Self, ModelError> {
-        let origin = format!("the calibration {}", path.display());
-        match std::fs::read_to_string(path) {
-            Ok(text) => Ok(Self { origin, text }),
-            Err(error) => Err(ModelError::new(origin, format!("it cannot be read: {error}"))),
-        }
-    }
-
+impl CalibrationSource {
     /// Parses the thresholds; fails if they are not for exactly these networks.
-    pub(super) fn of(&self, models: &[ModelId]) -> Result<Thresholds, ModelError> {
-        let error = |reason: String| ModelError::new(self.origin.clone(), reason);
+    pub(super) fn thresholds_of(&self, models: &[ModelId]) -> Result<Thresholds, ModelError> {
+        let error = |reason: String| self.error(reason);
         let File { models: named, threshold, .. } =
-            toml::from_str(&self.text).map_err(|e| error(format!("invalid contents: {e}")))?;
+            toml::from_str(self.text()).map_err(|e| error(format!("invalid contents: {e}")))?;
         let named: BTreeSet<_> = named.iter().map(|name| name.to_ascii_lowercase()).collect();
         let loaded: BTreeSet<_> = models.iter().map(ToString::to_string).collect();
         if named != loaded {
@@ -126,11 +102,11 @@ mod tests {
     #[test]
     fn a_written_calibration_is_read_for_its_models_alone() {
         let written = calibration();
-        let source = PadCalibrationSource::new("test".to_owned(), written.to_toml());
+        let source = CalibrationSource::new("test".to_owned(), written.to_toml());
         let [first, second] = [written.models[0], written.models[1]];
-        assert_eq!(source.of(&[second, first]).unwrap(), written.thresholds);
+        assert_eq!(source.thresholds_of(&[second, first]).unwrap(), written.thresholds);
         for others in [vec![first], vec![first, ModelId::from_digest([3; 32])]] {
-            let refused = source.of(&others).unwrap_err().to_string();
+            let refused = source.thresholds_of(&others).unwrap_err().to_string();
             assert!(refused.contains("other models"), "{refused}");
         }
     }
@@ -143,8 +119,8 @@ mod tests {
         {
             let text =
                 calibration().to_toml().replacen(word, other, if word == "bpcer" { 1 } else { 9 });
-            let source = PadCalibrationSource::new("test".to_owned(), text);
-            assert!(source.of(&models).is_err(), "{word}");
+            let source = CalibrationSource::new("test".to_owned(), text);
+            assert!(source.thresholds_of(&models).is_err(), "{word}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use image::{ImageFormat, RgbImage, imageops};
 use jiff::{SignedDuration, Timestamp};
 use likeness::audit::CanonicalEvent;
-use likeness::engine::{Engine, EngineOptions, ModelSource, PadCalibrationSource, PadOptions};
+use likeness::engine::{CalibrationSource, Engine, EngineOptions, ModelSource, PadOptions};
 use likeness::recognizer::{Policy, PresentationMode};
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
@@ -270,7 +270,7 @@ fn networks_without_thresholds_or_of_another_manifest_are_refused() {
         let text = format!(
             "models = [\"{digest}\"]\nlive_photos = 20\n[[threshold]]\nbpcer = 0.05\nscore = 0.5\n"
         );
-        Some(PadCalibrationSource::new("test".to_owned(), text))
+        Some(CalibrationSource::new("test".to_owned(), text))
     };
     assert_eq!(load(vec![own()], calibration(digest), 0.05), Ok(()));
     assert!(

@@ -111,11 +111,7 @@ pub(super) fn manifest(
     let Shapes { width, height, channels, layout, length } = Shapes::of(network)?;
     let array = |numbers: &[f64]| value(numbers.iter().copied().collect::<Array>());
     let mut document = DocumentMut::new();
-    let model = section(&mut document, "model", "");
-    model["name"] = value(name);
-    model["sha256"] = value(network.digest.to_string());
-    model["licence"] = value("?");
-    model["provenance"] = value("?");
+    name_model(&mut document, network, name);
     let about_input = format!(
         "\n# Pixels become (pixel - mean) * scale.\n{GUESS}\n\
          # was trained with, and if you change it, delete [golden] and, if it is there, [quantization].\n"
@@ -239,6 +235,15 @@ fn lines(numbers: &[f32]) -> Array {
 /// Returns the shortest decimal of the float, instead of all digits of its value as a double.
 fn short(number: f32) -> f64 {
     number.to_string().parse().unwrap_or(f64::from(number))
+}
+
+/// Adds the section that names the network; what its file does not tell is left open.
+pub(super) fn name_model(document: &mut DocumentMut, network: &Inspection, name: &str) {
+    let model = section(document, "model", "");
+    model["name"] = value(name);
+    model["sha256"] = value(network.digest.to_string());
+    model["licence"] = value("?");
+    model["provenance"] = value("?");
 }
 
 pub(super) fn section<'a>(document: &'a mut DocumentMut, name: &str, before: &str) -> &'a mut Item {

@@ -8,7 +8,9 @@ use anyhow::{Context, bail};
 use toml_edit::{Array, DocumentMut, value};
 
 use super::check::{ROUNDS, describe, say};
-use super::draft::{has_golden, has_ranges, section, with_golden, with_golden_bytes, with_ranges};
+use super::draft::{
+    has_golden, has_ranges, name_model, section, with_golden, with_golden_bytes, with_ranges,
+};
 use crate::cli::presentations;
 use crate::config::{Config, ModelCheckArgs};
 use crate::engine::{
@@ -146,11 +148,7 @@ fn draft(network: &Inspection, name: &str) -> anyhow::Result<String> {
     let classes =
         classes.with_context(|| format!("the length of its output is not known: {output}"))?;
     let mut document = DocumentMut::new();
-    let model = section(&mut document, "model", "");
-    model["name"] = value(name);
-    model["sha256"] = value(network.digest.to_string());
-    model["licence"] = value("?");
-    model["provenance"] = value("?");
+    name_model(&mut document, network, name);
     let about = "\n# Pixels become (pixel - mean) * scale. What stands here, in [crop] and in [output] is a guess: compare\n\
                  # it with the training of the network, and if you change it, delete [golden].\n";
     let input = section(&mut document, "input", about);
